@@ -1,1 +1,3 @@
-//! x
+//! Pointsman: a scriptable boot-decision engine.
+
+pub mod boot;

@@ -1,3 +1,4 @@
 //! Pointsman: a scriptable boot-decision engine.
 
 pub mod boot;
+pub mod decision;

@@ -1,4 +1,7 @@
 //! Pointsman: a scriptable boot-decision engine.
 
 pub mod boot;
+pub mod config;
 pub mod decision;
+pub mod observe;
+pub mod paths;

@@ -1,1 +1,3 @@
-//! x
+//! A scriptable network-boot server.
+
+pub mod net;

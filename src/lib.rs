@@ -1,3 +1,5 @@
 //! A scriptable network-boot server.
 
+pub mod boot;
+pub mod files;
 pub mod net;

@@ -3,5 +3,7 @@
 pub mod boot;
 pub mod config;
 pub mod decision;
+pub mod files;
+pub mod net;
 pub mod observe;
 pub mod paths;

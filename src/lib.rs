@@ -8,3 +8,4 @@ pub mod loaders;
 pub mod net;
 pub mod observe;
 pub mod paths;
+pub mod simulate;

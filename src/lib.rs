@@ -2,3 +2,6 @@
 
 pub mod boot;
 pub mod decision;
+pub mod files;
+pub mod ipxe;
+pub mod net;

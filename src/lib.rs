@@ -1,7 +1,13 @@
 //! Pointsman: a scriptable boot-decision engine.
 
 pub mod boot;
+pub mod config;
 pub mod decision;
 pub mod files;
+pub mod http;
 pub mod ipxe;
+pub mod loaders;
 pub mod net;
+pub mod observe;
+pub mod paths;
+pub mod tls;

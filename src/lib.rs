@@ -4,6 +4,7 @@ pub mod boot;
 pub mod config;
 pub mod decision;
 pub mod files;
+pub mod handlers;
 pub mod ipxe;
 pub mod loaders;
 pub mod net;

@@ -93,12 +93,8 @@ pub(crate) fn relay(message: &Message) -> Option<Relay> {
     if message.header.giaddr.is_unspecified() {
         return None;
     }
-    let mut relay = Relay {
-        giaddr: message.header.giaddr,
-        circuit_id: Vec::new(),
-        remote_id: Vec::new(),
-        link_selection: None,
-    };
+    let mut relay =
+        Relay { giaddr: message.header.giaddr, circuit_id: Vec::new(), remote_id: Vec::new(), link_selection: None };
     for (tag, value) in suboptions(message.option(code::RELAY_INFORMATION).unwrap_or_default()) {
         match (tag, value) {
             (1, value) => relay.circuit_id = value.to_vec(),

@@ -33,3 +33,6 @@ pub mod client;
 pub mod packet;
 pub mod pxe;
 pub mod reply;
+
+#[cfg(test)]
+mod sample;

@@ -121,7 +121,9 @@ pub enum VendorOptionsError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VendorOptionsWarning {
     /// EDK2 takes the list's first address as its TFTP server.
-    #[error("PXE discovery control has bit 3 beside a list of boot servers: UEFI loads by TFTP from {0}, the first of it")]
+    #[error(
+        "PXE discovery control has bit 3 beside a list of boot servers: UEFI loads by TFTP from {0}, the first of it"
+    )]
     ListBecomesTftpServer(Ipv4Addr),
 }
 

@@ -287,7 +287,10 @@ pub fn reply(asked: &Asked, context: &ReplyContext<'_>) -> Result<Reply, NoReply
         octets,
         destination: destination(asked),
         message_type: message_type(asked),
-        lacks_relay_information: echoes != Echoes::All && asked.message.option(code::RELAY_INFORMATION).is_some(),
+        lacks_relay_information: asked
+            .message
+            .option(code::RELAY_INFORMATION)
+            .is_some_and(|value| echoes != Echoes::All || !fits_one_option(value)),
     })
 }
 
@@ -357,7 +360,7 @@ fn write(asked: &Asked, context: &ReplyContext<'_>, header: &Header, echoes: Ech
     // with that class, also when HTTP Boot loaded it and it asks as `HTTPClient`.
     let is_http_boot = caller.speaker == Speaker::HttpBoot;
     writer.option(code::VENDOR_CLASS, if is_http_boot { HTTP_CLIENT } else { PXE_CLIENT });
-    let echo = |code: u8, wanted: bool| message.option(code).filter(|_| wanted);
+    let echo = |code: u8, wanted: bool| message.option(code).filter(|value| wanted && fits_one_option(value));
     // Some ROMs take no reply without their machine id (RFC 4578 section 2.3).
     if let Some(value) = echo(code::MACHINE_ID, echoes != Echoes::None) {
         writer.option(code::MACHINE_ID, value);
@@ -383,6 +386,11 @@ fn write(asked: &Asked, context: &ReplyContext<'_>, header: &Header, echoes: Ech
         writer.option(code::RELAY_INFORMATION, value);
     }
     writer.finish()
+}
+
+/// A split option is never sent: boot clients read the first part only.
+fn fits_one_option(value: &[u8]) -> bool {
+    value.len() <= usize::from(u8::MAX)
 }
 
 fn has_vendor_options(asked: &Asked, context: &ReplyContext<'_>) -> bool {
@@ -412,3 +420,7 @@ fn destination(asked: &Asked) -> SocketAddrV4 {
 #[cfg(test)]
 #[path = "reply_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "boot_server_tests.rs"]
+mod boot_server_tests;

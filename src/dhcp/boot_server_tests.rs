@@ -2,8 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use super::super::question::Dropped;
 use super::super::sample::*;
-use super::*;
 
 #[test]
 fn a_uefi_request_is_acknowledged_to_where_it_came_from() {

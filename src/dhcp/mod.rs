@@ -21,8 +21,8 @@
 //!
 //! Time is short. iPXE waits two seconds for a proxy, EDK2 one second on 4011; an answer that comes later is not sent.
 //!
-//! * [`packet`]: octets and messages (RFC 2131, 2132, 3396). * [`pxe`]: options 43 and 175.
-//! * [`client`]: who asks. * [`reply`]: who is answered, with what, and where to.
+//! * [`packet`]: octets and messages (RFC 2131, 2132, 3396). [`pxe`]: options 43 and 175.
+//! * [`client`]: who asks. [`question`]: who is answered. [`reply`]: with what, and where to.
 //! * [`neighbors`]: what other servers on the network do that will get in our way.
 //! * [`server`]: the sockets.
 //!
@@ -32,7 +32,9 @@
 pub mod client;
 pub mod packet;
 pub mod pxe;
+pub mod question;
 pub mod reply;
+mod writer;
 
 #[cfg(test)]
 mod sample;

@@ -1,11 +1,10 @@
-//! The DHCP codec: octets to a [`Message`], and a [`Header`] with options to octets.
+//! The DHCP codec: octets to a [`Message`]; [`Writer`] is the way back.
 //!
 //! Header fields and value types come from `dhcproto`; the options are walked here. The crate would stop silently at
 //! the first malformed option and hide the good ones behind it, join only neighboring fragments (RFC 3396), not look
 //! into overloaded fields (option 52), and panic on a `hlen` above 16. So the raw octets are checked before it sees
-//! them, and it sees only the 240 octets of the header. It would write options by number and without padding; replies
-//! keep the order in which options are given, because boot ROMs were written against servers that have `53` first and
-//! the boot file late.
+//! them, and it sees only the 240 octets of the header. It would write options by number and without padding, so that
+//! the writer is our own too.
 //!
 //! **Invariant**: the only file that names `dhcproto`. No socket, no clock, no decision; any octets give a `Message`
 //! or a [`PacketError`], never a panic, and memory of at most twice the packet.
@@ -15,6 +14,8 @@ use std::ops::Range;
 
 use dhcproto::v4;
 use dhcproto::{Decodable, Decoder};
+
+pub use super::writer::Writer;
 
 /// The longest packet that is read: one Ethernet frame's worth. Boot clients send at most 1472 octets.
 pub const PACKET_LEN_MAX: usize = 1500;
@@ -26,9 +27,9 @@ pub const REPLY_LEN_DEFAULT: usize = 548;
 pub const REPLY_LEN_MIN: usize = 300;
 
 const HEADER_LEN: usize = 240;
-const COOKIE: [u8; 4] = v4::MAGIC;
+pub(super) const COOKIE: [u8; 4] = v4::MAGIC;
 const SNAME: Range<usize> = 44..108;
-const FILE: Range<usize> = 108..236;
+pub(super) const FILE: Range<usize> = 108..236;
 /// The longest boot file name that fits `file` with its NUL.
 pub const FILE_LEN_MAX: usize = 127;
 
@@ -341,65 +342,6 @@ pub fn suboptions(mut octets: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
             }
         }
     })
-}
-
-/// Writes a packet: the header, then options in the order in which they are given.
-#[derive(Debug)]
-pub struct Writer {
-    octets: Vec<u8>,
-}
-
-impl Writer {
-    /// Begins a packet. `file` is cut at [`FILE_LEN_MAX`]; `sname` stays empty.
-    pub fn new(header: &Header, file: &[u8]) -> Writer {
-        let mut octets = Vec::with_capacity(REPLY_LEN_DEFAULT);
-        octets.extend_from_slice(&[
-            match header.op {
-                Operation::Request => v4::Opcode::BootRequest.into(),
-                Operation::Reply => v4::Opcode::BootReply.into(),
-            },
-            header.htype,
-            header.hlen,
-            header.hops,
-        ]);
-        octets.extend_from_slice(&header.xid.to_be_bytes());
-        octets.extend_from_slice(&header.secs.to_be_bytes());
-        octets.extend_from_slice(&header.flags.to_be_bytes());
-        for address in [header.ciaddr, header.yiaddr, header.siaddr, header.giaddr] {
-            octets.extend_from_slice(&address.octets());
-        }
-        octets.extend_from_slice(&header.chaddr);
-        octets.resize(FILE.start, 0);
-        octets.extend_from_slice(file.get(..FILE_LEN_MAX).unwrap_or(file));
-        octets.resize(FILE.end, 0);
-        octets.extend_from_slice(&COOKIE);
-        Writer { octets }
-    }
-
-    /// Adds an option. Boot clients read only the first fragment, so that a value above 255 octets is for servers.
-    pub fn option(&mut self, code: u8, value: &[u8]) -> &mut Writer {
-        let (first, rest) = value.split_at(value.len().min(usize::from(u8::MAX)));
-        for fragment in std::iter::once(first).chain(rest.chunks(usize::from(u8::MAX))) {
-            self.octets.extend_from_slice(&[code, fragment.len() as u8]);
-            self.octets.extend_from_slice(fragment);
-        }
-        self
-    }
-
-    /// Adds a pad octet.
-    pub fn pad(&mut self) -> &mut Writer {
-        self.octets.push(code::PAD);
-        self
-    }
-
-    /// The octets, with END and padded to [`REPLY_LEN_MIN`].
-    pub fn finish(mut self) -> Vec<u8> {
-        self.octets.push(code::END);
-        if self.octets.len() < REPLY_LEN_MIN {
-            self.octets.resize(REPLY_LEN_MIN, 0);
-        }
-        self.octets
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
-use super::super::reply::{Port, ReplyContext, Style, ask, reply};
+use super::super::question::{Port, ask};
+use super::super::reply::{ReplyContext, Style, reply};
 use super::super::sample::*;
 use super::*;
 

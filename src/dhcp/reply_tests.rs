@@ -2,7 +2,8 @@
 
 use std::net::Ipv4Addr;
 
-use super::super::packet::{MessageType, PacketError};
+use super::super::packet::{Message, MessageType, PacketError};
+use super::super::question::Dropped;
 use super::super::sample::*;
 use super::*;
 

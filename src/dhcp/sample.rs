@@ -3,7 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::packet::{Header, Message, MessageType, Operation, Writer, code};
-use super::reply::{Asked, Dropped, NoReply, Port, Reply, ReplyContext, Styles, ask, reply};
+use super::question::{Asked, Dropped, Port, ask};
+use super::reply::{NoReply, Reply, ReplyContext, Styles, reply};
 
 pub(super) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 pub(super) const MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56];

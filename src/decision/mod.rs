@@ -10,6 +10,8 @@ mod engine;
 mod flight;
 mod policy;
 mod session;
+#[cfg(test)]
+mod tests;
 mod token;
 
 use async_trait::async_trait;

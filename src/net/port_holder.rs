@@ -34,20 +34,14 @@ pub fn find_udp_port_holder(port: u16) -> Option<PortHolder> {
     if inodes.is_empty() {
         return None;
     }
-    let links: Vec<String> = inodes
-        .iter()
-        .map(|inode| format!("socket:[{inode}]"))
-        .collect();
+    let links: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
     for process in fs::read_dir("/proc").ok()?.flatten() {
         let Some(pid) = process.file_name().to_str().and_then(|n| n.parse().ok()) else {
             continue;
         };
         if holds_any(pid, &links) {
             let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            return Some(PortHolder {
-                pid,
-                name: name.trim().to_owned(),
-            });
+            return Some(PortHolder { pid, name: name.trim().to_owned() });
         }
     }
     None

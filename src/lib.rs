@@ -3,6 +3,7 @@
 pub mod boot;
 pub mod config;
 pub mod decision;
+pub mod dhcp;
 pub mod files;
 pub mod handlers;
 pub mod ipxe;

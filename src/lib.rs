@@ -1,7 +1,9 @@
 //! Pointsman: a scriptable boot-decision engine.
 
 pub mod boot;
+pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod decision;
 pub mod dhcp;
 pub mod files;
@@ -12,3 +14,5 @@ pub mod net;
 pub mod observe;
 pub mod paths;
 pub mod simulate;
+pub mod site;
+pub mod tftp;

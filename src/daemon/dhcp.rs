@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tracing::warn;
 
@@ -17,9 +18,14 @@ use super::shared::Shared;
 /// Tells boot clients what to load.
 pub(super) struct DhcpAnswers(pub(super) Arc<Shared>);
 
-#[async_trait]
 impl BootAnswers for DhcpAnswers {
-    async fn answer(&self, question: DhcpQuestion) -> DhcpAnswer {
+    fn answer(self: Arc<Self>, question: DhcpQuestion) -> BoxFuture<'static, DhcpAnswer> {
+        async move { self.decide(question).await }.boxed()
+    }
+}
+
+impl DhcpAnswers {
+    async fn decide(&self, question: DhcpQuestion) -> DhcpAnswer {
         let DhcpQuestion { client, network, stage, xid } = question;
         let now = Timestamp::now();
         let Some(server) = network.server else { return DhcpAnswer::Silent };
@@ -29,9 +35,7 @@ impl BootAnswers for DhcpAnswers {
         self.0.advance(&session, Progress::Offered, Funnel::offered, &decision);
         DhcpAnswer::Boot { file, next_server: None }
     }
-}
 
-impl DhcpAnswers {
     /// What the client is told to load, or nothing where silence is the answer.
     fn file(
         &self,

@@ -12,7 +12,7 @@ use crate::files::{Content, OpenError};
 use crate::ipxe;
 use crate::observe::Funnel;
 use crate::paths::{self, Wanted};
-use crate::tftp::{ReadRequest, Refusal, TftpSource, TransferEnd, TransferOutcome};
+use crate::tftp::{ReadRequest, Refusal, TftpSource, TransferOutcome, TransferResult};
 
 use super::shared::Shared;
 
@@ -73,8 +73,7 @@ impl TftpSource for TftpAnswers {
     }
 
     fn finished(&self, request: &ReadRequest, outcome: &TransferOutcome) {
-        self.0.metrics.count_transfer(outcome.end.name(), outcome.bytes, outcome.retransmissions);
-        if !matches!(outcome.end, TransferEnd::Complete | TransferEnd::Unconfirmed) {
+        if !matches!(outcome.result, TransferResult::Complete | TransferResult::Unconfirmed) {
             return;
         }
         let Some((session, wanted)) = self.session(request) else { return };
@@ -88,7 +87,7 @@ impl TftpSource for TftpAnswers {
             self.0.metrics.count_boot(step, client.architecture, "allow");
             info!(
                 session = %session.id(), mac = %client.hardware, peer = %request.peer, octets = outcome.bytes,
-                retransmissions = outcome.retransmissions, "{}", if to == Progress::LoaderFetched { "loader fetched" } else { "image file fetched" }
+                retransmissions = outcome.retransmissions, step = ?step, "loaded by TFTP"
             );
         }
     }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, MaybeDone, maybe_done};
 use http_body::{Body, Frame, SizeHint};
+use prometheus_client::metrics::counter::Counter;
 
 use super::socket::{FileQueue, Placeholder};
 use crate::files::Content;
@@ -31,6 +32,7 @@ pub(super) struct FileBody {
     ahead: Option<MaybeDone<BoxFuture<'static, io::Result<Bytes>>>>,
     ahead_from: u64,
     queue: Option<FileQueue>,
+    sent: Counter,
     finished: Option<Finished>,
 }
 
@@ -41,10 +43,11 @@ impl FileBody {
         offset: u64,
         length: u64,
         queue: Option<FileQueue>,
+        sent: Counter,
         finished: Option<Finished>,
     ) -> FileBody {
         let queue = queue.filter(|_| content.is_file());
-        FileBody { content, next: offset, left: length, ahead: None, ahead_from: offset, queue, finished }
+        FileBody { content, next: offset, left: length, ahead: None, ahead_from: offset, queue, sent, finished }
     }
 
     /// Begins to read the next piece, if there is one.
@@ -74,10 +77,7 @@ impl Body for FileBody {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let this = &mut *self;
         if this.left == 0 {
             return Poll::Ready(None);
@@ -102,6 +102,7 @@ impl Body for FileBody {
             (Ok(bytes), None) => bytes,
         };
         this.left -= length.min(this.left);
+        this.sent.inc_by(length);
         this.ahead = None;
         this.begin(this.left);
         if let Some(ahead) = &mut this.ahead {

@@ -8,11 +8,12 @@ use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::http::header::{
-    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, IF_MATCH, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
+    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, IF_MATCH,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
 };
 use axum::http::response::Builder;
 use axum::http::{HeaderValue, Method, Response, StatusCode};
+use prometheus_client::metrics::counter::Counter;
 
 use super::body::{FileBody, Finished};
 use super::socket::FileQueue;
@@ -49,6 +50,8 @@ pub(super) struct FileRequest<'a> {
     pub(super) headers: &'a HeaderMap,
     /// Where the kernel can send the file from; none under TLS.
     pub(super) queue: Option<FileQueue>,
+    /// Counts the octets of file content that are sent.
+    pub(super) sent: Counter,
     /// Called when the whole file was sent.
     pub(super) finished: Option<Finished>,
 }
@@ -82,7 +85,8 @@ pub(super) fn respond(content: Content, request: FileRequest<'_>) -> Response<Bo
         return finish(response, Body::empty());
     }
     let finished = request.finished.filter(|_| count == length);
-    finish(response, Body::new(FileBody::new(content, range.start, count, request.queue, finished)))
+    let body = FileBody::new(content, range.start, count, request.queue, request.sent, finished);
+    finish(response, Body::new(body))
 }
 
 fn empty(response: Builder) -> Response<Body> {
@@ -194,7 +198,9 @@ mod tests {
         check(&[("range", "bytes=10-99999999999999999999999")], Part::Range(10..1000));
         check(&[("range", "bytes=1000-")], Part::Unsatisfiable);
         check(&[("range", "bytes=-0")], Part::Unsatisfiable);
-        for range in ["bytes=5-4", "bytes=0-1,5-6", "lines=0-1", "bytes", "bytes=", "bytes=-", "bytes=+1-2", "bytes=x-y"] {
+        for range in
+            ["bytes=5-4", "bytes=0-1,5-6", "lines=0-1", "bytes", "bytes=", "bytes=-", "bytes=+1-2", "bytes=x-y"]
+        {
             check(&[("range", range)], Part::Whole);
         }
     }

@@ -1,0 +1,12 @@
+//! Datagrams and addresses: what every transport needs of the network, and nothing of any protocol.
+//!
+//! * [`udp`]: a UDP socket that says where a datagram came in, and that sends from a chosen address.
+//! * [`interfaces`]: which addresses this host has, on which interface.
+//! * [`port_holder`]: who holds a port that we could not bind.
+//!
+//! **Invariant**: nothing here knows DHCP, TFTP or HTTP.
+
+pub mod interfaces;
+pub mod port_holder;
+pub mod udp;
+mod udp_batch;

@@ -1,0 +1,97 @@
+//! Who holds a UDP port: read from `/proc`, for an error that names the culprit.
+//!
+//! The kernel lists sockets with their inode (`/proc/net/udp`), and processes list the inodes they
+//! have open (`/proc/PID/fd`). Without privilege other users' processes stay hidden: then the answer
+//! is `None`, and the error says less.
+//!
+//! **Invariant**: this is best effort, it never fails and never delays anything but an error.
+
+use std::{fmt, fs};
+
+/// A process that has a UDP port open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortHolder {
+    /// Process id.
+    pub pid: u32,
+    /// The process's short name (`comm`).
+    pub name: String,
+}
+
+impl fmt::Display for PortHolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (pid {})", self.name, self.pid)
+    }
+}
+
+/// Finds a process that holds UDP `port` in this network namespace, if this process may see it.
+pub fn find_udp_port_holder(port: u16) -> Option<PortHolder> {
+    let mut inodes = Vec::new();
+    for table in ["/proc/net/udp", "/proc/net/udp6"] {
+        if let Ok(text) = fs::read_to_string(table) {
+            inodes.extend(inodes_on_port(&text, port));
+        }
+    }
+    if inodes.is_empty() {
+        return None;
+    }
+    let links: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
+    for process in fs::read_dir("/proc").ok()?.flatten() {
+        let Some(pid) = process.file_name().to_str().and_then(|n| n.parse().ok()) else {
+            continue;
+        };
+        if holds_any(pid, &links) {
+            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            return Some(PortHolder { pid, name: name.trim().to_owned() });
+        }
+    }
+    None
+}
+
+fn holds_any(pid: u32, links: &[String]) -> bool {
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return false;
+    };
+    descriptors
+        .flatten()
+        .filter_map(|entry| fs::read_link(entry.path()).ok())
+        .any(|target| links.iter().any(|link| target.as_os_str() == link.as_str()))
+}
+
+/// The inodes of the sockets on `port` in the text of `/proc/net/udp`.
+fn inodes_on_port(table: &str, port: u16) -> Vec<u64> {
+    let suffix = format!(":{port:04X}");
+    table
+        .lines()
+        .skip(1)
+        .filter_map(|line| {
+            let mut fields = line.split_whitespace();
+            let local = fields.nth(1)?;
+            let inode = fields.nth(7)?;
+            local.ends_with(&suffix).then(|| inode.parse().ok())?
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+
+    #[test]
+    fn reads_the_kernels_table() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n\
+             412: 00000000:0045 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 18361 2 0000000000000000 0\n\
+             413: 0100007F:0046 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 99 2 0000000000000000 0\n";
+        assert_eq!(inodes_on_port(table, 69), [18361]);
+        assert_eq!(inodes_on_port(table, 70), [99]);
+        assert!(inodes_on_port("garbage\n: :0045", 69).is_empty());
+    }
+
+    #[test]
+    fn finds_this_very_process() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let holder = find_udp_port_holder(socket.local_addr().unwrap().port()).unwrap();
+        assert_eq!(holder.pid, std::process::id());
+    }
+}

@@ -1,0 +1,472 @@
+//! The batches of [`super::udp`]: buffers that one system call fills or empties.
+//!
+//! **Invariant**: the only file that builds message headers for the kernel; it does so through nix's
+//! safe wrappers.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use nix::libc::{self, in_pktinfo, in6_pktinfo};
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6, SockaddrLike, recvmmsg,
+    sendmmsg, sendmsg,
+};
+
+use super::udp::UdpSocket;
+
+/// The kernel cuts at most this many segments from one datagram (`UDP_MAX_SEGMENTS` of older kernels).
+const SEGMENTS_MAX: usize = 64;
+/// What fits one IPv4 UDP datagram.
+const DATAGRAM_MAX: usize = 65_507;
+/// Messages given to one `sendmmsg`.
+const MESSAGES_PER_CALL: usize = 64;
+
+/// One datagram as it came in; borrowed from a [`RecvBatch`].
+#[derive(Debug, Clone, Copy)]
+pub struct Datagram<'a> {
+    /// The bytes.
+    pub payload: &'a [u8],
+    /// Who sent it.
+    pub peer: SocketAddr,
+    /// The address of ours to answer from: where it was sent to, or, for a broadcast, an address of
+    /// the interface it came in on.
+    pub local: IpAddr,
+    /// The destination address in its header: ours, or a broadcast or multicast address.
+    pub destination: IpAddr,
+    /// Index of the interface that it came in on; 0 when the kernel did not say.
+    pub ifindex: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Received {
+    length: usize,
+    peer: SocketAddr,
+    local: IpAddr,
+    destination: IpAddr,
+    ifindex: u32,
+}
+
+/// Room for a batch of datagrams, and those of the last receive.
+#[derive(Debug)]
+pub struct RecvBatch {
+    buffer: Vec<u8>,
+    datagram_size: usize,
+    /// Datagrams asked for by the next call: grows with the load, so that a quiet socket does little.
+    asked: usize,
+    received: Vec<Received>,
+    /// Datagrams longer than the room for one, dropped so far.
+    pub oversized: u64,
+}
+
+impl RecvBatch {
+    /// Room for `capacity` datagrams of up to `datagram_size` bytes; longer ones are dropped and counted.
+    pub fn new(capacity: usize, datagram_size: usize) -> Self {
+        let (capacity, datagram_size) = (capacity.max(1), datagram_size.max(1));
+        Self {
+            buffer: vec![0; capacity * datagram_size],
+            datagram_size,
+            asked: capacity.min(ASKED_AT_FIRST),
+            received: Vec::with_capacity(capacity),
+            oversized: 0,
+        }
+    }
+
+    /// The datagrams of the last receive.
+    pub fn iter(&self) -> impl Iterator<Item = Datagram<'_>> {
+        self.buffer.chunks_exact(self.datagram_size).zip(&self.received).filter_map(|(bytes, meta)| {
+            Some(Datagram {
+                payload: bytes.get(..meta.length)?,
+                peer: meta.peer,
+                local: meta.local,
+                destination: meta.destination,
+                ifindex: meta.ifindex,
+            })
+        })
+    }
+
+    /// How many datagrams the next call asks for.
+    pub(super) fn asked(&self) -> usize {
+        self.asked
+    }
+
+    fn adapt(&mut self, received: usize) {
+        let capacity = self.buffer.len() / self.datagram_size;
+        self.asked = if received >= self.asked {
+            (self.asked * 4).min(capacity)
+        } else {
+            self.asked.min((received * 2).max(ASKED_AT_FIRST)).min(capacity)
+        };
+    }
+}
+
+const ASKED_AT_FIRST: usize = 4;
+
+/// Where a datagram is to leave from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Source {
+    /// Our address in its header.
+    pub address: IpAddr,
+    /// The interface it must leave by; 0 lets the routing table choose.
+    pub ifindex: u32,
+}
+
+/// What happened to the datagrams of a [`SendBatch`].
+#[derive(Debug, Default)]
+pub struct SendReport {
+    /// Datagrams that the kernel took (a segmented one counts once).
+    pub sent: usize,
+    /// Datagrams that it refused.
+    pub failed: usize,
+    /// The last refusal.
+    pub last_error: Option<io::Error>,
+}
+
+/// One datagram, or a run of segments to one peer.
+#[derive(Debug)]
+struct Item {
+    peer: SocketAddr,
+    source: Option<Source>,
+    /// Offset in `scratch` of the first prefix, and the length of each.
+    prefix: (usize, usize),
+    payload: Bytes,
+    payload_per_segment: usize,
+    segments: usize,
+}
+
+/// One message for the kernel: `segments` of item `item` from `first` on.
+#[derive(Debug, Clone, Copy)]
+struct Message {
+    item: usize,
+    first: usize,
+    segments: usize,
+    /// Bytes per segment when the kernel is to cut, else 0.
+    cut: u16,
+}
+
+/// Datagrams to be sent together.
+#[derive(Debug, Default)]
+pub struct SendBatch {
+    scratch: Vec<u8>,
+    items: Vec<Item>,
+    messages: Vec<Message>,
+    next: usize,
+}
+
+impl SendBatch {
+    /// Adds one datagram; its bytes are copied.
+    pub fn push(&mut self, payload: &[u8], peer: SocketAddr, source: Option<Source>) {
+        let start = self.scratch.len();
+        self.scratch.extend_from_slice(payload);
+        self.items.push(Item {
+            peer,
+            source,
+            prefix: (start, payload.len()),
+            payload: Bytes::new(),
+            payload_per_segment: 0,
+            segments: 1,
+        });
+    }
+
+    /// Adds a run of datagrams to one peer: `prefixes` holds one prefix of `P` bytes for each, `payload` is
+    /// cut into `payload_per_segment` bytes for each (the last may be shorter or empty) and is not copied.
+    pub fn push_segments<const P: usize>(
+        &mut self,
+        prefixes: impl Iterator<Item = [u8; P]>,
+        payload: Bytes,
+        payload_per_segment: usize,
+        peer: SocketAddr,
+        source: Option<Source>,
+    ) {
+        let start = self.scratch.len();
+        let mut segments = 0;
+        for prefix in prefixes {
+            self.scratch.extend_from_slice(&prefix);
+            segments += 1;
+        }
+        if segments > 0 {
+            self.items.push(Item { peer, source, prefix: (start, P), payload, payload_per_segment, segments });
+        }
+    }
+
+    /// Whether there is nothing to send.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.scratch.clear();
+        self.items.clear();
+        self.messages.clear();
+        self.next = 0;
+    }
+
+    pub(super) fn is_sent(&self) -> bool {
+        self.next >= self.messages.len()
+    }
+
+    /// Makes the list of messages: long runs in as few as possible, messages of one kind side by side.
+    pub(super) fn prepare(&mut self, may_cut: bool) {
+        self.messages.clear();
+        self.next = 0;
+        for (index, item) in self.items.iter().enumerate() {
+            let size = item.prefix.1 + item.payload_per_segment;
+            // A remainder of one segment keeps the mark (the kernel ignores it there), so that sorting
+            // leaves the run in its order.
+            let cut_size = u16::try_from(size).unwrap_or(0);
+            let cuts = may_cut && item.segments > 1 && cut_size > 0;
+            let (per_message, cut) =
+                if cuts { ((DATAGRAM_MAX / size).clamp(1, SEGMENTS_MAX), cut_size) } else { (1, 0) };
+            let mut first = 0;
+            while first < item.segments {
+                let segments = per_message.min(item.segments - first);
+                self.messages.push(Message { item: index, first, segments, cut });
+                first += segments;
+            }
+        }
+        if self.messages.len() > 1 {
+            let items = &self.items;
+            self.messages.sort_by_key(|m| (items.get(m.item).and_then(|i| i.source), m.cut));
+        }
+    }
+
+    /// Drops the message that the kernel refused, or cuts it ourselves if cutting was the trouble.
+    pub(super) fn skip_failed(&mut self, error: io::Error, socket: &UdpSocket, report: &mut SendReport) {
+        let Some(&refused) = self.messages.get(self.next) else {
+            return;
+        };
+        if error.kind() == io::ErrorKind::Interrupted {
+            return;
+        }
+        self.next += 1;
+        let about_cutting =
+            matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE | libc::EOPNOTSUPP));
+        if refused.cut == 0 || !about_cutting {
+            report.failed += 1;
+            report.last_error = Some(error);
+            return;
+        }
+        if error.raw_os_error() != Some(libc::EINVAL) {
+            // EINVAL speaks of this path's MTU only; the others of the driver.
+            socket.offload_works.store(false, Ordering::Relaxed);
+        }
+        let singles = (0..refused.segments).map(|offset| Message {
+            item: refused.item,
+            first: refused.first + offset,
+            segments: 1,
+            cut: 0,
+        });
+        self.messages.splice(self.next..self.next, singles);
+    }
+
+    /// The messages from the next on that share one source and one way of cutting.
+    fn next_run(&self) -> &[Message] {
+        let rest = self.messages.get(self.next..).unwrap_or_default();
+        let key = |m: &Message| (self.items.get(m.item).and_then(|i| i.source), m.cut);
+        let Some(first) = rest.first().map(key) else {
+            return rest;
+        };
+        let length = rest.iter().take(MESSAGES_PER_CALL).take_while(|m| key(m) == first).count();
+        rest.get(..length).unwrap_or_default()
+    }
+
+    fn slices_of<'a>(&'a self, message: &Message, into: &mut Vec<IoSlice<'a>>) {
+        let Some(item) = self.items.get(message.item) else {
+            return;
+        };
+        let (start, prefix) = item.prefix;
+        for segment in message.first..message.first + message.segments {
+            let at = start + segment * prefix;
+            into.push(IoSlice::new(self.scratch.get(at..at + prefix).unwrap_or_default()));
+            let from = (segment * item.payload_per_segment).min(item.payload.len());
+            let to = (from + item.payload_per_segment).min(item.payload.len());
+            if to > from {
+                into.push(IoSlice::new(item.payload.get(from..to).unwrap_or_default()));
+            }
+        }
+    }
+}
+
+impl UdpSocket {
+    /// One `recvmmsg`; returns how many datagrams the kernel gave, fewer than asked when it has no more.
+    pub(super) fn receive_now(&self, batch: &mut RecvBatch) -> io::Result<usize> {
+        batch.received.clear();
+        let count = if self.is_ipv6 {
+            let space = nix::cmsg_space!(in6_pktinfo);
+            self.receive_family::<SockaddrIn6>(batch, space, |a| SocketAddr::V6((*a).into()))?
+        } else {
+            let space = nix::cmsg_space!(in_pktinfo);
+            self.receive_family::<SockaddrIn>(batch, space, |a| SocketAddr::V4((*a).into()))?
+        };
+        batch.adapt(count);
+        Ok(count)
+    }
+
+    fn receive_family<S: SockaddrLike + Copy>(
+        &self,
+        batch: &mut RecvBatch,
+        control_space: Vec<u8>,
+        to_address: impl Fn(&S) -> SocketAddr,
+    ) -> io::Result<usize> {
+        let datagram_size = batch.datagram_size;
+        let mut headers = MultiHeaders::<S>::preallocate(batch.asked, Some(control_space));
+        let mut slices: Vec<[IoSliceMut<'_>; 1]> = batch
+            .buffer
+            .chunks_exact_mut(datagram_size)
+            .take(batch.asked)
+            .map(|chunk| [IoSliceMut::new(chunk)])
+            .collect();
+        let results = recvmmsg(self.raw(), &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
+        let mut count = 0;
+        for message in results {
+            count += 1;
+            let truncated = message.flags.contains(MsgFlags::MSG_TRUNC);
+            batch.oversized += u64::from(truncated);
+            let peer = message.address.as_ref().map(&to_address);
+            let (local, destination, ifindex) = packet_info(message.cmsgs().ok());
+            batch.received.push(Received {
+                // An oversized datagram keeps its place in the buffers, empty: no parser takes it.
+                length: if truncated { 0 } else { message.bytes },
+                peer: peer.unwrap_or(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0))),
+                local,
+                destination,
+                ifindex,
+            });
+        }
+        Ok(count)
+    }
+
+    /// One `sendmmsg` for the next run of `batch`; what the kernel took is marked as sent.
+    pub(super) fn send_now(&self, batch: &mut SendBatch, report: &mut SendReport) -> io::Result<()> {
+        let run = batch.next_run();
+        let sent = if self.is_ipv6 {
+            self.send_family(batch, run, |peer| match peer {
+                SocketAddr::V6(address) => Some(SockaddrIn6::from(address)),
+                SocketAddr::V4(_) => None,
+            })
+        } else {
+            self.send_family(batch, run, |peer| match peer {
+                SocketAddr::V4(address) => Some(SockaddrIn::from(address)),
+                SocketAddr::V6(_) => None,
+            })
+        }?;
+        batch.next += sent;
+        report.sent += sent;
+        Ok(())
+    }
+
+    fn send_family<S: SockaddrLike + Copy>(
+        &self,
+        batch: &SendBatch,
+        run: &[Message],
+        to_raw: impl Fn(SocketAddr) -> Option<S>,
+    ) -> io::Result<usize> {
+        let Some(first) = run.first() else {
+            return Ok(0);
+        };
+        let mut addresses = Vec::with_capacity(run.len());
+        let mut slices = Vec::with_capacity(run.iter().map(|m| m.segments * 2).sum());
+        let mut ends = Vec::with_capacity(run.len());
+        for message in run {
+            let peer = batch.items.get(message.item).and_then(|i| to_raw(i.peer));
+            let Some(peer) = peer else {
+                if addresses.is_empty() {
+                    return Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT));
+                }
+                break;
+            };
+            addresses.push(Some(peer));
+            batch.slices_of(message, &mut slices);
+            ends.push(slices.len());
+        }
+        let source = batch.items.get(first.item).and_then(|i| i.source);
+        let info = source.map(PacketInfo::new);
+        let mut control = Vec::with_capacity(2);
+        if let Some(info) = &info {
+            control.push(info.message());
+        }
+        if first.cut > 0 {
+            control.push(ControlMessage::UdpGsoSegments(&first.cut));
+        }
+        if let [Some(peer)] = addresses.as_slice() {
+            sendmsg(self.raw(), &slices, &control, MsgFlags::MSG_DONTWAIT, Some(peer))?;
+            return Ok(1);
+        }
+        let mut start = 0;
+        let parts: Vec<&[IoSlice<'_>]> = ends
+            .iter()
+            .map(|&end| {
+                let part = slices.get(start..end).unwrap_or_default();
+                start = end;
+                part
+            })
+            .collect();
+        let space = control_space(info.as_ref(), first.cut);
+        let mut headers = MultiHeaders::<S>::preallocate(parts.len(), space);
+        let results = sendmmsg(self.raw(), &mut headers, parts.iter(), &addresses, &control, MsgFlags::MSG_DONTWAIT)?;
+        Ok(results.count())
+    }
+}
+
+/// Exactly the room that the control messages take: the kernel refuses slack as a malformed message.
+fn control_space(info: Option<&PacketInfo>, cut: u16) -> Option<Vec<u8>> {
+    match (info, cut) {
+        (None, 0) => None,
+        (None, _) => Some(nix::cmsg_space!(u16)),
+        (Some(PacketInfo::V4(_)), 0) => Some(nix::cmsg_space!(in_pktinfo)),
+        (Some(PacketInfo::V4(_)), _) => Some(nix::cmsg_space!(in_pktinfo, u16)),
+        (Some(PacketInfo::V6(_)), 0) => Some(nix::cmsg_space!(in6_pktinfo)),
+        (Some(PacketInfo::V6(_)), _) => Some(nix::cmsg_space!(in6_pktinfo, u16)),
+    }
+}
+
+/// The control message that chooses source address and interface.
+enum PacketInfo {
+    V4(in_pktinfo),
+    V6(in6_pktinfo),
+}
+
+impl PacketInfo {
+    fn new(source: Source) -> Self {
+        match source.address {
+            IpAddr::V4(address) => Self::V4(in_pktinfo {
+                ipi_ifindex: libc::c_int::try_from(source.ifindex).unwrap_or(0),
+                ipi_spec_dst: libc::in_addr { s_addr: u32::from_ne_bytes(address.octets()) },
+                ipi_addr: libc::in_addr { s_addr: 0 },
+            }),
+            IpAddr::V6(address) => Self::V6(in6_pktinfo {
+                ipi6_addr: libc::in6_addr { s6_addr: address.octets() },
+                ipi6_ifindex: source.ifindex,
+            }),
+        }
+    }
+
+    fn message(&self) -> ControlMessage<'_> {
+        match self {
+            Self::V4(info) => ControlMessage::Ipv4PacketInfo(info),
+            Self::V6(info) => ControlMessage::Ipv6PacketInfo(info),
+        }
+    }
+}
+
+/// Local address, destination address and interface, from the control messages of a datagram.
+fn packet_info(messages: Option<impl Iterator<Item = ControlMessageOwned>>) -> (IpAddr, IpAddr, u32) {
+    for message in messages.into_iter().flatten() {
+        match message {
+            ControlMessageOwned::Ipv4PacketInfo(info) => {
+                let local = Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes());
+                let destination = Ipv4Addr::from(info.ipi_addr.s_addr.to_ne_bytes());
+                let ifindex = u32::try_from(info.ipi_ifindex).unwrap_or(0);
+                return (local.into(), destination.into(), ifindex);
+            }
+            ControlMessageOwned::Ipv6PacketInfo(info) => {
+                let local = Ipv6Addr::from(info.ipi6_addr.s6_addr);
+                return (local.into(), local.into(), info.ipi6_ifindex);
+            }
+            _ => {}
+        }
+    }
+    let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    (unknown, unknown, 0)
+}

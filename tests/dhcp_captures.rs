@@ -2,6 +2,8 @@
 //! gets, against `replies.txt`. `UPDATE_GOLDEN=1 cargo test --test dhcp_captures` writes that file anew; read the
 //! difference as if it were code, because it is what machines will see.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop")]
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};

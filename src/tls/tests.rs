@@ -147,9 +147,8 @@ async fn without_a_name_or_with_any_the_default_certificate_is_served() {
 async fn a_certificate_is_swapped_while_the_server_runs() {
     let (one, other) = (made(&[]), made(&[]));
     let server = Running::start(Limits::default(), Some(one.acceptor.clone())).await;
-    let trusts = async |made: &Made| {
-        connect(server.address, &made.authority, ADDRESS.into(), &[&version::TLS12]).await.is_ok()
-    };
+    let trusts =
+        async |made: &Made| connect(server.address, &made.authority, ADDRESS.into(), &[&version::TLS12]).await.is_ok();
     assert!(trusts(&one).await && !trusts(&other).await);
     one.acceptor.replace(&identity(&other.authority, &[])).unwrap();
     assert!(trusts(&other).await && !trusts(&one).await);

@@ -104,6 +104,32 @@ fn a_uefi_machine_that_trusts_the_private_ca_boots_by_https() {
 }
 
 #[test]
+fn a_bios_machine_behind_a_relay_agent_boots_the_image_of_the_script() {
+    let Some(mut lab) = Lab::open_routed("bios-relayed") else { return };
+    let plan = Plan::new(Firmware::Bios, "52:54:00:aa:00:08", "aa000000-0000-4000-8000-000000000008");
+    let server = lab.serve(&Site {
+        allow_boot: ALLOW_ALL,
+        boot_images: ONE_LINUX,
+        loaders: lab.assets.bookworm_loaders(),
+        https: false,
+    });
+    boots_linux(&mut lab, &plan, &server, "x86-bios");
+}
+
+#[test]
+fn a_uefi_machine_behind_a_relay_agent_boots_the_image_of_the_script() {
+    let Some(mut lab) = Lab::open_routed("uefi-relayed") else { return };
+    let plan = Plan::new(Firmware::UefiX64, "52:54:00:aa:00:09", "aa000000-0000-4000-8000-000000000009");
+    let server = lab.serve(&Site {
+        allow_boot: ALLOW_ALL,
+        boot_images: ONE_LINUX,
+        loaders: lab.assets.trixie_loaders(),
+        https: false,
+    });
+    boots_linux(&mut lab, &plan, &server, "x64-uefi");
+}
+
+#[test]
 fn a_denied_bios_machine_boots_its_own_disk() {
     let Some(mut lab) = Lab::open("bios-denied") else { return };
     let mut plan = Plan::new(Firmware::Bios, DENIED_MAC, "aa000000-0000-4000-8000-000000000004");

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::assets::Assets;
-use crate::network::{BOOT_ADDRESS, INTERFACE, Network};
+use crate::network::{INTERFACE, Network};
 use crate::process::{Process, run};
 use crate::transcript::{Absent, Transcript};
 
@@ -42,7 +42,7 @@ impl ServerUnderTest {
     /// Writes the site under `evidence`, starts the server in the namespace `boot` and waits until it is ready.
     pub(crate) fn start(site: &Site, assets: &Assets, network: &Network, evidence: &Path) -> Self {
         let folder = evidence.join("site");
-        write_site(&folder, site, assets);
+        write_site(&folder, site, assets, network.boot_address());
         let ready = UnixDatagram::bind(evidence.join("ready.socket")).expect("the evidence folder is new");
         ready.set_read_timeout(Some(READY_LIMIT)).expect("a limit above zero is valid");
         let mut command = network.command("boot", PROGRAM);
@@ -97,14 +97,14 @@ fn is_decision(entry: &Value) -> bool {
 }
 
 /// `pointsman init`, then the rules and files of this site in the places where it put its own.
-fn write_site(folder: &Path, site: &Site, assets: &Assets) {
+fn write_site(folder: &Path, site: &Site, assets: &Assets, address: &str) {
     let made = Command::new(PROGRAM).arg("init").arg(folder).output().expect("the program was just built");
     assert!(made.status.success(), "pointsman init failed: {}", String::from_utf8_lossy(&made.stderr));
     let scheme = if site.https { "https" } else { "http" };
     let config = format!(
         r#"[server]
 interfaces = ["{INTERFACE}"]
-address = "{BOOT_ADDRESS}"
+address = "{address}"
 
 [https]
 ipxe = "{scheme}"

@@ -57,8 +57,10 @@ pub(super) fn write_site(folder: &Path, mut tell: impl FnMut(String)) -> anyhow:
         std::fs::create_dir_all(&path).with_context(|| format!("cannot make the folder {}", path.display()))?;
     }
     let state = folder.join("state");
-    let ca = crate::tls::ensure_ca(&state).with_context(|| format!("cannot make the CA in {}", state.display()))?;
-    tell(format!("{:>6}  {}", if ca.is_new { "wrote" } else { "kept" }, ca.certificate.display()));
+    let certificate = state.join("ca.pem");
+    let word = if certificate.exists() { "kept" } else { "wrote" };
+    crate::tls::ensure_ca(&state).with_context(|| format!("cannot make the CA in {}", state.display()))?;
+    tell(format!("{word:>6}  {}", certificate.display()));
     Ok(())
 }
 

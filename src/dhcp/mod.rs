@@ -30,10 +30,16 @@
 //! [`server::BootAnswers`].
 
 pub mod client;
+pub mod counters;
+mod host;
+pub mod listen;
+mod listener;
+pub mod neighbors;
 pub mod packet;
 pub mod pxe;
 pub mod question;
 pub mod reply;
+pub mod server;
 mod writer;
 
 #[cfg(test)]

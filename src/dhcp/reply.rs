@@ -52,20 +52,28 @@ pub enum Style {
 }
 
 /// The style for each architecture.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Styles {
-    /// Those that differ from the default.
+    /// For UEFI.
+    pub uefi: Style,
+    /// For architectures that differ.
     pub overrides: Vec<(Architecture, Style)>,
 }
 
+impl Default for Styles {
+    fn default() -> Styles {
+        Styles { uefi: Style::Binl, overrides: Vec::new() }
+    }
+}
+
 impl Styles {
-    /// The style for an architecture: BINL for UEFI; PXE 1.0 for PC BIOS, whose ROMs need bit 3 to take the file, and
-    /// for those that know no second step (U-Boot).
+    /// The style for an architecture. PC BIOS has ROMs that need bit 3 to take the file, and others, such as U-Boot, know
+    /// no second step.
     pub fn of(&self, architecture: Architecture) -> Style {
         let chosen = self.overrides.iter().find(|(named, _)| *named == architecture);
         chosen.map_or_else(
             || match architecture.platform() {
-                Platform::Efi => Style::Binl,
+                Platform::Efi => self.uefi,
                 Platform::Bios | Platform::Other => Style::Pxe10,
             },
             |(_, style)| *style,

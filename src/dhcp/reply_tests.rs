@@ -47,7 +47,7 @@ fn style_pxe10_gives_a_uefi_client_its_file_in_the_offer() {
     let offer = discover(7).answer_with(|context| context.style = Style::Pxe10).unwrap();
     assert_eq!(offer.option(43), Some(&[6, 1, 8, 255][..]));
     assert_eq!(offer.file(), FILE);
-    let styles = Styles { overrides: vec![(Architecture::X64_UEFI, Style::Pxe10)] };
+    let styles = Styles { overrides: vec![(Architecture::X64_UEFI, Style::Pxe10)], ..Styles::default() };
     assert_eq!(styles.of(Architecture::X64_UEFI), Style::Pxe10);
     assert_eq!(styles.of(Architecture::ARM64_UEFI), Style::Binl);
     assert_eq!(styles.of(Architecture::X86_BIOS), Style::Pxe10);

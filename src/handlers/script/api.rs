@@ -56,7 +56,7 @@ pub const FUNCTIONS: &[Function] = &[
     function(
         "menu",
         "offers several images",
-        "menu(#{ title: \"Lab\", timeout: 10, default: \"local\", images: [local_disk(), shell()] })",
+        "menu(#{ title: \"Lab\", timeout: 10, default_image: \"local\", images: [local_disk(), shell()] })",
     ),
     function("table", "a CSV or TSV file of the data folder", "table(\"machines.csv\")"),
     function(

@@ -95,6 +95,8 @@ pub(super) fn of_parse(error: &ParseError, file: &str, sources: &Sources) -> Scr
         ParseErrorType::Reserved(name) if name == "eval" => {
             Some("a script cannot run text as a script; write a function".to_owned())
         }
+        ParseErrorType::Reserved(name) if name == "default" => Some("in a menu write `default_image`".to_owned()),
+        ParseErrorType::Reserved(_) => Some("it is a word of the language; use another name".to_owned()),
         ParseErrorType::MissingToken(token, _) => {
             Some(format!("look for a missing `{token}` here or in the line above"))
         }
@@ -191,10 +193,31 @@ fn explain(error: &EvalAltResult) -> (String, Option<String>) {
         E::ErrorAssignmentToConstant(name, _) => {
             (format!("`{}` cannot be changed", cut(name)), Some("make a changeable copy: let copy = ...;".to_owned()))
         }
+        E::ErrorDotExpr(message, _) if message.contains("setter") => {
+            ("this cannot be changed".to_owned(), Some("keep the new value in a variable: let value = ...;".to_owned()))
+        }
+        E::ErrorDotExpr(message, _) => no_property(message),
+        E::ErrorIndexingType(types, _) => (
+            format!("{} cannot be used with [ ] here", api::plain_type(types.split(" [").next().unwrap_or_default())),
+            None,
+        ),
         E::ErrorMismatchDataType(expected, got, _) if !expected.is_empty() => {
             (format!("expected {}, not {}", api::plain_type(expected), api::plain_type(got)), None)
         }
         other => (lower(other.to_string().split(" (line ").next().unwrap_or_default()), None),
+    }
+}
+
+/// Rhai tells of a wrong field only in words: `Unknown property 'x' - a getter is not registered for type 'T'`.
+fn no_property(message: &str) -> (String, Option<String>) {
+    let mut quoted = message.split('\'').skip(1).step_by(2);
+    match (quoted.next(), quoted.next()) {
+        (Some(name), Some("()")) => {
+            let hint = "a table that finds no row gives (): ask first: if row != () { ... }".to_owned();
+            (format!("`()` (nothing) has no `{}`", cut(name)), Some(hint))
+        }
+        (Some(name), Some(kind)) => (format!("{} has no `{}`", api::plain_type(kind), cut(name)), None),
+        _ => (lower(message), None),
     }
 }
 

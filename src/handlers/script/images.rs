@@ -180,7 +180,7 @@ fn ipxe(map: Map) -> Built {
 }
 
 fn menu(map: Map) -> Result<ImageMenu, Box<EvalAltResult>> {
-    let mut options = Options::new("menu", map, &["title", "timeout", "default", "images"])?;
+    let mut options = Options::new("menu", map, &["title", "timeout", "default_image", "images"])?;
     let title = options.line("title")?.unwrap_or_else(|| Line::clean("Choose what to start"));
     let timeout = match options.number("timeout")? {
         None | Some(0) => None,
@@ -201,15 +201,15 @@ fn menu(map: Map) -> Result<ImageMenu, Box<EvalAltResult>> {
     }
 }
 
-/// The default is named by the id of an image, or by the image itself.
+/// `default` alone is a word of the language. The default is named by the id of an image, or by the image itself.
 fn default_of(options: &mut Options) -> Result<Option<String>, Box<EvalAltResult>> {
-    let Some(value) = options.take("default") else { return Ok(None) };
+    let Some(value) = options.take("default_image") else { return Ok(None) };
     if let Some(image) = value.clone().try_cast::<Image>() {
         return Ok(Some(image.image.id));
     }
     match value.into_immutable_string() {
         Ok(id) => Ok(Some(id.to_string())),
-        Err(_) => fail("menu: `default` must be the id of an image, or the image"),
+        Err(_) => fail("menu: `default_image` must be the id of an image, or the image"),
     }
 }
 

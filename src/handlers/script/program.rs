@@ -145,7 +145,16 @@ impl Program {
             };
             match catch_unwind(AssertUnwindSafe(call)) {
                 Ok(Ok(value)) => convert(value).map_err(|message| self.at_function(question, message)),
-                Ok(Err(error)) => Err(diagnose::of_run(&error, &script.file, &self.sources)),
+                Ok(Err(error)) => {
+                    let error = diagnose::of_run(&error, &script.file, &self.sources);
+                    // Limits end a run without a place.
+                    let placed = error.place.is_some();
+                    Err(if placed {
+                        error
+                    } else {
+                        ScriptError { hint: error.hint, ..self.at_function(question, error.message) }
+                    })
+                }
                 Err(panic) => Err(self.at_function(question, panicked(panic.as_ref()))),
             }
         })

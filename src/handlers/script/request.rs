@@ -160,12 +160,7 @@ pub(super) fn register(engine: &mut Engine) {
         Some(known) => Ok(fact(&facts.0, known.name)),
         None => unknown("request.facts", &name, FACTS.iter().map(|fact| fact.name)),
     });
-    engine.register_indexer_set(|_: &mut Request, name: ImmutableString, _: Dynamic| {
-        fail::<()>(format!(
-            "request.{} cannot be changed; keep the new value in a variable: let value = ...;",
-            cut(&name)
-        ))
-    });
+    // No setter: Rhai would call it after each method on a field, as in request.product.contains("x").
 }
 
 impl Request {

@@ -230,9 +230,6 @@ pub(super) fn register(engine: &mut Engine, tables: Arc<Tables>) {
     engine.register_fn("keys", |row: &mut Row| -> Array {
         row.table.columns.iter().map(|name| name.clone().into()).collect()
     });
-    engine.register_indexer_set(|_: &mut Row, _: ImmutableString, _: Dynamic| {
-        fail::<()>("a row of a table cannot be changed; keep the new value in a variable: let value = ...;")
-    });
 }
 
 fn row_of(table: &Arc<Content>, row: u32) -> Dynamic {

@@ -85,11 +85,6 @@ impl Assets {
         self.root.join("installer")
     }
 
-    /// iPXE as Debian 12 installs it (2019, no HTTPS).
-    pub(crate) fn bookworm_loaders(&self) -> PathBuf {
-        PathBuf::from("/usr/lib/ipxe")
-    }
-
     /// iPXE of Debian 13 (2025, HTTPS).
     pub(crate) fn trixie_loaders(&self) -> PathBuf {
         self.root.join("trixie/usr/lib/ipxe")

@@ -39,11 +39,10 @@ impl<'a> Site<'a> {
     }
 
     /// What the configuration says differently from its defaults.
-    fn config(&self, address: &str) -> String {
+    fn config(&self) -> String {
         let mut lines = vec![
             "[server]".to_owned(),
             format!("interfaces = [{INTERFACE:?}]"),
-            format!("address = {address:?}"),
             "[log]\nformat = \"json\"\nlevel = \"debug\"".to_owned(),
             "[[handler]]\nkind = \"script\"\nscripts = \"rules\"".to_owned(),
             "allow_boot = \"rules/allow_boot.rhai\"\nboot_images = \"rules/boot_images.rhai\"".to_owned(),
@@ -74,7 +73,7 @@ impl ServerUnderTest {
     /// Writes the site under `evidence`, starts the server in the namespace `boot` and waits until it is ready.
     pub(crate) fn start(site: &Site, assets: &Assets, network: &Network, evidence: &Path) -> Self {
         let folder = evidence.join("site");
-        write_site(&folder, site, assets, network.boot_address());
+        write_site(&folder, site, assets);
         let ready = UnixDatagram::bind(evidence.join("ready.socket")).expect("the evidence folder is new");
         ready.set_read_timeout(Some(READY_LIMIT)).expect("a limit above zero is valid");
         let mut command = network.command("boot", PROGRAM);
@@ -129,10 +128,10 @@ fn is_decision(entry: &Value) -> bool {
 }
 
 /// `pointsman init`, then a configuration, rules and images of this case beside what it wrote.
-fn write_site(folder: &Path, site: &Site, assets: &Assets, address: &str) {
+fn write_site(folder: &Path, site: &Site, assets: &Assets) {
     let made = Command::new(PROGRAM).arg("init").arg(folder).output().expect("the program was just built");
     assert!(made.status.success(), "pointsman init failed: {}", String::from_utf8_lossy(&made.stderr));
-    write(&folder.join("pointsman.toml"), &site.config(address));
+    write(&folder.join("pointsman.toml"), &site.config());
     write(&folder.join("rules/allow_boot.rhai"), site.allow_boot);
     write(&folder.join("rules/boot_images.rhai"), site.boot_images);
     let images = folder.join("images");

@@ -71,7 +71,8 @@ fn write_new(path: &Path, content: &[u8]) -> anyhow::Result<bool> {
     }
     match std::fs::File::create_new(path) {
         Ok(mut file) => {
-            std::io::Write::write_all(&mut file, content).with_context(|| format!("cannot write {}", path.display()))?;
+            std::io::Write::write_all(&mut file, content)
+                .with_context(|| format!("cannot write {}", path.display()))?;
             Ok(true)
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),

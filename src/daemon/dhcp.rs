@@ -9,7 +9,7 @@ use tracing::warn;
 
 use crate::boot::{BootDecision, Client};
 use crate::decision::{Progress, Session};
-use crate::dhcp::{BootAnswers, DhcpAnswer, DhcpQuestion};
+use crate::dhcp::server::{BootAnswers, DhcpAnswer, DhcpQuestion};
 use crate::observe::Funnel;
 use crate::paths;
 

@@ -7,7 +7,10 @@ use anyhow::bail;
 use tokio::net::TcpListener;
 
 use crate::config::{Config, UefiStyle};
-use crate::dhcp::{Counters, DhcpServer, Listen, ServerOptions, Style, Styles};
+use crate::dhcp::counters::Counters;
+use crate::dhcp::listen::Listen;
+use crate::dhcp::reply::{Style, Styles};
+use crate::dhcp::server::{DhcpServer, ServerOptions};
 use crate::net::interfaces::Interfaces;
 use crate::net::tcp::listen;
 use crate::tftp::{TftpConfig, TftpServer};

@@ -25,7 +25,9 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::decision::{DecisionEngine, Sessions};
-use crate::dhcp::{Counters, DhcpServer, Port};
+use crate::dhcp::counters::Counters;
+use crate::dhcp::question::Port;
+use crate::dhcp::server::DhcpServer;
 use crate::http::{HttpState, Limits, Server};
 use crate::observe::Metrics;
 use crate::site::Site;
@@ -143,8 +145,12 @@ impl Daemon {
         }
         tasks.spawn(self.reloader.run(stop.clone()));
         info!(
-            dhcp = self.ports.dhcp, boot_server = self.ports.boot_server, tftp = self.ports.tftp,
-            http = self.ports.http, https = self.ports.https, "serving"
+            dhcp = self.ports.dhcp,
+            boot_server = self.ports.boot_server,
+            tftp = self.ports.tftp,
+            http = self.ports.http,
+            https = self.ports.https,
+            "serving"
         );
         stop.cancelled().await;
         info!("stopping: what is under way may end");

@@ -17,7 +17,12 @@ pub(super) fn token_key(state: &Path) -> anyhow::Result<TokenKey> {
         Ok(octets) => match <[u8; TokenKey::LEN]>::try_from(octets) {
             Ok(secret) => secret,
             Err(octets) => {
-                bail!("{} has {} octets instead of {}; remove it to make a new one", path.display(), octets.len(), TokenKey::LEN)
+                bail!(
+                    "{} has {} octets instead of {}; remove it to make a new one",
+                    path.display(),
+                    octets.len(),
+                    TokenKey::LEN
+                )
             }
         },
         Err(error) if error.kind() == ErrorKind::NotFound => make(state, &path)?,

@@ -17,7 +17,7 @@ use crate::paths;
 
 /// The ports that clients are told, after binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WebPorts {
+pub(super) struct WebPorts {
     /// HTTP.
     pub http: u16,
     /// HTTPS, when it is served.

@@ -62,8 +62,7 @@ impl TftpAnswers {
 impl TftpSource for TftpAnswers {
     async fn open(&self, request: &ReadRequest) -> Result<Content, Refusal> {
         let (session, wanted) = self.session(request).ok_or(Refusal::NotFound)?;
-        let network =
-            Network { server: Some(request.local), client: Some(request.peer.ip()), ..Network::default() };
+        let network = Network { server: Some(request.local), client: Some(request.peer.ip()), ..Network::default() };
         let decision = self.0.engine.allow_boot(&session, Stage::Tftp, network, Timestamp::now()).await;
         match &decision.verdict {
             Verdict::Allow => self.content(request, &session, &wanted).await,

@@ -24,10 +24,10 @@
 //! * [`packet`]: octets and messages (RFC 2131, 2132, 3396). [`pxe`]: options 43 and 175.
 //! * [`client`]: who asks. [`question`]: who is answered. [`reply`]: with what, and where to.
 //! * [`neighbors`]: what other servers on the network do that will get in our way.
-//! * [`server`]: the sockets.
+//! * [`server`]: the sockets, bound by [`listen`], each with a `listener` task that knows its `host`.
 //!
-//! **Invariant**: only [`server`] does I/O and reads the clock. What a client boots is decided elsewhere, behind
-//! [`server::BootAnswers`].
+//! **Invariant**: only those four do I/O and read the clock. What a client boots is decided elsewhere, behind
+//! [`BootAnswers`].
 
 pub mod client;
 pub mod counters;
@@ -41,6 +41,11 @@ pub mod question;
 pub mod reply;
 pub mod server;
 mod writer;
+
+pub use counters::Counters;
+pub use listen::Listen;
+pub use reply::{Style, Styles};
+pub use server::{BootAnswers, DhcpAnswer, DhcpQuestion, DhcpServer, ServerOptions};
 
 #[cfg(test)]
 mod sample;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+use crate::boot::BootImages;
 use crate::config::{Config, HandlerSection, Problem, Problems};
 use crate::decision::RequestHandler;
 
@@ -32,6 +33,8 @@ pub struct Cases {
     pub passed: usize,
     /// What was not, ready to be shown.
     pub failures: Vec<String>,
+    /// What the cases boot, so that a check can look for its files.
+    pub images: Vec<BootImages>,
 }
 
 /// Makes the handlers of a configuration, in its order.
@@ -78,7 +81,8 @@ fn script(section: &HandlerSection, run_cases: bool) -> Result<Built, Vec<Script
         if !report.errors.is_empty() {
             return Err(report.errors);
         }
-        cases = Cases { passed: report.passed, failures: report.failures.iter().map(ToString::to_string).collect() };
+        let failures = report.failures.iter().map(ToString::to_string).collect();
+        cases = Cases { passed: report.passed, failures, images: report.images };
     }
     let parents = [&section.allow_boot, &section.boot_images].into_iter().filter_map(|file| file.parent());
     let mut folders: Vec<PathBuf> = parents.map(Path::to_owned).collect();
@@ -89,8 +93,7 @@ fn script(section: &HandlerSection, run_cases: bool) -> Result<Built, Vec<Script
 }
 
 fn problem(error: &ScriptError) -> Problem {
-    let mut problem =
-        Problem::of_file(Path::new(&error.file), &error.message, error.hint.clone().unwrap_or_default());
+    let mut problem = Problem::of_file(Path::new(&error.file), &error.message, error.hint.clone().unwrap_or_default());
     if let (Some((line, column)), Some(source)) = (error.place, &error.source_line) {
         problem = problem.in_line(line, column, source);
     }

@@ -121,9 +121,7 @@ fn with_mask(address: IpAddr, mask: Option<IpAddr>) -> IpNet {
 
 /// The MTU of the interface with this index, Ethernet's where there is none.
 pub fn mtu_of_index(index: u32) -> u32 {
-    let name = if_indextoname(index)
-        .ok()
-        .and_then(|name| name.into_string().ok());
+    let name = if_indextoname(index).ok().and_then(|name| name.into_string().ok());
     name.map_or(ETHERNET_MTU, |name| mtu_of(&name))
 }
 

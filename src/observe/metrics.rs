@@ -176,7 +176,12 @@ mod tests {
             text.contains("pointsman_boots_total{step=\"offered\",arch=\"x64-uefi\",verdict=\"allow\"} 1"),
             "{text}"
         );
-        for name in ["pointsman_dhcp_packets_total{outcome=\"offer\"} 7", "pointsman_sessions 3", "pointsman_decision_seconds_count 0", "# EOF"] {
+        for name in [
+            "pointsman_dhcp_packets_total{outcome=\"offer\"} 7",
+            "pointsman_sessions 3",
+            "pointsman_decision_seconds_count 0",
+            "# EOF",
+        ] {
             assert!(text.contains(name), "{name} not in {text}");
         }
     }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::diagnose::ScriptError;
 use super::{Question, ScriptHandler, answer};
+use crate::boot::BootImages;
 use crate::decision::Answer;
 
 pub use file::{Case, CaseFile};
@@ -48,6 +49,8 @@ pub struct CaseReport {
     pub failures: Vec<CaseFailure>,
     /// Case files that cannot be read.
     pub errors: Vec<ScriptError>,
+    /// What the cases boot.
+    pub images: Vec<BootImages>,
 }
 
 impl CaseReport {
@@ -72,8 +75,16 @@ pub fn beside(script: &Path) -> PathBuf {
 
 /// Runs cases with the full limits, on this thread.
 pub fn run_cases(handler: &ScriptHandler, cases: &CaseFile) -> Vec<CaseFailure> {
+    run_and_keep(handler, cases, &mut Vec::new())
+}
+
+/// As [`run_cases`]; keeps what the cases boot.
+fn run_and_keep(handler: &ScriptHandler, cases: &CaseFile, images: &mut Vec<BootImages>) -> Vec<CaseFailure> {
     let run = |case: &Case| {
         let (actual, log) = ask(handler, case);
+        if let Actual::Images(answer) = &actual {
+            images.push(answer.clone());
+        }
         let differences = actual.differences(&case.expected);
         let failure = || CaseFailure {
             file: cases.file.clone(),
@@ -99,7 +110,7 @@ impl ScriptHandler {
             }
             match CaseFile::read(&path, question) {
                 Ok(cases) => {
-                    let failures = run_cases(self, &cases);
+                    let failures = run_and_keep(self, &cases, &mut report.images);
                     report.passed += cases.cases.len() - failures.len();
                     report.failures.extend(failures);
                 }

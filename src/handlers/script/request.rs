@@ -8,7 +8,7 @@ use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString};
 use super::nearest::{cut, remedy};
 use super::sandbox::fail;
 use super::time::Time;
-use crate::boot::{BootRequest, FACTS, Fact};
+use crate::boot::{BootRequest, FACTS, Fact, MachineId};
 
 /// A request in a script.
 #[derive(Clone)]
@@ -66,7 +66,7 @@ pub const FIELDS: &[Field] = &[
         "uuid",
         "system UUID (option 97, else the fact); empty for a vendor's placeholder",
         "\"4c4c4544-0057-5810-804a-c3c04f463732\"",
-        |s| s.request.client.uuid().map_or_else(|| fact(s, "uuid"), show),
+        |s| s.request.client.uuid().or_else(|| reported_uuid(s)).map_or_else(empty, show),
     ),
     text("architecture", "client system architecture (option 93)", "\"x64-uefi\"", |s| {
         show(s.request.client.architecture)
@@ -190,6 +190,12 @@ fn unknown<T>(
     names: impl Iterator<Item = &'static str> + Clone,
 ) -> Result<T, Box<EvalAltResult>> {
     fail(format!("`{what}` has no field `{}`; {}", cut(name), remedy(name, names)))
+}
+
+/// The UUID of the fact, in canonical form, unless it is a placeholder.
+fn reported_uuid(seen: &Seen) -> Option<uuid::Uuid> {
+    let uuid = seen.request.machine.get("uuid")?.parse().ok()?;
+    (!MachineId::from_uuid(uuid).is_placeholder()).then_some(uuid)
 }
 
 fn fact(seen: &Seen, name: &str) -> Dynamic {

@@ -82,6 +82,7 @@ impl Sources {
         self.top_level(file, tokens, &mut problems);
         self.unknown_calls(file, tokens, &mut problems);
         self.unknown_fields(file, tokens, &mut problems);
+        problems.sort_by_key(|problem| problem.place);
         problems
     }
 

@@ -104,3 +104,22 @@ fn methods_of_fields_and_cells_can_be_called() {
     assert_eq!(value("request.now.weekday.len()"), "8");
     assert_eq!(value("request.product == \"OptiPlex 7010\" && !request.is_ipxe && request.now.hour < 9"), "true");
 }
+
+#[test]
+fn the_uuid_is_that_of_dhcp_else_the_reported_one_but_no_placeholder() {
+    let uuid = |wire: Option<[u8; 16]>, fact: &str| {
+        let mut request = BootRequest { machine: Machine::default(), ..request() };
+        request.client.machine_id = wire.map(MachineId::from_wire);
+        request.machine.insert("uuid", fact);
+        match block_on(load("fn allow_boot(request) { deny(`=${request.uuid}`) }").allow_boot(&request)) {
+            Ok(Answer::Given(verdict)) => verdict.reason().to_owned(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let reported = "4C4C4544-0057-5810-804A-C3C04F463732";
+    assert_eq!(uuid(None, reported), "=4c4c4544-0057-5810-804a-c3c04f463732");
+    assert_eq!(uuid(Some([0; 16]), reported), "=4c4c4544-0057-5810-804a-c3c04f463732");
+    assert_eq!(uuid(Some([1; 16]), reported), "=01010101-0101-0101-0101-010101010101");
+    assert_eq!(uuid(None, "00000000-0000-0000-0000-000000000000"), "=");
+    assert_eq!(uuid(None, "to be filled"), "=");
+}

@@ -20,9 +20,20 @@ pub(crate) const COMMAND_LINE: &str = "POINTSMAN-LAB CMDLINE";
 /// How many machines run at once: each is busy emulating a processor.
 const MACHINES_MAX: usize = 2;
 
-/// Programs of the lab, and what happens without them is the same for all: no test.
-const PROGRAMS: [&str; 9] =
-    ["ip", "ethtool", "setpriv", "dnsmasq", "tcpdump", "qemu-system-x86_64", "mformat", "mcopy", "mmd"];
+/// Programs of the lab; without one of them nothing is tested.
+const PROGRAMS: [&str; 11] = [
+    "ip",
+    "sysctl",
+    "ethtool",
+    "setpriv",
+    "dnsmasq",
+    "dhcrelay",
+    "tcpdump",
+    "qemu-system-x86_64",
+    "mformat",
+    "mcopy",
+    "mmd",
+];
 
 /// Where things are.
 pub(crate) struct Assets {
@@ -72,11 +83,6 @@ impl Assets {
     /// Debian's network installer: `linux` and `initrd.gz`.
     pub(crate) fn installer(&self) -> PathBuf {
         self.root.join("installer")
-    }
-
-    /// iPXE as Debian 12 installs it (2019, no HTTPS).
-    pub(crate) fn bookworm_loaders(&self) -> PathBuf {
-        PathBuf::from("/usr/lib/ipxe")
     }
 
     /// iPXE of Debian 13 (2025, HTTPS).

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::assets::{Assets, target};
 use crate::machine::{Accelerator, Machine, Plan};
-use crate::network::{BRIDGE, INTERFACE, Network};
+use crate::network::{BACKBONE, BRIDGE, INTERFACE, Network, Shape};
 use crate::process::Process;
 use crate::server::{ServerUnderTest, Site};
 use crate::transcript::Transcript;
@@ -21,8 +21,7 @@ const TAIL_LINES: usize = 40;
 
 /// Everything around the machine and the server. Fields are dropped in this order: processes before their network.
 pub(crate) struct Lab {
-    _capture: Process,
-    _dhcp: Process,
+    _helpers: Vec<Process>,
     /// The namespaces of this case.
     pub(crate) network: Network,
     /// What the lab is made of.
@@ -35,26 +34,32 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    /// Builds the lab for `case`; `None` when firmware boots are switched off.
+    /// Builds the lab for `case` on one LAN; `None` when firmware boots are switched off.
     pub(crate) fn open(case: &str) -> Option<Self> {
+        Self::open_shaped(case, Shape::OneLan)
+    }
+
+    /// The same with the machines behind a router with a relay agent.
+    pub(crate) fn open_routed(case: &str) -> Option<Self> {
+        Self::open_shaped(case, Shape::Routed)
+    }
+
+    fn open_shaped(case: &str, shape: Shape) -> Option<Self> {
         let assets = Assets::find()?;
         let accelerator = assets.accelerator();
         let place = assets.place();
         let evidence = new_folder(&target().join(case));
-        let network = Network::new(case);
-        let capture = start_capture(&network, &evidence);
+        let network = Network::new(case, shape);
         let (dhcp, dhcp_log) = start_dhcp(&network, &evidence);
+        let mut helpers = vec![start_capture(&network, &evidence), dhcp];
+        let mut logs = vec![dhcp_log];
+        if shape == Shape::Routed {
+            let (relay, relay_log) = start_relay(&network, &evidence);
+            helpers.push(relay);
+            logs.push(relay_log);
+        }
         eprintln!("{case}: {accelerator:?}, evidence in {}", evidence.display());
-        Some(Self {
-            _capture: capture,
-            _dhcp: dhcp,
-            network,
-            assets,
-            evidence,
-            accelerator,
-            logs: vec![dhcp_log],
-            _place: place,
-        })
+        Some(Self { _helpers: helpers, network, assets, evidence, accelerator, logs, _place: place })
     }
 
     /// Starts the server under test.
@@ -139,12 +144,23 @@ fn start_capture(network: &Network, evidence: &Path) -> Process {
 fn start_dhcp(network: &Network, evidence: &Path) -> (Process, Transcript) {
     let mut command = network.command("dhcp", "dnsmasq");
     command.args(["--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--user=root"]);
-    command.args(["--log-facility=-", "--pid-file=", "--dhcp-range=10.77.0.50,10.77.0.99,1h"]);
+    command.args(["--log-facility=-", "--pid-file=", "--dhcp-range=10.77.0.50,10.77.0.99,255.255.255.0,1h"]);
     command.arg(format!("--interface={INTERFACE}"));
     command.arg(format!("--dhcp-leasefile={}", evidence.join("leases").display()));
     let log = Transcript::new("the site's DHCP server", &evidence.join("dhcp.log"));
     let process = Process::start(command, &log);
     wait_until_it_says(&log, "IP range");
+    (process, log)
+}
+
+/// The router's relay agent: it passes what machines ask to both servers.
+fn start_relay(network: &Network, evidence: &Path) -> (Process, Transcript) {
+    let mut command = network.command("router", "dhcrelay");
+    command.args(["-4", "-d", "--no-pid", "-id", INTERFACE, "-iu", BACKBONE]);
+    command.args([network.dhcp_address(), network.boot_address()]);
+    let log = Transcript::new("the router's relay agent", &evidence.join("relay.log"));
+    let process = Process::start(command, &log);
+    wait_until_it_says(&log, "Sending on");
     (process, log)
 }
 

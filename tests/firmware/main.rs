@@ -13,7 +13,7 @@
 //! | [`network`] | namespaces, bridge, cables |
 //! | [`machine`] | QEMU and its firmware |
 //! | [`server`] | the site and the server under test |
-//! | [`assets`], [`disk`], [`trust`] | kernels, loaders, disks, certificates |
+//! | [`assets`], [`disk`] | kernels, loaders, disks |
 //! | [`process`], [`transcript`] | children that end with the test, and what they say |
 #![allow(
     clippy::unwrap_used,
@@ -30,7 +30,6 @@ mod network;
 mod process;
 mod server;
 mod transcript;
-mod trust;
 
 use std::time::Duration;
 
@@ -62,12 +61,7 @@ fn boot_images(request) {
 fn a_bios_machine_with_an_ipxe_rom_boots_the_image_of_the_script() {
     let Some(mut lab) = Lab::open("bios-rom") else { return };
     let plan = Plan::new(Firmware::Bios, "52:54:00:aa:00:01", "aa000000-0000-4000-8000-000000000001");
-    let server = lab.serve(&Site {
-        allow_boot: ALLOW_ALL,
-        boot_images: ONE_LINUX,
-        loaders: lab.assets.bookworm_loaders(),
-        https: false,
-    });
+    let server = lab.serve(&Site::new(ALLOW_ALL, ONE_LINUX));
     boots_linux(&mut lab, &plan, &server, "x86-bios");
     assert!(server.stop(), "the server ends well on SIGTERM\n{}", lab.tails());
 }
@@ -76,31 +70,38 @@ fn a_bios_machine_with_an_ipxe_rom_boots_the_image_of_the_script() {
 fn a_uefi_machine_loads_ipxe_by_tftp_and_boots_the_image_of_the_script() {
     let Some(mut lab) = Lab::open("uefi-pxe") else { return };
     let plan = Plan::new(Firmware::UefiX64, "52:54:00:aa:00:02", "aa000000-0000-4000-8000-000000000002");
-    let server = lab.serve(&Site {
-        allow_boot: ALLOW_ALL,
-        boot_images: ONE_LINUX,
-        loaders: lab.assets.bookworm_loaders(),
-        https: false,
-    });
+    let server = lab.serve(&Site::new(ALLOW_ALL, ONE_LINUX));
     boots_linux(&mut lab, &plan, &server, "x64-uefi");
 }
 
 #[test]
 fn a_uefi_machine_that_trusts_the_private_ca_boots_by_https() {
     let Some(mut lab) = Lab::open("uefi-https") else { return };
-    let server = lab.serve(&Site {
-        allow_boot: ALLOW_ALL,
-        boot_images: ONE_LINUX,
-        loaders: lab.assets.trixie_loaders(),
-        https: true,
-    });
+    let server =
+        lab.serve(&Site { loaders: Some(lab.assets.trixie_loaders()), https: true, ..Site::new(ALLOW_ALL, ONE_LINUX) });
     let mut plan = Plan::new(Firmware::UefiX64, "52:54:00:aa:00:03", "aa000000-0000-4000-8000-000000000003");
-    plan.trusted = Some(trust::signature_list(&server.authority(), &lab.evidence));
+    plan.trusted = Some(server.authority());
     let console = boots_linux(&mut lab, &plan, &server, "x64-uefi");
     for file in ["lab/vmlinuz", "lab/initramfs.gz"] {
         let loaded = console.lines().any(|line| line.contains("https://") && line.contains(file));
         assert!(loaded, "{file} was not loaded by HTTPS\n{}", lab.tails());
     }
+}
+
+#[test]
+fn a_bios_machine_behind_a_relay_agent_boots_the_image_of_the_script() {
+    let Some(mut lab) = Lab::open_routed("bios-relayed") else { return };
+    let plan = Plan::new(Firmware::Bios, "52:54:00:aa:00:08", "aa000000-0000-4000-8000-000000000008");
+    let server = lab.serve(&Site::new(ALLOW_ALL, ONE_LINUX));
+    boots_linux(&mut lab, &plan, &server, "x86-bios");
+}
+
+#[test]
+fn a_uefi_machine_behind_a_relay_agent_boots_the_image_of_the_script() {
+    let Some(mut lab) = Lab::open_routed("uefi-relayed") else { return };
+    let plan = Plan::new(Firmware::UefiX64, "52:54:00:aa:00:09", "aa000000-0000-4000-8000-000000000009");
+    let server = lab.serve(&Site { loaders: Some(lab.assets.trixie_loaders()), ..Site::new(ALLOW_ALL, ONE_LINUX) });
+    boots_linux(&mut lab, &plan, &server, "x64-uefi");
 }
 
 #[test]
@@ -138,12 +139,7 @@ fn boot_images(request) {
 "#;
     let Some(mut lab) = Lab::open("bios-menu") else { return };
     let plan = Plan::new(Firmware::Bios, "52:54:00:aa:00:06", "aa000000-0000-4000-8000-000000000006");
-    let server = lab.serve(&Site {
-        allow_boot: ALLOW_ALL,
-        boot_images: MENU,
-        loaders: lab.assets.bookworm_loaders(),
-        https: false,
-    });
+    let server = lab.serve(&Site::new(ALLOW_ALL, MENU));
     let machine = lab.power_on(&plan);
     lab.see(&machine, "Lab menu", BOOT_LIMIT);
     lab.see(&machine, "The default", BOOT_LIMIT);
@@ -162,12 +158,8 @@ fn boot_images(request) {
 "#;
     let Some(mut lab) = Lab::open("uefi-installer") else { return };
     let plan = Plan::new(Firmware::UefiX64, "52:54:00:aa:00:07", "aa000000-0000-4000-8000-000000000007");
-    let server = lab.serve(&Site {
-        allow_boot: ALLOW_ALL,
-        boot_images: INSTALLER,
-        loaders: lab.assets.bookworm_loaders(),
-        https: false,
-    });
+    // The build with iPXE's own network drivers, for once.
+    let server = lab.serve(&Site { x64_uefi_loader: Some("ipxe.efi"), ..Site::new(ALLOW_ALL, INSTALLER) });
     let machine = lab.power_on(&plan);
     lab.see(&machine, "Choose the language to be used for the installation process", 2 * BOOT_LIMIT);
     lab.decision(&server, &[("mac", plan.mac), ("verdict", "allow"), ("stage", "http")]);
@@ -201,12 +193,7 @@ fn boots_linux(lab: &mut Lab, plan: &Plan, server: &ServerUnderTest, architectur
 fn is_denied(lab: &mut Lab, plan: &Plan) {
     // EDK2 asks for a minute by PXE, then for another by HTTP boot, before it tries its disk.
     const FIRMWARE_PATIENCE: Duration = Duration::from_secs(300);
-    let server = lab.serve(&Site {
-        allow_boot: DENY_ONE,
-        boot_images: ONE_LINUX,
-        loaders: lab.assets.bookworm_loaders(),
-        https: false,
-    });
+    let server = lab.serve(&Site::new(DENY_ONE, ONE_LINUX));
     let machine = lab.power_on(plan);
     lab.see(&machine, OWN_DISK, FIRMWARE_PATIENCE);
     let entry = lab.decision(&server, &[("mac", plan.mac), ("verdict", "deny")]);

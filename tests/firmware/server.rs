@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::assets::Assets;
-use crate::network::{BOOT_ADDRESS, INTERFACE, Network};
+use crate::network::{INTERFACE, Network};
 use crate::process::{Process, run};
 use crate::transcript::{Absent, Transcript};
 
@@ -24,10 +24,41 @@ pub(crate) struct Site<'a> {
     pub(crate) allow_boot: &'a str,
     /// The file `boot_images.rhai`.
     pub(crate) boot_images: &'a str,
-    /// The folder with iPXE builds.
-    pub(crate) loaders: PathBuf,
+    /// The folder with iPXE builds; where Debian installs them when absent.
+    pub(crate) loaders: Option<PathBuf>,
+    /// The build for UEFI machines when it is not the usual one.
+    pub(crate) x64_uefi_loader: Option<&'a str>,
     /// Whether iPXE builds that can are to use HTTPS.
     pub(crate) https: bool,
+}
+
+impl<'a> Site<'a> {
+    /// A site with these two scripts and otherwise what `pointsman init` writes.
+    pub(crate) fn new(allow_boot: &'a str, boot_images: &'a str) -> Self {
+        Self { allow_boot, boot_images, loaders: None, x64_uefi_loader: None, https: false }
+    }
+
+    /// What the configuration says differently from its defaults.
+    fn config(&self) -> String {
+        let mut lines = vec![
+            "[server]".to_owned(),
+            format!("interfaces = [{INTERFACE:?}]"),
+            "[log]\nformat = \"json\"\nlevel = \"debug\"".to_owned(),
+            "[[handler]]\nkind = \"script\"\nscripts = \"rules\"".to_owned(),
+            "allow_boot = \"rules/allow_boot.rhai\"\nboot_images = \"rules/boot_images.rhai\"".to_owned(),
+        ];
+        if self.https {
+            lines.push("[https]\nipxe = \"https\"".to_owned());
+        }
+        if let Some(folder) = &self.loaders {
+            lines.push(format!("[loaders]\nfolders = [{folder:?}]"));
+        }
+        if let Some(file) = self.x64_uefi_loader {
+            lines.push(format!("[loaders.files]\nx64-uefi = {file:?}"));
+        }
+        lines.push(String::new());
+        lines.join("\n")
+    }
 }
 
 /// A running server; dropped, it is killed.
@@ -68,9 +99,9 @@ impl ServerUnderTest {
         self.log.text().lines().filter_map(|line| serde_json::from_str(line).ok()).filter(is_decision).collect()
     }
 
-    /// The certificate of the private CA that `pointsman init` made, in PEM.
+    /// The certificate of the private CA that `pointsman init` made, in the form that firmware takes.
     pub(crate) fn authority(&self) -> PathBuf {
-        self.folder.join("state/ca.pem")
+        self.folder.join("state/ca.esl")
     }
 
     /// Asks the server to stop as systemd does, and tells whether it ended well.
@@ -96,33 +127,13 @@ fn is_decision(entry: &Value) -> bool {
     entry["level"] == "INFO" && entry["verdict"].is_string()
 }
 
-/// `pointsman init`, then the rules and files of this site in the places where it put its own.
+/// `pointsman init`, then a configuration, rules and images of this case beside what it wrote.
 fn write_site(folder: &Path, site: &Site, assets: &Assets) {
     let made = Command::new(PROGRAM).arg("init").arg(folder).output().expect("the program was just built");
     assert!(made.status.success(), "pointsman init failed: {}", String::from_utf8_lossy(&made.stderr));
-    let scheme = if site.https { "https" } else { "http" };
-    let config = format!(
-        r#"[server]
-interfaces = ["{INTERFACE}"]
-address = "{BOOT_ADDRESS}"
-
-[https]
-ipxe = "{scheme}"
-
-[loaders]
-folders = ["{}"]
-
-[log]
-format = "json"
-
-[[handler]]
-kind = "script"
-"#,
-        site.loaders.display()
-    );
-    write(&folder.join("pointsman.toml"), &config);
-    write(&folder.join("scripts/allow_boot.rhai"), site.allow_boot);
-    write(&folder.join("scripts/boot_images.rhai"), site.boot_images);
+    write(&folder.join("pointsman.toml"), &site.config());
+    write(&folder.join("rules/allow_boot.rhai"), site.allow_boot);
+    write(&folder.join("rules/boot_images.rhai"), site.boot_images);
     let images = folder.join("images");
     copy(&assets.kernel(), &images.join("lab/vmlinuz"));
     copy(&assets.initramfs(), &images.join("lab/initramfs.gz"));
@@ -132,7 +143,10 @@ kind = "script"
 }
 
 fn write(path: &Path, text: &str) {
-    fs::write(path, text).unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+    let folder = path.parent().expect("files of a site are in folders");
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(path, text))
+        .unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -19,8 +19,9 @@ use super::server::Shared;
 use super::socket_task::{Command, SocketTask};
 use crate::net::udp::{BindError, BindOptions, UdpSocket};
 
-/// Transfers on a socket before another is opened.
-const TRANSFERS_PER_SOCKET: usize = 64;
+/// Transfers on a socket before the next is used: the more there are, the more packets one system call
+/// carries; the receive buffer holds the ACKs of many more.
+const TRANSFERS_PER_SOCKET: usize = 128;
 /// Sockets of a pool at the start.
 const SOCKETS_MIN: usize = 2;
 /// Most sockets of a pool.
@@ -86,16 +87,18 @@ impl Pool {
         sockets.get(id).cloned()
     }
 
-    /// The least loaded socket, preferably not `avoid`; opens another where all are well loaded.
+    /// The first socket with room, preferably not `avoid`; opens another where all are well loaded.
     pub(super) fn pick(&self, avoid: Option<SocketId>, shared: &Arc<Shared>) -> Option<TransferSocket> {
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
         let load = |socket: &TransferSocket| socket.load.load(Ordering::Relaxed);
-        let least = |sockets: &[TransferSocket], avoid: Option<SocketId>| {
-            let others = sockets.iter().filter(|socket| Some(socket.id) != avoid);
-            others.min_by_key(|socket| load(socket)).cloned()
-        };
-        let best = least(&sockets, avoid).or_else(|| least(&sockets, None))?;
-        if load(&best) < TRANSFERS_PER_SOCKET || sockets.len() >= self.sockets_max {
+        let mut others = sockets.iter().filter(|socket| Some(socket.id) != avoid);
+        if let Some(roomy) = others.find(|socket| load(socket) < TRANSFERS_PER_SOCKET) {
+            return Some(roomy.clone());
+        }
+        let others = sockets.iter().filter(|socket| Some(socket.id) != avoid);
+        let least = others.min_by_key(|socket| load(socket)).or(sockets.first());
+        let best = least.cloned()?;
+        if sockets.len() >= self.sockets_max {
             return Some(best);
         }
         match self.open(sockets.len(), shared) {

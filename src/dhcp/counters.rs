@@ -54,6 +54,8 @@ pub struct Counters {
     pub unsent: Counter,
     /// Replies sent without option 82, for want of room.
     pub without_relay_information: Counter,
+    /// Warnings of other servers that keep clients from us; no packets of ours.
+    pub conflicts: Counter,
 }
 
 impl Counters {

@@ -105,7 +105,8 @@ impl Listener {
         };
         counters.relayed.add(u64::from(asked.relay.is_some()));
         let Some(server) = self.server_address(&asked, local, datagram.ifindex) else {
-            warn!(ifindex = datagram.ifindex, "a DHCP packet came in on an interface without IPv4 address: no answer");
+            counters.unsent.increment();
+            debug!(ifindex = datagram.ifindex, "a question came in on an interface without IPv4 address: no answer");
             return;
         };
         let question = self.question(&asked, server, datagram.ifindex);

@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 /// Something to send; cheap to clone, all clones share the bytes or the open file.
 #[derive(Debug, Clone)]
 pub struct Content {
-    body: Body,
+    pub(super) body: Body,
     length: u64,
     modified: Option<SystemTime>,
     /// Of a file; content made in memory is tagged by its digest when asked.
@@ -21,7 +21,7 @@ pub struct Content {
 }
 
 #[derive(Debug, Clone)]
-enum Body {
+pub(super) enum Body {
     Memory(Bytes),
     File(Arc<File>),
 }

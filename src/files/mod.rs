@@ -13,6 +13,7 @@
 mod cache;
 mod content;
 mod lookup;
+mod send;
 
 use std::io;
 use std::path::{Path, PathBuf};

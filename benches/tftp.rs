@@ -52,16 +52,8 @@ struct Case {
 
 impl Case {
     fn name(&self) -> String {
-        let Self {
-            blksize,
-            windowsize,
-            clients,
-            loss,
-        } = self;
-        format!(
-            "{blksize}/{windowsize}/{clients}/{}%",
-            f64::from(*loss) / 10.0
-        )
+        let Self { blksize, windowsize, clients, loss } = self;
+        format!("{blksize}/{windowsize}/{clients}/{}%", f64::from(*loss) / 10.0)
     }
 }
 
@@ -89,14 +81,9 @@ fn main() {
     prepare(directory.path());
     let mut servers = servers(directory.path(), flag("--ours"));
     let only = value("--only");
-    println!(
-        "blksize/windowsize/clients/loss: MB/s (CPU s per GB), median of {runs} runs of {seconds} s"
-    );
+    println!("blksize/windowsize/clients/loss: MB/s (CPU s per GB), median of {runs} runs of {seconds} s");
     for case in cases(flag("--all")) {
-        if only
-            .as_ref()
-            .is_some_and(|o| !case.name().starts_with(o.as_str()))
-        {
+        if only.as_ref().is_some_and(|o| !case.name().starts_with(o.as_str())) {
             continue;
         }
         compare(case, &mut servers, runs, Duration::from_secs_f64(seconds));
@@ -111,12 +98,7 @@ fn cases(all: bool) -> Vec<Case> {
                 for clients in [1, 16, 128, 1000] {
                     let selected = blksize == 1468 || (windowsize == 1 && loss == 0);
                     if all || selected {
-                        cases.push(Case {
-                            blksize,
-                            windowsize,
-                            clients,
-                            loss,
-                        });
+                        cases.push(Case { blksize, windowsize, clients, loss });
                     }
                 }
             }
@@ -151,12 +133,7 @@ impl Server {
             .process_group(0)
             .spawn()
             .expect("a server");
-        let server = Self {
-            name,
-            address,
-            line,
-            child,
-        };
+        let server = Self { name, address, line, child };
         server.wait_until_ready();
         server
     }
@@ -191,25 +168,13 @@ fn servers(directory: &Path, ours_only: bool) -> Vec<Server> {
     let own = std::env::current_exe().expect("our own path");
     let dir = directory.to_str().expect("a plain path");
     let own = own.to_str().expect("a plain path");
-    let mut lines: Vec<(&'static str, SocketAddr, Vec<&str>)> = vec![(
-        "pointsman",
-        "127.0.0.1:16969".parse().unwrap(),
-        vec![own, "serve", "16969", dir],
-    )];
+    let mut lines: Vec<(&'static str, SocketAddr, Vec<&str>)> =
+        vec![("pointsman", "127.0.0.1:16969".parse().unwrap(), vec![own, "serve", "16969", dir])];
     if !ours_only {
         lines.push((
             "tftpd-hpa",
             "127.0.0.1:16970".parse().unwrap(),
-            vec![
-                "in.tftpd",
-                "-L",
-                "-u",
-                "root",
-                "-a",
-                "127.0.0.1:16970",
-                "-s",
-                dir,
-            ],
+            vec!["in.tftpd", "-L", "-u", "root", "-a", "127.0.0.1:16970", "-s", dir],
         ));
         lines.push((
             "atftpd",
@@ -259,9 +224,7 @@ fn servers(directory: &Path, ours_only: bool) -> Vec<Server> {
     let peers = std::env::var("PEERS_DIRECTORY").unwrap_or_default();
     let mut servers = Vec::new();
     for (name, address, line) in lines {
-        let mut places = [peers.as_str(), "/usr/sbin", "/"]
-            .map(|place| Path::new(place).join(line[0]))
-            .into_iter();
+        let mut places = [peers.as_str(), "/usr/sbin", "/"].map(|place| Path::new(place).join(line[0])).into_iter();
         let Some(program) = places.find(|place| place.is_file()) else {
             println!("{name} is not installed: left out");
             continue;
@@ -298,11 +261,7 @@ fn cpu_seconds(root: u32) -> f64 {
         family.extend(processes.iter().filter(|p| p.1 == parent).map(|p| p.0));
         index += 1;
     }
-    let ticks: u64 = processes
-        .iter()
-        .filter(|p| family.contains(&p.0))
-        .map(|p| p.2)
-        .sum();
+    let ticks: u64 = processes.iter().filter(|p| family.contains(&p.0)).map(|p| p.2).sum();
     ticks as f64 / 100.0
 }
 
@@ -323,18 +282,10 @@ fn compare(case: Case, servers: &mut [Server], runs: usize, time: Duration) {
         ));
     }
     let (ours, peers) = medians.split_first().expect("our server");
-    let best = peers
-        .iter()
-        .map(|f| f.megabytes_per_second)
-        .fold(0.0, f64::max);
+    let best = peers.iter().map(|f| f.megabytes_per_second).fold(0.0, f64::max);
     // tftpd-hpa's processes leave its family, their CPU time is lost to us: it shows next to none.
-    let counted = peers
-        .iter()
-        .zip(servers.iter().skip(1))
-        .filter(|(_, s)| s.name != "tftpd-hpa");
-    let cheapest = counted
-        .map(|(f, _)| f.cpu_seconds_per_gigabyte)
-        .fold(f64::MAX, f64::min);
+    let counted = peers.iter().zip(servers.iter().skip(1)).filter(|(_, s)| s.name != "tftpd-hpa");
+    let cheapest = counted.map(|(f, _)| f.cpu_seconds_per_gigabyte).fold(f64::MAX, f64::min);
     if best > 0.0 {
         line.push_str(&format!(
             "  x{:.2} cpu x{:.2}",
@@ -358,10 +309,7 @@ fn median(figures: &[Figure]) -> Figure {
 }
 
 fn measure(case: Case, server: &Server, time: Duration) -> Figure {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let before = cpu_seconds(server.child.id());
     let (bytes, elapsed) = runtime.block_on(generate(case, server.address, time));
     let cpu = cpu_seconds(server.child.id()) - before;
@@ -465,10 +413,7 @@ impl Generator {
 
     /// Asks for the file from an address that this client has not used before.
     fn begin(&mut self, number: usize, now: Instant) {
-        let (blksize, window) = (
-            self.case.blksize.to_string(),
-            self.case.windowsize.to_string(),
-        );
+        let (blksize, window) = (self.case.blksize.to_string(), self.case.windowsize.to_string());
         let mut options = vec![("blksize", blksize.as_str())];
         if self.case.windowsize > 1 {
             options.push(("windowsize", window.as_str()));
@@ -490,10 +435,7 @@ impl Generator {
         client.gap_acknowledged = false;
         client.heard_at = now;
         client.last_sent = request;
-        let source = Source {
-            address: client.address.into(),
-            ifindex: 0,
-        };
+        let source = Source { address: client.address.into(), ifindex: 0 };
         self.out.push(&client.last_sent, self.server, Some(source));
     }
 
@@ -508,10 +450,7 @@ impl Generator {
             };
             let [_, _, c, d] = address.octets();
             let number = usize::from(c % 4) * 250 + usize::from(d) - 1;
-            let known = self
-                .clients
-                .get(number)
-                .is_some_and(|c| c.address == address);
+            let known = self.clients.get(number).is_some_and(|c| c.address == address);
             if let (true, Ok(packet)) = (known, Packet::parse(datagram.payload)) {
                 self.take(number, &packet, datagram.peer, now);
             }
@@ -582,10 +521,7 @@ impl Generator {
         };
         client.last_sent = packet::ack(block as u16).to_vec();
         if let (Some(peer), false) = (client.peer, is_lost) {
-            let source = Source {
-                address: client.address.into(),
-                ifindex: 0,
-            };
+            let source = Source { address: client.address.into(), ifindex: 0 };
             self.out.push(&client.last_sent, peer, Some(source));
         }
     }
@@ -594,10 +530,7 @@ impl Generator {
         for client in &mut self.clients {
             if now.duration_since(client.heard_at) > CLIENT_TIMEOUT {
                 client.heard_at = now;
-                let source = Source {
-                    address: client.address.into(),
-                    ifindex: 0,
-                };
+                let source = Source { address: client.address.into(), ifindex: 0 };
                 let to = client.peer.unwrap_or(self.server);
                 self.out.push(&client.last_sent, to, Some(source));
             }
@@ -608,10 +541,7 @@ impl Generator {
         let abort = packet::error(packet::ErrorCode::NotDefined, "TFTP Aborted");
         for client in &self.clients {
             if let Some(peer) = client.peer {
-                let source = Source {
-                    address: client.address.into(),
-                    ifindex: 0,
-                };
+                let source = Source { address: client.address.into(), ifindex: 0 };
                 self.out.push(&abort, peer, Some(source));
             }
         }
@@ -634,26 +564,16 @@ struct Directory(FileRoot);
 #[async_trait]
 impl TftpSource for Directory {
     async fn open(&self, request: &ReadRequest) -> Result<Content, Refusal> {
-        self.0
-            .open(&request.file_name)
-            .await
-            .map_err(|_| Refusal::NotFound)
+        self.0.open(&request.file_name).await.map_err(|_| Refusal::NotFound)
     }
 
     fn finished(&self, _: &ReadRequest, _: &TransferOutcome) {}
 }
 
 fn serve(port: u16, directory: &Path) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let config = TftpConfig {
-            bind: vec![Ipv4Addr::LOCALHOST.into()],
-            port,
-            ..TftpConfig::default()
-        };
+        let config = TftpConfig { bind: vec![Ipv4Addr::LOCALHOST.into()], port, ..TftpConfig::default() };
         let source = Directory(FileRoot::new(directory).expect("a directory"));
         let server = TftpServer::bind(config, Arc::new(source)).expect("a server");
         server.run(CancellationToken::new()).await;

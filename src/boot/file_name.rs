@@ -9,13 +9,15 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::Serialize;
+
 /// Longest name accepted, in bytes (a TFTP request has 512 by RFC 2347, a path 4,096 on Linux).
 const NAME_MAX: usize = 1_024;
 /// Longest component, in bytes: what Linux file systems take.
 const COMPONENT_MAX: usize = 255;
 
 /// A relative file name of which no component leads upwards.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct FileName(String);
 
 /// Why a name is not one that we look up.
@@ -138,12 +140,7 @@ mod tests {
     use super::*;
 
     fn check(raw: &[u8], expect: &str) {
-        assert_eq!(
-            FileName::parse(raw).unwrap().as_str(),
-            expect,
-            "{:?}",
-            String::from_utf8_lossy(raw)
-        );
+        assert_eq!(FileName::parse(raw).unwrap().as_str(), expect, "{:?}", String::from_utf8_lossy(raw));
     }
 
     #[test]

@@ -1,5 +1,31 @@
-//! The vocabulary of a boot: plain data, no I/O.
+//! The vocabulary: what a request, a client, an image and a decision are.
+//!
+//! Plain data that every other module speaks. A [`BootRequest`] is one question of one client; a
+//! [`BootDecision`] is the answer with the trail that explains it. Bytes from outside become these types
+//! once, at the edge (a packet, a query string, a script's result), and are not checked again after that.
+//!
+//! **Invariant**: nothing here does I/O, reads a clock or knows a protocol crate.
 
+mod architecture;
+mod client;
+mod decision;
 mod file_name;
+mod hardware;
+mod image;
+mod line;
+mod machine;
+mod request;
+mod session_id;
+mod url;
 
+pub use architecture::{Architecture, Platform};
+pub use client::{Client, IpxeBuild, MachineId, NicBus};
+pub use decision::{BootDecision, Outcome, Step, Verdict};
 pub use file_name::{FileName, FileNameError};
+pub use hardware::{HardwareAddress, HardwareAddressError};
+pub use image::{BootImage, BootImages, ImageError, ImageKind, InjectedFile, Menu, Source, SourceError};
+pub use line::{Line, LineError};
+pub use machine::{FACTS, Fact, Machine};
+pub use request::{BootRequest, Network, Relay, Stage};
+pub use session_id::{SessionId, SessionIdError};
+pub use url::{Url, UrlError};

@@ -52,9 +52,7 @@ impl FileCache {
             Cache::builder()
                 .max_capacity(TOTAL_MAX)
                 // An entry costs at least a block, so that a million tiny files are bounded too.
-                .weigher(|_, bytes: &Bytes| {
-                    u32::try_from(bytes.len().max(4096)).unwrap_or(u32::MAX)
-                })
+                .weigher(|_, bytes: &Bytes| u32::try_from(bytes.len().max(4096)).unwrap_or(u32::MAX))
                 .build(),
         )
     }
@@ -65,16 +63,9 @@ impl FileCache {
         let identity = Identity::of(&metadata);
         let modified = metadata.modified().ok();
         if identity.size > FILE_MAX {
-            return Ok(Content::of_file(
-                file,
-                identity.size,
-                modified,
-                identity.tag(),
-            ));
+            return Ok(Content::of_file(file, identity.size, modified, identity.tag()));
         }
-        let read = self
-            .0
-            .try_get_with(identity, || read_whole(&file, identity));
+        let read = self.0.try_get_with(identity, || read_whole(&file, identity));
         match read {
             Ok(bytes) => Ok(Content::of_cached(bytes, modified, identity.tag())),
             // Being written to just now: served as it is, remembered when it has settled.

@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 /// Something to send; cheap to clone, all clones share the bytes or the open file.
 #[derive(Debug, Clone)]
 pub struct Content {
-    body: Body,
+    pub(super) body: Body,
     length: u64,
     modified: Option<SystemTime>,
     /// Of a file; content made in memory is tagged by its digest when asked.
@@ -21,7 +21,7 @@ pub struct Content {
 }
 
 #[derive(Debug, Clone)]
-enum Body {
+pub(super) enum Body {
     Memory(Bytes),
     File(Arc<File>),
 }
@@ -30,34 +30,15 @@ impl Content {
     /// Content made by ourselves.
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
-        Self {
-            length: bytes.len() as u64,
-            body: Body::Memory(bytes),
-            modified: None,
-            tag: None,
-        }
+        Self { length: bytes.len() as u64, body: Body::Memory(bytes), modified: None, tag: None }
     }
 
-    pub(super) fn of_file(
-        file: File,
-        length: u64,
-        modified: Option<SystemTime>,
-        tag: String,
-    ) -> Self {
-        Self {
-            body: Body::File(Arc::new(file)),
-            length,
-            modified,
-            tag: Some(tag.into()),
-        }
+    pub(super) fn of_file(file: File, length: u64, modified: Option<SystemTime>, tag: String) -> Self {
+        Self { body: Body::File(Arc::new(file)), length, modified, tag: Some(tag.into()) }
     }
 
     pub(super) fn of_cached(bytes: Bytes, modified: Option<SystemTime>, tag: String) -> Self {
-        Self {
-            modified,
-            tag: Some(tag.into()),
-            ..Self::from_bytes(bytes)
-        }
+        Self { modified, tag: Some(tag.into()), ..Self::from_bytes(bytes) }
     }
 
     /// Length in bytes.
@@ -83,12 +64,7 @@ impl Content {
             (Some(tag), _) => format!("\"{tag}\""),
             (None, Body::Memory(bytes)) => {
                 let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
-                let hex: String = digest
-                    .as_ref()
-                    .iter()
-                    .take(16)
-                    .map(|b| format!("{b:02x}"))
-                    .collect();
+                let hex: String = digest.as_ref().iter().take(16).map(|b| format!("{b:02x}")).collect();
                 format!("\"{hex}\"")
             }
             (None, Body::File(_)) => format!("\"{:x}\"", self.length),
@@ -109,9 +85,7 @@ impl Content {
         let length = length.min(left);
         match &self.body {
             Body::Memory(bytes) => {
-                let from = usize::try_from(offset)
-                    .unwrap_or(usize::MAX)
-                    .min(bytes.len());
+                let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
                 Ok(bytes.slice(from..from + length))
             }
             Body::File(file) => {

@@ -26,14 +26,8 @@ pub(super) struct Directory {
 
 impl Directory {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let directory = fs::OpenOptions::new()
-            .read(true)
-            .custom_flags(OFlag::O_DIRECTORY.bits())
-            .open(path)?;
-        Ok(Self {
-            descriptor: directory.into(),
-            path: path.to_owned(),
-        })
+        let directory = fs::OpenOptions::new().read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(path)?;
+        Ok(Self { descriptor: directory.into(), path: path.to_owned() })
     }
 
     /// Opens the regular file of this name, or of the one that differs in case only.
@@ -45,20 +39,14 @@ impl Directory {
             }
             other => other?,
         };
-        if file.metadata()?.is_file() {
-            Ok(file)
-        } else {
-            Err(OpenError::Denied)
-        }
+        if file.metadata()?.is_file() { Ok(file) } else { Err(OpenError::Denied) }
     }
 
     /// O_NONBLOCK: a pipe in the directory must not hold us up before we see that it is none of ours.
     fn open_beneath(&self, name: &str, extra: OFlag) -> io::Result<File> {
-        let flags =
-            OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | extra;
-        let how = OpenHow::new()
-            .flags(flags)
-            .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | extra;
+        let how =
+            OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
         match openat2(&self.descriptor, name, how) {
             Ok(descriptor) => Ok(File::from(descriptor)),
             // Kernels before 5.6, and sandboxes that do not know the call.
@@ -71,16 +59,9 @@ impl Directory {
     /// The fall-back: opens, then asks the kernel where the opened file is. What was opened cannot move
     /// under the check, so a link that is swapped meanwhile gains nothing.
     fn open_and_check(&self, name: &str, flags: OFlag) -> io::Result<File> {
-        let file = fs::OpenOptions::new()
-            .read(true)
-            .custom_flags(flags.bits())
-            .open(self.path.join(name))?;
+        let file = fs::OpenOptions::new().read(true).custom_flags(flags.bits()).open(self.path.join(name))?;
         let place = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
-        if place.starts_with(&self.path) {
-            Ok(file)
-        } else {
-            Err(Errno::EXDEV.into())
-        }
+        if place.starts_with(&self.path) { Ok(file) } else { Err(Errno::EXDEV.into()) }
     }
 
     /// The name as it is spelt on disk, where it differs in case only; the first in order if several do.
@@ -127,14 +108,10 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         fs::write(outside.path().join("secret"), "s").unwrap();
         fs::write(root.path().join("plain"), "p").unwrap();
-        std::os::unix::fs::symlink(outside.path().join("secret"), root.path().join("link"))
-            .unwrap();
+        std::os::unix::fs::symlink(outside.path().join("secret"), root.path().join("link")).unwrap();
         let directory = Directory::open(&root.path().canonicalize().unwrap()).unwrap();
         let open = |name| directory.open_and_check(name, OFlag::O_CLOEXEC);
         assert!(open("plain").is_ok());
-        assert_eq!(
-            open("link").unwrap_err().raw_os_error(),
-            Some(Errno::EXDEV as i32)
-        );
+        assert_eq!(open("link").unwrap_err().raw_os_error(), Some(Errno::EXDEV as i32));
     }
 }

@@ -13,6 +13,7 @@
 mod cache;
 mod content;
 mod lookup;
+mod send;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -42,9 +43,7 @@ pub enum OpenError {
     #[error("no such file")]
     NotFound,
     /// There is something, but not for clients: no regular file, outside the root, or not readable by us.
-    #[error(
-        "not a file that is served (it must be a regular file beneath the root, readable by the server)"
-    )]
+    #[error("not a file that is served (it must be a regular file beneath the root, readable by the server)")]
     Denied,
     /// The system failed.
     #[error("cannot read the file")]
@@ -55,11 +54,7 @@ impl FileRoot {
     /// Serves the files beneath `directory`, which must exist.
     pub fn new(directory: impl AsRef<Path>) -> io::Result<Self> {
         let path = directory.as_ref().canonicalize()?;
-        Ok(Self(Arc::new(Inner {
-            directory: Directory::open(&path)?,
-            path,
-            cache: FileCache::new(),
-        })))
+        Ok(Self(Arc::new(Inner { directory: Directory::open(&path)?, path, cache: FileCache::new() })))
     }
 
     /// The directory, without symbolic links.
@@ -85,9 +80,7 @@ impl From<io::Error> for OpenError {
         match error.raw_os_error() {
             Some(libc::ENOENT | libc::ENOTDIR | libc::ENAMETOOLONG) => Self::NotFound,
             // EXDEV: the name leads out of the root. ELOOP: too many symbolic links.
-            Some(libc::EXDEV | libc::ELOOP | libc::EACCES | libc::EPERM | libc::EISDIR) => {
-                Self::Denied
-            }
+            Some(libc::EXDEV | libc::ELOOP | libc::EACCES | libc::EPERM | libc::EISDIR) => Self::Denied,
             // ENXIO: a socket, or a pipe without reader.
             Some(libc::ENXIO | libc::ENODEV) => Self::Denied,
             _ => Self::Io(error),

@@ -23,11 +23,7 @@ fn site() -> Site {
     symlink("Boot/BCD", root.path().join("inside")).unwrap();
     symlink("turn", root.path().join("turn")).unwrap();
     let files = FileRoot::new(root.path()).unwrap();
-    Site {
-        root,
-        outside,
-        files,
-    }
+    Site { root, outside, files }
 }
 
 impl Site {
@@ -52,30 +48,16 @@ async fn serves_files_beneath_the_root_whatever_the_case() {
 async fn nothing_outside_the_root_is_read() {
     let site = site();
     assert!(site.outside.path().join("secret").exists());
-    for name in [
-        "absolute",
-        "relative",
-        "out/secret",
-        "OUT/secret",
-        "magic",
-        "turn",
-    ] {
+    for name in ["absolute", "relative", "out/secret", "OUT/secret", "magic", "turn"] {
         let error = site.read(name).await.unwrap_err();
-        assert!(
-            matches!(error, OpenError::Denied | OpenError::NotFound),
-            "{name}: {error:?}"
-        );
+        assert!(matches!(error, OpenError::Denied | OpenError::NotFound), "{name}: {error:?}");
     }
 }
 
 #[tokio::test]
 async fn only_regular_files_are_served() {
     let site = site();
-    nix::unistd::mkfifo(
-        &site.root.path().join("pipe"),
-        nix::sys::stat::Mode::S_IRWXU,
-    )
-    .unwrap();
+    nix::unistd::mkfifo(&site.root.path().join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     for name in ["Boot", "Boot/Fonts", "pipe"] {
         let error = site.read(name).await.unwrap_err();
         assert!(matches!(error, OpenError::Denied), "{name}: {error:?}");
@@ -92,10 +74,7 @@ async fn a_changed_file_is_read_anew_and_an_open_content_stays() {
     let name: FileName = "ipxe.efi".parse().unwrap();
     let old = site.files.open(&name).await.unwrap();
     let again = site.files.open(&name).await.unwrap();
-    assert_eq!(
-        old.as_memory().unwrap().as_ptr(),
-        again.as_memory().unwrap().as_ptr()
-    );
+    assert_eq!(old.as_memory().unwrap().as_ptr(), again.as_memory().unwrap().as_ptr());
     assert_eq!(old.etag(), again.etag());
     let path = site.root.path().join("ipxe.efi");
     fs::write(site.root.path().join("new"), "LOADER 2").unwrap();
@@ -117,13 +96,7 @@ async fn a_large_file_is_read_in_pieces() {
     assert_eq!(piece, whole[8_000_000..8_070_000]);
     let end = content.read_at(content.len() - 3, 100).await.unwrap();
     assert_eq!(end, whole[whole.len() - 3..]);
-    assert!(
-        content
-            .read_at(content.len() + 5, 100)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(content.read_at(content.len() + 5, 100).await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -76,9 +76,7 @@ impl Interfaces {
 
     /// The interface that has this address.
     pub fn with_address(&self, address: IpAddr) -> Option<&Interface> {
-        self.list
-            .iter()
-            .find(|interface| interface.addresses.iter().any(|a| a.addr() == address))
+        self.list.iter().find(|interface| interface.addresses.iter().any(|a| a.addr() == address))
     }
 
     /// The IPv4 address by which a client should know us whose packet came in on interface `index`.
@@ -94,13 +92,10 @@ impl Interfaces {
             nets.find(|net| net.contains(&client)).and_then(ipv4_of)
         };
         let first = |interface: &Interface| interface.addresses.iter().find_map(ipv4_of);
-        arrived
-            .and_then(in_subnet)
-            .or_else(|| arrived.and_then(first))
-            .or_else(|| {
-                let mut others = self.list.iter().filter(|i| !i.is_loopback && i.is_up);
-                others.find_map(first)
-            })
+        arrived.and_then(in_subnet).or_else(|| arrived.and_then(first)).or_else(|| {
+            let mut others = self.list.iter().filter(|i| !i.is_loopback && i.is_up);
+            others.find_map(first)
+        })
     }
 }
 
@@ -121,15 +116,12 @@ fn to_ip(address: &SockaddrStorage) -> Option<IpAddr> {
 
 /// A mask with holes, or none, counts as a host route.
 fn with_mask(address: IpAddr, mask: Option<IpAddr>) -> IpNet {
-    mask.and_then(|mask| IpNet::with_netmask(address, mask).ok())
-        .unwrap_or_else(|| IpNet::from(address))
+    mask.and_then(|mask| IpNet::with_netmask(address, mask).ok()).unwrap_or_else(|| IpNet::from(address))
 }
 
 /// The MTU of the interface with this index, Ethernet's where there is none.
 pub fn mtu_of_index(index: u32) -> u32 {
-    let name = if_indextoname(index)
-        .ok()
-        .and_then(|name| name.into_string().ok());
+    let name = if_indextoname(index).ok().and_then(|name| name.into_string().ok());
     name.map_or(ETHERNET_MTU, |name| mtu_of(&name))
 }
 
@@ -177,18 +169,13 @@ mod tests {
         let lo = interfaces.by_name("lo").unwrap();
         assert!(lo.is_loopback && lo.index > 0 && lo.mtu >= 1500);
         assert!(lo.addresses.contains(&"127.0.0.1/8".parse().unwrap()));
-        assert_eq!(
-            interfaces.with_address("127.0.0.1".parse().unwrap()),
-            Some(lo)
-        );
+        assert_eq!(interfaces.with_address("127.0.0.1".parse().unwrap()), Some(lo));
     }
 
     #[test]
     fn answers_with_an_address_of_the_interface_and_subnet_of_the_client() {
         let pick = |index, client: Option<&str>| {
-            host()
-                .server_address(index, client.map(|c| c.parse().unwrap()))
-                .map(|a| a.to_string())
+            host().server_address(index, client.map(|c| c.parse().unwrap())).map(|a| a.to_string())
         };
         assert_eq!(pick(3, None).as_deref(), Some("10.2.0.2"));
         assert_eq!(pick(2, None).as_deref(), Some("10.0.0.2"));

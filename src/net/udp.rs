@@ -43,14 +43,7 @@ pub struct BindOptions {
 impl BindOptions {
     /// A plain socket on `address` with the system's buffer sizes.
     pub fn new(address: SocketAddr) -> Self {
-        Self {
-            address,
-            device: None,
-            broadcast: false,
-            reuse_address: false,
-            receive_buffer: 0,
-            send_buffer: 0,
-        }
+        Self { address, device: None, broadcast: false, reuse_address: false, receive_buffer: 0, send_buffer: 0 }
     }
 }
 
@@ -224,12 +217,7 @@ impl UdpSocket {
     }
 
     /// Sends one datagram to `peer`, from `source` if given (else the system chooses).
-    pub async fn send(
-        &self,
-        payload: &[u8],
-        peer: SocketAddr,
-        source: Option<Source>,
-    ) -> io::Result<()> {
+    pub async fn send(&self, payload: &[u8], peer: SocketAddr, source: Option<Source>) -> io::Result<()> {
         let mut batch = SendBatch::default();
         batch.push(payload, peer, source);
         match self.send_batch(&mut batch).await.last_error {
@@ -294,26 +282,17 @@ fn set_buffers(socket: &Socket, options: &BindOptions) {
 fn explain(options: &BindOptions, error: io::Error) -> BindError {
     let address = options.address;
     match (error.raw_os_error(), options.device.clone()) {
-        (Some(libc::EADDRINUSE), _) => BindError::InUse {
-            address,
-            holder: find_udp_port_holder(address.port()),
-        },
+        (Some(libc::EADDRINUSE), _) => BindError::InUse { address, holder: find_udp_port_holder(address.port()) },
         (Some(libc::EACCES | libc::EPERM), device) => BindError::NotPermitted { address, device },
         (Some(libc::EADDRNOTAVAIL), _) => BindError::NoSuchAddress { address },
         (Some(libc::ENODEV), Some(device)) => BindError::NoSuchDevice { address, device },
-        _ => BindError::Other {
-            address,
-            source: error,
-        },
+        _ => BindError::Other { address, source: error },
     }
 }
 
 /// Errors that a read reports although they belong to a datagram sent before (ICMP answers).
 fn is_about_an_earlier_send(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::ECONNREFUSED | libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EINTR)
-    )
+    matches!(error.raw_os_error(), Some(libc::ECONNREFUSED | libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EINTR))
 }
 
 #[cfg(test)]

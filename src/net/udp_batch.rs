@@ -10,8 +10,8 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use nix::libc::{self, in_pktinfo, in6_pktinfo};
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6,
-    SockaddrLike, recvmmsg, sendmmsg, sendmsg,
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6, SockaddrLike, recvmmsg,
+    sendmmsg, sendmsg,
 };
 
 use super::udp::UdpSocket;
@@ -75,18 +75,15 @@ impl RecvBatch {
 
     /// The datagrams of the last receive.
     pub fn iter(&self) -> impl Iterator<Item = Datagram<'_>> {
-        self.buffer
-            .chunks_exact(self.datagram_size)
-            .zip(&self.received)
-            .filter_map(|(bytes, meta)| {
-                Some(Datagram {
-                    payload: bytes.get(..meta.length)?,
-                    peer: meta.peer,
-                    local: meta.local,
-                    destination: meta.destination,
-                    ifindex: meta.ifindex,
-                })
+        self.buffer.chunks_exact(self.datagram_size).zip(&self.received).filter_map(|(bytes, meta)| {
+            Some(Datagram {
+                payload: bytes.get(..meta.length)?,
+                peer: meta.peer,
+                local: meta.local,
+                destination: meta.destination,
+                ifindex: meta.ifindex,
             })
+        })
     }
 
     /// How many datagrams the next call asks for.
@@ -99,9 +96,7 @@ impl RecvBatch {
         self.asked = if received >= self.asked {
             (self.asked * 4).min(capacity)
         } else {
-            self.asked
-                .min((received * 2).max(ASKED_AT_FIRST))
-                .min(capacity)
+            self.asked.min((received * 2).max(ASKED_AT_FIRST)).min(capacity)
         };
     }
 }
@@ -191,14 +186,7 @@ impl SendBatch {
             segments += 1;
         }
         if segments > 0 {
-            self.items.push(Item {
-                peer,
-                source,
-                prefix: (start, P),
-                payload,
-                payload_per_segment,
-                segments,
-            });
+            self.items.push(Item { peer, source, prefix: (start, P), payload, payload_per_segment, segments });
         }
     }
 
@@ -228,37 +216,23 @@ impl SendBatch {
             // leaves the run in its order.
             let cut_size = u16::try_from(size).unwrap_or(0);
             let cuts = may_cut && item.segments > 1 && cut_size > 0;
-            let (per_message, cut) = if cuts {
-                ((DATAGRAM_MAX / size).clamp(1, SEGMENTS_MAX), cut_size)
-            } else {
-                (1, 0)
-            };
+            let (per_message, cut) =
+                if cuts { ((DATAGRAM_MAX / size).clamp(1, SEGMENTS_MAX), cut_size) } else { (1, 0) };
             let mut first = 0;
             while first < item.segments {
                 let segments = per_message.min(item.segments - first);
-                self.messages.push(Message {
-                    item: index,
-                    first,
-                    segments,
-                    cut,
-                });
+                self.messages.push(Message { item: index, first, segments, cut });
                 first += segments;
             }
         }
         if self.messages.len() > 1 {
             let items = &self.items;
-            self.messages
-                .sort_by_key(|m| (items.get(m.item).and_then(|i| i.source), m.cut));
+            self.messages.sort_by_key(|m| (items.get(m.item).and_then(|i| i.source), m.cut));
         }
     }
 
     /// Drops the message that the kernel refused, or cuts it ourselves if cutting was the trouble.
-    pub(super) fn skip_failed(
-        &mut self,
-        error: io::Error,
-        socket: &UdpSocket,
-        report: &mut SendReport,
-    ) {
+    pub(super) fn skip_failed(&mut self, error: io::Error, socket: &UdpSocket, report: &mut SendReport) {
         let Some(&refused) = self.messages.get(self.next) else {
             return;
         };
@@ -266,10 +240,8 @@ impl SendBatch {
             return;
         }
         self.next += 1;
-        let about_cutting = matches!(
-            error.raw_os_error(),
-            Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE | libc::EOPNOTSUPP)
-        );
+        let about_cutting =
+            matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE | libc::EOPNOTSUPP));
         if refused.cut == 0 || !about_cutting {
             report.failed += 1;
             report.last_error = Some(error);
@@ -295,11 +267,7 @@ impl SendBatch {
         let Some(first) = rest.first().map(key) else {
             return rest;
         };
-        let length = rest
-            .iter()
-            .take(MESSAGES_PER_CALL)
-            .take_while(|m| key(m) == first)
-            .count();
+        let length = rest.iter().take(MESSAGES_PER_CALL).take_while(|m| key(m) == first).count();
         rest.get(..length).unwrap_or_default()
     }
 
@@ -310,9 +278,7 @@ impl SendBatch {
         let (start, prefix) = item.prefix;
         for segment in message.first..message.first + message.segments {
             let at = start + segment * prefix;
-            into.push(IoSlice::new(
-                self.scratch.get(at..at + prefix).unwrap_or_default(),
-            ));
+            into.push(IoSlice::new(self.scratch.get(at..at + prefix).unwrap_or_default()));
             let from = (segment * item.payload_per_segment).min(item.payload.len());
             let to = (from + item.payload_per_segment).min(item.payload.len());
             if to > from {
@@ -351,13 +317,7 @@ impl UdpSocket {
             .take(batch.asked)
             .map(|chunk| [IoSliceMut::new(chunk)])
             .collect();
-        let results = recvmmsg(
-            self.raw(),
-            &mut headers,
-            slices.iter_mut(),
-            MsgFlags::MSG_DONTWAIT,
-            None,
-        )?;
+        let results = recvmmsg(self.raw(), &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
         let mut count = 0;
         for message in results {
             count += 1;
@@ -378,11 +338,7 @@ impl UdpSocket {
     }
 
     /// One `sendmmsg` for the next run of `batch`; what the kernel took is marked as sent.
-    pub(super) fn send_now(
-        &self,
-        batch: &mut SendBatch,
-        report: &mut SendReport,
-    ) -> io::Result<()> {
+    pub(super) fn send_now(&self, batch: &mut SendBatch, report: &mut SendReport) -> io::Result<()> {
         let run = batch.next_run();
         let sent = if self.is_ipv6 {
             self.send_family(batch, run, |peer| match peer {
@@ -434,13 +390,7 @@ impl UdpSocket {
             control.push(ControlMessage::UdpGsoSegments(&first.cut));
         }
         if let [Some(peer)] = addresses.as_slice() {
-            sendmsg(
-                self.raw(),
-                &slices,
-                &control,
-                MsgFlags::MSG_DONTWAIT,
-                Some(peer),
-            )?;
+            sendmsg(self.raw(), &slices, &control, MsgFlags::MSG_DONTWAIT, Some(peer))?;
             return Ok(1);
         }
         let mut start = 0;
@@ -454,14 +404,7 @@ impl UdpSocket {
             .collect();
         let space = control_space(info.as_ref(), first.cut);
         let mut headers = MultiHeaders::<S>::preallocate(parts.len(), space);
-        let results = sendmmsg(
-            self.raw(),
-            &mut headers,
-            parts.iter(),
-            &addresses,
-            &control,
-            MsgFlags::MSG_DONTWAIT,
-        )?;
+        let results = sendmmsg(self.raw(), &mut headers, parts.iter(), &addresses, &control, MsgFlags::MSG_DONTWAIT)?;
         Ok(results.count())
     }
 }
@@ -489,15 +432,11 @@ impl PacketInfo {
         match source.address {
             IpAddr::V4(address) => Self::V4(in_pktinfo {
                 ipi_ifindex: libc::c_int::try_from(source.ifindex).unwrap_or(0),
-                ipi_spec_dst: libc::in_addr {
-                    s_addr: u32::from_ne_bytes(address.octets()),
-                },
+                ipi_spec_dst: libc::in_addr { s_addr: u32::from_ne_bytes(address.octets()) },
                 ipi_addr: libc::in_addr { s_addr: 0 },
             }),
             IpAddr::V6(address) => Self::V6(in6_pktinfo {
-                ipi6_addr: libc::in6_addr {
-                    s6_addr: address.octets(),
-                },
+                ipi6_addr: libc::in6_addr { s6_addr: address.octets() },
                 ipi6_ifindex: source.ifindex,
             }),
         }
@@ -512,9 +451,7 @@ impl PacketInfo {
 }
 
 /// Local address, destination address and interface, from the control messages of a datagram.
-fn packet_info(
-    messages: Option<impl Iterator<Item = ControlMessageOwned>>,
-) -> (IpAddr, IpAddr, u32) {
+fn packet_info(messages: Option<impl Iterator<Item = ControlMessageOwned>>) -> (IpAddr, IpAddr, u32) {
     for message in messages.into_iter().flatten() {
         match message {
             ControlMessageOwned::Ipv4PacketInfo(info) => {

@@ -13,11 +13,7 @@ async fn receive(socket: &UdpSocket, wanted: usize) -> Vec<(Vec<u8>, SocketAddr,
     let mut all = Vec::new();
     while all.len() < wanted {
         socket.recv_batch(&mut batch).await.unwrap();
-        all.extend(
-            batch
-                .iter()
-                .map(|d| (d.payload.to_vec(), d.peer, d.local, d.ifindex)),
-        );
+        all.extend(batch.iter().map(|d| (d.payload.to_vec(), d.peer, d.local, d.ifindex)));
     }
     all
 }
@@ -35,10 +31,7 @@ async fn tells_where_a_datagram_came_in_and_answers_from_there() {
     assert_eq!(*peer, client.local_addr());
     assert_eq!(*local, to.ip());
     assert!(*ifindex > 0);
-    let source = Source {
-        address: *local,
-        ifindex: *ifindex,
-    };
+    let source = Source { address: *local, ifindex: *ifindex };
     server.send(b"answer", *peer, Some(source)).await.unwrap();
     let answer = receive(&client, 1).await;
     assert_eq!(answer[0].0, b"answer");
@@ -53,18 +46,9 @@ async fn ipv6_tells_and_chooses_addresses_too() {
     client.send(b"six", to, None).await.unwrap();
     let got = receive(&server, 1).await;
     assert_eq!((got[0].0.as_slice(), got[0].2), (&b"six"[..], to.ip()));
-    let source = Source {
-        address: got[0].2,
-        ifindex: 0,
-    };
+    let source = Source { address: got[0].2, ifindex: 0 };
     let mut batch = SendBatch::default();
-    batch.push_segments(
-        (0..40u16).map(u16::to_be_bytes),
-        Bytes::from(vec![7; 40 * 500]),
-        500,
-        got[0].1,
-        Some(source),
-    );
+    batch.push_segments((0..40u16).map(u16::to_be_bytes), Bytes::from(vec![7; 40 * 500]), 500, got[0].1, Some(source));
     let report = server.send_batch(&mut batch).await;
     assert_eq!((report.sent, report.failed), (1, 0));
     assert_eq!(receive(&client, 40).await.len(), 40);
@@ -115,19 +99,13 @@ async fn one_unsendable_datagram_does_not_stop_the_others() {
     let report = server.send_batch(&mut batch).await;
     assert_eq!((report.sent, report.failed), (2, 2));
     let got = receive(&client, 2).await;
-    assert_eq!(
-        (got[0].0.as_slice(), got[1].0.as_slice()),
-        (&b"a"[..], &b"c"[..])
-    );
+    assert_eq!((got[0].0.as_slice(), got[1].0.as_slice()), (&b"a"[..], &b"c"[..]));
 }
 
 #[tokio::test]
 async fn a_datagram_beyond_the_room_is_dropped_and_counted() {
     let (server, client) = (bind("127.0.0.1:0"), bind("127.0.0.1:0"));
-    client
-        .send(&[1; 100], server.local_addr(), None)
-        .await
-        .unwrap();
+    client.send(&[1; 100], server.local_addr(), None).await.unwrap();
     let mut batch = RecvBatch::new(4, 99);
     server.recv_batch(&mut batch).await.unwrap();
     assert_eq!(batch.oversized, 1);
@@ -139,14 +117,8 @@ async fn a_busy_port_names_the_port_and_who_holds_it() {
     let first = bind("127.0.0.1:0");
     let error = UdpSocket::bind(&BindOptions::new(first.local_addr())).unwrap_err();
     let text = error.to_string();
-    assert!(
-        text.contains(&first.local_addr().port().to_string()),
-        "{text}"
-    );
-    assert!(
-        text.contains(&format!("pid {}", std::process::id())),
-        "{text}"
-    );
+    assert!(text.contains(&first.local_addr().port().to_string()), "{text}");
+    assert!(text.contains(&format!("pid {}", std::process::id())), "{text}");
 }
 
 #[tokio::test]

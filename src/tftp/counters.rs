@@ -57,6 +57,26 @@ pub struct TftpStatistics {
     pub retransmissions: u64,
 }
 
+impl TftpStatistics {
+    /// What became of requests and transfers, by name.
+    pub fn outcomes(&self) -> [(&'static str, u64); 12] {
+        [
+            ("requested", self.requests),
+            ("refused", self.refused),
+            ("dropped_busy", self.dropped_busy),
+            ("malformed", self.malformed),
+            ("foreign", self.foreign),
+            ("send_failed", self.send_failed),
+            ("complete", self.complete),
+            ("unconfirmed", self.unconfirmed),
+            ("size_probe", self.size_probes),
+            ("aborted", self.aborted),
+            ("timed_out", self.timed_out),
+            ("failed", self.failed),
+        ]
+    }
+}
+
 impl TftpCounters {
     /// Reads all counters.
     pub fn snapshot(&self) -> TftpStatistics {
@@ -116,7 +136,6 @@ impl TftpCounters {
         };
         counter.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(outcome.bytes, Ordering::Relaxed);
-        self.retransmissions
-            .fetch_add(outcome.retransmissions, Ordering::Relaxed);
+        self.retransmissions.fetch_add(outcome.retransmissions, Ordering::Relaxed);
     }
 }

@@ -120,33 +120,18 @@ impl Shared {
         self.pools.get().and_then(|pools| pools.get(listener))
     }
 
-    fn refuse(
-        self: &Arc<Self>,
-        listener: usize,
-        datagram: &Datagram<'_>,
-        code: ErrorCode,
-        text: &str,
-    ) {
+    fn refuse(self: &Arc<Self>, listener: usize, datagram: &Datagram<'_>, code: ErrorCode, text: &str) {
         self.counters.refused();
         tracing::debug!(peer = %datagram.peer, text, "tftp request refused");
         let packet = packet::error(code, text);
         self.send_error(listener, packet, datagram.peer, datagram.local);
     }
 
-    fn send_error(
-        self: &Arc<Self>,
-        listener: usize,
-        packet: Vec<u8>,
-        peer: SocketAddr,
-        local: IpAddr,
-    ) {
+    fn send_error(self: &Arc<Self>, listener: usize, packet: Vec<u8>, peer: SocketAddr, local: IpAddr) {
         let Some(socket) = self.pool(listener).and_then(|pool| pool.pick(None, self)) else {
             return;
         };
-        let source = Source {
-            address: local,
-            ifindex: 0,
-        };
+        let source = Source { address: local, ifindex: 0 };
         let shared = Arc::clone(self);
         self.runtime.spawn(async move {
             if let Err(error) = socket.socket.send(&packet, peer, Some(source)).await {
@@ -159,11 +144,7 @@ impl Shared {
         let shared = Arc::clone(self);
         self.runtime.spawn(async move {
             let answer = shared.source.open(&incoming.request).await;
-            let (listener, peer, local) = (
-                incoming.listener,
-                incoming.request.peer,
-                incoming.request.local,
-            );
+            let (listener, peer, local) = (incoming.listener, incoming.request.peer, incoming.request.local);
             let (code, text) = match answer {
                 Ok(content) => return shared.begin(incoming, content),
                 Err(Refusal::NotFound) => (ErrorCode::NotFound, "file not found".to_owned()),
@@ -178,34 +159,17 @@ impl Shared {
 
     /// Negotiates, and hands the transfer to a socket.
     fn begin(self: &Arc<Self>, incoming: Incoming, content: Content) {
-        let Incoming {
-            listener,
-            bytes,
-            request,
-            permit,
-        } = incoming;
+        let Incoming { listener, bytes, request, permit } = incoming;
         let options = requested_options(&bytes);
         let negotiation = negotiate(&options, content.len(), self.limits_for(&request));
         let agreed = negotiation.agreed;
-        let Some(socket) = self
-            .pool(listener)
-            .and_then(|pool| pool.pick(permit.avoid, self))
-        else {
+        let Some(socket) = self.pool(listener).and_then(|pool| pool.pick(permit.avoid, self)) else {
             return;
         };
         let job = Job {
-            plan: TransferPlan {
-                size: content.len(),
-                agreed,
-                has_option_ack: negotiation.option_ack.is_some(),
-            },
+            plan: TransferPlan { size: content.len(), agreed, has_option_ack: negotiation.option_ack.is_some() },
             option_ack: negotiation.option_ack.unwrap_or_default().into(),
-            reader: Reader::new(
-                content,
-                agreed.blksize,
-                agreed.windowsize,
-                &self.file_readers,
-            ),
+            reader: Reader::new(content, agreed.blksize, agreed.windowsize, &self.file_readers),
             request,
             permit,
         };
@@ -216,16 +180,10 @@ impl Shared {
 
     /// The block size that the path back to the client carries in one piece, within the configured one.
     fn limits_for(&self, request: &ReadRequest) -> Limits {
-        let overhead = if is_ipv4(request.peer.ip()) {
-            OVERHEAD_IPV4
-        } else {
-            OVERHEAD_IPV6
-        };
+        let overhead = if is_ipv4(request.peer.ip()) { OVERHEAD_IPV4 } else { OVERHEAD_IPV6 };
         let fits = self.mtus.of(request.ifindex).saturating_sub(overhead);
         Limits {
-            blksize_max: u16::try_from(fits)
-                .unwrap_or(u16::MAX)
-                .min(self.config.blksize_max),
+            blksize_max: u16::try_from(fits).unwrap_or(u16::MAX).min(self.config.blksize_max),
             windowsize_max: self.config.windowsize_max,
         }
     }

@@ -49,31 +49,18 @@ pub struct Negotiation {
 
 /// Negotiates for a file of `size` octets.
 pub fn negotiate(asked: &[RequestOption<'_>], size: u64, limits: Limits) -> Negotiation {
-    let mut agreed = Agreed {
-        blksize: BLKSIZE_DEFAULT,
-        windowsize: 1,
-        timeout: None,
-        size_asked: false,
-    };
+    let mut agreed = Agreed { blksize: BLKSIZE_DEFAULT, windowsize: 1, timeout: None, size_asked: false };
     let mut answers = Vec::new();
     for option in asked {
         if let Some(answer) = answer(option, size, limits, &mut agreed) {
             answers.push((option.name, answer));
         }
     }
-    Negotiation {
-        agreed,
-        option_ack: (!answers.is_empty()).then(|| packet::option_ack(answers)),
-    }
+    Negotiation { agreed, option_ack: (!answers.is_empty()).then(|| packet::option_ack(answers)) }
 }
 
 /// The value to answer, or none to leave the option out.
-fn answer(
-    option: &RequestOption<'_>,
-    size: u64,
-    limits: Limits,
-    agreed: &mut Agreed,
-) -> Option<u64> {
+fn answer(option: &RequestOption<'_>, size: u64, limits: Limits, agreed: &mut Agreed) -> Option<u64> {
     let is = |name: &str| option.name.eq_ignore_ascii_case(name.as_bytes());
     let value = decimal(option.value);
     if is("blksize") {
@@ -114,10 +101,7 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits {
-        blksize_max: 1468,
-        windowsize_max: 16,
-    };
+    const LIMITS: Limits = Limits { blksize_max: 1468, windowsize_max: 16 };
 
     /// Options as "name=value name=value"; the answer in the same form.
     fn check(asked: &str, expect: &str) -> Agreed {
@@ -125,18 +109,13 @@ mod tests {
             .split_whitespace()
             .map(|pair| {
                 let (name, value) = pair.split_once('=').unwrap();
-                RequestOption {
-                    name: name.as_bytes(),
-                    value: value.as_bytes(),
-                }
+                RequestOption { name: name.as_bytes(), value: value.as_bytes() }
             })
             .collect();
         let negotiation = negotiate(&options, 3_000_000, LIMITS);
         let mut answer = Vec::new();
         if let Some(packet) = &negotiation.option_ack {
-            let Ok(packet::Packet::OptionAck(options)) = packet::Packet::parse(packet) else {
-                panic!("{packet:?}")
-            };
+            let Ok(packet::Packet::OptionAck(options)) = packet::Packet::parse(packet) else { panic!("{packet:?}") };
             for option in options {
                 let name = String::from_utf8_lossy(option.name);
                 let value = String::from_utf8_lossy(option.value);
@@ -149,10 +128,7 @@ mod tests {
 
     #[test]
     fn answers_edk2_in_its_spelling_and_order() {
-        let agreed = check(
-            "tsize=0 blksize=1468 windowsize=4",
-            "tsize=3000000 blksize=1468 windowsize=4",
-        );
+        let agreed = check("tsize=0 blksize=1468 windowsize=4", "tsize=3000000 blksize=1468 windowsize=4");
         assert_eq!((agreed.blksize, agreed.windowsize), (1468, 4));
         check("WindowSize=4 TSIZE=0", "WindowSize=4 TSIZE=3000000");
     }
@@ -167,13 +143,7 @@ mod tests {
 
     #[test]
     fn a_useless_blksize_is_omitted_and_a_large_one_is_clamped() {
-        for asked in [
-            "blksize=7",
-            "blksize=abc",
-            "blksize=-1",
-            "blksize=+9",
-            "blksize=",
-        ] {
+        for asked in ["blksize=7", "blksize=abc", "blksize=-1", "blksize=+9", "blksize="] {
             assert_eq!(check(asked, "").blksize, BLKSIZE_DEFAULT);
         }
         check("blksize=70000", "blksize=1468");

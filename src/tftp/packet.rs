@@ -137,18 +137,10 @@ impl<'a> Request<'a> {
     /// A missing terminator behind the name (a Samsung ROM) makes all the rest the name, mode octet.
     fn parse(rest: &'a [u8]) -> Self {
         let Some((file_name, rest)) = split_string(rest) else {
-            return Self {
-                file_name: rest,
-                mode: Mode::Octet,
-                options: Vec::new(),
-            };
+            return Self { file_name: rest, mode: Mode::Octet, options: Vec::new() };
         };
         let (mode, rest) = split_string(rest).unwrap_or((rest, &[]));
-        Self {
-            file_name,
-            mode: Mode::parse(mode),
-            options: options(rest),
-        }
+        Self { file_name, mode: Mode::parse(mode), options: options(rest) }
     }
 }
 
@@ -265,14 +257,7 @@ mod tests {
         assert_eq!(request.file_name, b"ipxe.efi");
         assert_eq!(request.mode, Mode::Octet);
         let pairs: Vec<_> = request.options.iter().map(|o| (o.name, o.value)).collect();
-        assert_eq!(
-            pairs,
-            [
-                (&b"tsize"[..], &b"0"[..]),
-                (b"blksize", b"1468"),
-                (b"windowsize", b"4")
-            ]
-        );
+        assert_eq!(pairs, [(&b"tsize"[..], &b"0"[..]), (b"blksize", b"1468"), (b"windowsize", b"4")]);
     }
 
     #[test]
@@ -304,9 +289,7 @@ mod tests {
         let packet = error(ErrorCode::NotFound, &"x".repeat(2000));
         assert_eq!(packet.len(), 516);
         let parsed = Packet::parse(&packet).unwrap();
-        let Packet::Error { code: 1, text } = parsed else {
-            panic!("{parsed:?}")
-        };
+        let Packet::Error { code: 1, text } = parsed else { panic!("{parsed:?}") };
         assert_eq!(text.len(), ERROR_TEXT_MAX);
     }
 

@@ -52,18 +52,8 @@ pub(super) struct Pool {
 
 impl Pool {
     /// Sockets on `address`, with ports of `port_range` if given, served on `runtimes` in turn.
-    pub(super) fn new(
-        address: IpAddr,
-        port_range: Option<RangeInclusive<u16>>,
-        runtimes: Vec<Handle>,
-    ) -> Self {
-        Self {
-            address,
-            port_range,
-            sockets: Mutex::default(),
-            sockets_max: SOCKETS_MAX,
-            runtimes,
-        }
+    pub(super) fn new(address: IpAddr, port_range: Option<RangeInclusive<u16>>, runtimes: Vec<Handle>) -> Self {
+        Self { address, port_range, sockets: Mutex::default(), sockets_max: SOCKETS_MAX, runtimes }
     }
 
     /// A pool whose only socket is the listener's.
@@ -98,11 +88,7 @@ impl Pool {
     }
 
     /// The first socket with room, preferably not `avoid`; opens another where all are well loaded.
-    pub(super) fn pick(
-        &self,
-        avoid: Option<SocketId>,
-        shared: &Arc<Shared>,
-    ) -> Option<TransferSocket> {
+    pub(super) fn pick(&self, avoid: Option<SocketId>, shared: &Arc<Shared>) -> Option<TransferSocket> {
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
         let load = |socket: &TransferSocket| socket.load.load(Ordering::Relaxed);
         let mut others = sockets.iter().filter(|socket| Some(socket.id) != avoid);
@@ -176,10 +162,5 @@ pub(super) fn start_socket_task(
         commands.downgrade(),
     );
     runtime.spawn(task.run());
-    TransferSocket {
-        id,
-        socket,
-        commands,
-        load,
-    }
+    TransferSocket { id, socket, commands, load }
 }

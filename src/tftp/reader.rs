@@ -72,12 +72,7 @@ impl Drop for CountedReader {
 }
 
 impl Reader {
-    pub(super) fn new(
-        content: Content,
-        blksize: u16,
-        windowsize: u16,
-        file_readers: &Arc<AtomicUsize>,
-    ) -> Self {
+    pub(super) fn new(content: Content, blksize: u16, windowsize: u16, file_readers: &Arc<AtomicUsize>) -> Self {
         let blksize = usize::from(blksize.max(1));
         let counted = content.as_memory().is_none().then(|| {
             file_readers.fetch_add(1, Ordering::Relaxed);
@@ -151,10 +146,7 @@ impl Reader {
         if self.content.as_memory().is_some() || self.fetching.is_some() || self.pieces.len() >= 2 {
             return;
         }
-        let wanted = self
-            .waiting
-            .as_ref()
-            .map(|b| (b.start() - 1) * self.blksize);
+        let wanted = self.waiting.as_ref().map(|b| (b.start() - 1) * self.blksize);
         let offset = self.pieces.last().map(Piece::end).or(wanted).unwrap_or(0);
         let Some(done) = done.upgrade().filter(|_| offset < self.content.len()) else {
             return;
@@ -163,12 +155,7 @@ impl Reader {
         let (content, size) = (self.content.clone(), self.piece_size);
         shared.runtime.spawn(async move {
             let result = content.read_at(offset, size).await;
-            let _ = done.send(Command::Fetched(Fetched {
-                client,
-                transfer,
-                offset,
-                result,
-            }));
+            let _ = done.send(Command::Fetched(Fetched { client, transfer, offset, result }));
         });
     }
 
@@ -186,19 +173,12 @@ impl Reader {
                 "the file has become shorter while it was being sent",
             ));
         }
-        self.pieces.push(Piece {
-            offset: fetched.offset,
-            bytes,
-        });
+        self.pieces.push(Piece { offset: fetched.offset, bytes });
         Ok(self.waiting.clone())
     }
 }
 
 fn slice(bytes: &Bytes, from: u64, to: u64) -> Bytes {
-    let at = |offset: u64| {
-        usize::try_from(offset)
-            .unwrap_or(usize::MAX)
-            .min(bytes.len())
-    };
+    let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
     bytes.slice(at(from).min(at(to))..at(to))
 }

@@ -67,11 +67,7 @@ pub(super) struct Permit {
 
 impl Registry {
     pub(super) fn new(transfers_max: usize, per_client_max: usize) -> Arc<Self> {
-        Arc::new(Self {
-            transfers_max,
-            per_client_max,
-            state: Mutex::default(),
-        })
+        Arc::new(Self { transfers_max, per_client_max, state: Mutex::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -104,20 +100,9 @@ impl Registry {
         *state.per_client.entry(client.ip()).or_default() += 1;
         state.next_id += 1;
         let (id, is_heard) = (state.next_id, Arc::new(AtomicBool::new(false)));
-        let entry = Entry {
-            id,
-            request: request.to_vec(),
-            socket: None,
-            is_heard: Arc::clone(&is_heard),
-        };
+        let entry = Entry { id, request: request.to_vec(), socket: None, is_heard: Arc::clone(&is_heard) };
         state.live.insert(client, entry);
-        Admission::New(Permit {
-            registry: Arc::clone(self),
-            id,
-            client,
-            is_heard,
-            avoid,
-        })
+        Admission::New(Permit { registry: Arc::clone(self), id, client, is_heard, avoid })
     }
 }
 
@@ -157,11 +142,7 @@ impl Drop for Permit {
                 state.per_client.remove(&client.ip());
             }
         }
-        if state
-            .live
-            .get(&client)
-            .is_some_and(|entry| entry.id == self.id)
-        {
+        if state.live.get(&client).is_some_and(|entry| entry.id == self.id) {
             state.live.remove(&client);
         }
     }
@@ -186,15 +167,9 @@ mod tests {
     fn a_repeated_request_is_told_from_a_new_one() {
         let registry = Registry::new(10, 10);
         let first = permit(registry.admit(client(1), b"a"));
-        assert!(matches!(
-            registry.admit(client(1), b"a"),
-            Admission::Opening
-        ));
+        assert!(matches!(registry.admit(client(1), b"a"), Admission::Opening));
         first.served_from(7);
-        assert!(matches!(
-            registry.admit(client(1), b"a"),
-            Admission::Repeated(7)
-        ));
+        assert!(matches!(registry.admit(client(1), b"a"), Admission::Repeated(7)));
         let other = permit(registry.admit(client(1), b"b"));
         assert_eq!(other.avoid, Some(7));
         other.served_from(8);
@@ -211,10 +186,7 @@ mod tests {
         assert!(matches!(registry.admit(client(3), b"a"), Admission::Full));
         let elsewhere = SocketAddr::from(([10, 0, 0, 2], 1));
         let _c = permit(registry.admit(elsewhere, b"a"));
-        assert!(matches!(
-            registry.admit(SocketAddr::from(([10, 0, 0, 3], 1)), b"a"),
-            Admission::Full
-        ));
+        assert!(matches!(registry.admit(SocketAddr::from(([10, 0, 0, 3], 1)), b"a"), Admission::Full));
         drop(a);
         assert_eq!(registry.total(), 2);
         permit(registry.admit(client(3), b"a"));

@@ -129,11 +129,7 @@ impl TftpServer {
             runtime: Handle::current(),
             config,
         });
-        let mut server = Self {
-            shared,
-            listeners: Vec::new(),
-            shards,
-        };
+        let mut server = Self { shared, listeners: Vec::new(), shards };
         server.open_sockets()?;
         Ok(server)
     }
@@ -201,9 +197,7 @@ impl TftpServer {
 fn start_shards(threads: usize) -> Result<Vec<Shard>, TftpError> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if threads == 0 { processors } else { threads };
-    (0..threads.min(THREADS_MAX))
-        .map(|number| Shard::start(number).map_err(TftpError::Thread))
-        .collect()
+    (0..threads.min(THREADS_MAX)).map(|number| Shard::start(number).map_err(TftpError::Thread)).collect()
 }
 
 async fn listen(number: usize, socket: Arc<UdpSocket>, shared: Arc<Shared>) {

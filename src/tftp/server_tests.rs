@@ -37,10 +37,7 @@ impl TftpSource for Site {
         if let Some(content) = self.made.get(request.file_name.as_str()) {
             return Ok(content.clone());
         }
-        self.root
-            .open(&request.file_name)
-            .await
-            .map_err(|_| Refusal::NotFound)
+        self.root.open(&request.file_name).await.map_err(|_| Refusal::NotFound)
     }
 
     fn finished(&self, request: &ReadRequest, outcome: &TransferOutcome) {
@@ -56,9 +53,7 @@ impl Site {
             if let Some(outcome) = self.outcomes.lock().unwrap().pop() {
                 return outcome;
             }
-            timeout(PATIENCE, self.told.notified())
-                .await
-                .expect("an outcome");
+            timeout(PATIENCE, self.told.notified()).await.expect("an outcome");
         }
     }
 }
@@ -80,18 +75,10 @@ async fn start(change: impl FnOnce(&mut TftpConfig)) -> Server {
     std::fs::create_dir(directory.path().join("Boot")).unwrap();
     std::fs::write(directory.path().join("Boot/BCD"), content(5_000)).unwrap();
     std::fs::write(directory.path().join("big.wim"), content(9_000_000)).unwrap();
-    let sizes = [
-        ("empty", 0),
-        ("small", 100),
-        ("even", 1024),
-        ("loader.efi", 300_000),
-        ("huge", 40_000_000),
-    ];
+    let sizes = [("empty", 0), ("small", 100), ("even", 1024), ("loader.efi", 300_000), ("huge", 40_000_000)];
     let site = Arc::new(Site {
         root: FileRoot::new(directory.path()).unwrap(),
-        made: sizes
-            .map(|(name, size)| (name, Content::from_bytes(content(size))))
-            .into(),
+        made: sizes.map(|(name, size)| (name, Content::from_bytes(content(size)))).into(),
         outcomes: Mutex::default(),
         told: tokio::sync::Notify::new(),
     });
@@ -108,13 +95,7 @@ async fn start(change: impl FnOnce(&mut TftpConfig)) -> Server {
     let stop = CancellationToken::new();
     let counters = server.counters();
     tokio::spawn(server.run(stop.clone()));
-    Server {
-        site,
-        port,
-        counters,
-        _stop: stop.drop_guard(),
-        _directory: directory,
-    }
+    Server { site, port, counters, _stop: stop.drop_guard(), _directory: directory }
 }
 
 /// A client on one port of its own.
@@ -129,15 +110,8 @@ impl Client {
     }
 
     async fn at(server: &Server, address: IpAddr) -> Self {
-        let own = if address.is_ipv6() {
-            "[::1]:0"
-        } else {
-            "127.0.0.1:0"
-        };
-        Self {
-            socket: UdpSocket::bind(own).await.unwrap(),
-            server: SocketAddr::new(address, server.port),
-        }
+        let own = if address.is_ipv6() { "[::1]:0" } else { "127.0.0.1:0" };
+        Self { socket: UdpSocket::bind(own).await.unwrap(), server: SocketAddr::new(address, server.port) }
     }
 
     async fn ask(&self, file: &str, options: &[(&str, &str)]) {
@@ -182,18 +156,13 @@ impl Client {
         }
         let (mut whole, mut next, mut unacknowledged) = (Vec::new(), 1_u64, 0);
         loop {
-            let Packet::Data { block, payload } = Packet::parse(&bytes).unwrap() else {
-                panic!("{bytes:?}")
-            };
+            let Packet::Data { block, payload } = Packet::parse(&bytes).unwrap() else { panic!("{bytes:?}") };
             if block == (next & 0xFFFF) as u16 {
                 whole.extend_from_slice(payload);
                 unacknowledged += 1;
                 let is_last = payload.len() < blksize;
                 if is_last || unacknowledged == window {
-                    self.socket
-                        .send_to(&packet::ack(block), from)
-                        .await
-                        .unwrap();
+                    self.socket.send_to(&packet::ack(block), from).await.unwrap();
                     unacknowledged = 0;
                 }
                 if is_last {
@@ -213,19 +182,10 @@ async fn edk2_probes_the_size_aborts_and_fetches_from_another_port() {
     let asked = [("tsize", "0"), ("blksize", "1468"), ("windowsize", "4")];
     probe.ask("loader.efi", &asked).await;
     let (bytes, from) = probe.receive().await;
-    assert_eq!(
-        bytes,
-        b"\0\x06tsize\x00300000\0blksize\x001468\0windowsize\x004\0"
-    );
-    let abort = packet::error(
-        packet::ErrorCode::OptionRefused,
-        "User aborted the transfer",
-    );
+    assert_eq!(bytes, b"\0\x06tsize\x00300000\0blksize\x001468\0windowsize\x004\0");
+    let abort = packet::error(packet::ErrorCode::OptionRefused, "User aborted the transfer");
     probe.socket.send_to(&abort, from).await.unwrap();
-    assert_eq!(
-        server.site.outcome().await,
-        ("loader.efi".to_owned(), TransferResult::SizeProbe)
-    );
+    assert_eq!(server.site.outcome().await, ("loader.efi".to_owned(), TransferResult::SizeProbe));
     let client = Client::of(&server).await;
     let (agreed, whole, _) = client.fetch("loader.efi", &asked[1..]).await;
     assert_eq!(agreed, "blksize=1468 windowsize=4");
@@ -236,12 +196,7 @@ async fn edk2_probes_the_size_aborts_and_fetches_from_another_port() {
 #[tokio::test]
 async fn sizes_and_options_of_all_kinds_arrive_whole() {
     let server = start(|_| {}).await;
-    for (file, size) in [
-        ("empty", 0),
-        ("small", 100),
-        ("even", 1024),
-        ("loader.efi", 300_000),
-    ] {
+    for (file, size) in [("empty", 0), ("small", 100), ("even", 1024), ("loader.efi", 300_000)] {
         for options in [
             &[][..],
             &[("blksize", "512"), ("windowsize", "16")],
@@ -284,10 +239,7 @@ async fn block_numbers_go_on_at_0_after_65535() {
 async fn windows_spelling_finds_the_file() {
     let server = start(|_| {}).await;
     for name in [r"\Boot\BCD", "/boot/bcd", r"BOOT\bcd", "Boot/BCD\u{ff}"] {
-        let (_, whole, _) = Client::of(&server)
-            .await
-            .fetch(name.trim_end_matches('\u{ff}'), &[])
-            .await;
+        let (_, whole, _) = Client::of(&server).await.fetch(name.trim_end_matches('\u{ff}'), &[]).await;
         assert!(whole == content(5_000), "{name}");
     }
 }
@@ -295,11 +247,7 @@ async fn windows_spelling_finds_the_file() {
 #[tokio::test]
 async fn a_name_without_terminator_or_with_junk_behind_it_is_served() {
     let server = start(|_| {}).await;
-    for raw in [
-        &b"\0\x01small"[..],
-        b"\0\x01small\xff\0octet\0",
-        b"\0\x01SMALL\0",
-    ] {
+    for raw in [&b"\0\x01small"[..], b"\0\x01small\xff\0octet\0", b"\0\x01SMALL\0"] {
         let client = Client::of(&server).await;
         client.socket.send_to(raw, client.server).await.unwrap();
         let (bytes, _) = client.receive().await;
@@ -325,23 +273,13 @@ async fn errors_say_what_is_wrong() {
         client.ask(name, &[]).await;
         client.expect_error(2).await;
     }
-    for (raw, code) in [
-        (&b"\0\x02small\0octet\0"[..], 4),
-        (b"\0\x01small\0mail\0", 4),
-    ] {
+    for (raw, code) in [(&b"\0\x02small\0octet\0"[..], 4), (b"\0\x01small\0mail\0", 4)] {
         client.socket.send_to(raw, client.server).await.unwrap();
         client.expect_error(code).await;
     }
     let netascii = b"\0\x01small\0netascii\0";
-    client
-        .socket
-        .send_to(netascii, client.server)
-        .await
-        .unwrap();
-    assert!(matches!(
-        Packet::parse(&client.receive().await.0),
-        Ok(Packet::Data { block: 1, .. })
-    ));
+    client.socket.send_to(netascii, client.server).await.unwrap();
+    assert!(matches!(Packet::parse(&client.receive().await.0), Ok(Packet::Data { block: 1, .. })));
 }
 
 #[tokio::test]
@@ -373,11 +311,7 @@ async fn a_packet_from_a_foreign_port_gets_error_5_and_the_transfer_goes_on() {
     client.ask("even", &[]).await;
     let (_, from) = client.receive().await;
     let stranger = Client::of(&server).await;
-    stranger
-        .socket
-        .send_to(&packet::ack(1), from)
-        .await
-        .unwrap();
+    stranger.socket.send_to(&packet::ack(1), from).await.unwrap();
     stranger.expect_error(5).await;
     client.socket.send_to(&packet::ack(1), from).await.unwrap();
     let (bytes, _) = client.receive().await;
@@ -435,11 +369,7 @@ async fn a_hundred_clients_at_once_get_their_files() {
     for number in 0..100 {
         let client = Client::of(&server).await;
         clients.spawn(async move {
-            let file = if number % 10 == 0 {
-                "big.wim"
-            } else {
-                "loader.efi"
-            };
+            let file = if number % 10 == 0 { "big.wim" } else { "loader.efi" };
             let options = [("blksize", "1468"), ("windowsize", "4")];
             let (_, whole, _) = client.fetch(file, &options).await;
             (file, whole)
@@ -448,11 +378,7 @@ async fn a_hundred_clients_at_once_get_their_files() {
     let mut done = 0;
     while let Some(result) = clients.join_next().await {
         let (file, whole) = result.unwrap();
-        let size = if file == "big.wim" {
-            9_000_000
-        } else {
-            300_000
-        };
+        let size = if file == "big.wim" { 9_000_000 } else { 300_000 };
         assert!(whole == content(size), "{file}");
         done += 1;
     }
@@ -474,15 +400,9 @@ async fn ten_thousand_requests_and_random_bytes_leave_the_server_serving() {
         let _ = flood.socket.send_to(&junk, flood.server).await;
     }
     // Another machine is served while the flood's transfers stand open.
-    let other = Client {
-        socket: UdpSocket::bind("127.0.0.77:0").await.unwrap(),
-        server: flood.server,
-    };
+    let other = Client { socket: UdpSocket::bind("127.0.0.77:0").await.unwrap(), server: flood.server };
     let (_, whole, _) = other.fetch("loader.efi", &[("blksize", "1468")]).await;
     assert!(whole == content(300_000));
     let counters = server.counters.snapshot();
-    assert!(
-        counters.dropped_busy > 1_000 && counters.malformed > 100,
-        "{counters:?}"
-    );
+    assert!(counters.dropped_busy > 1_000 && counters.malformed > 100, "{counters:?}");
 }

@@ -21,22 +21,14 @@ pub(super) struct Shard {
 
 impl Shard {
     pub(super) fn start(number: usize) -> io::Result<Self> {
-        let runtime = Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .event_interval(EVENT_INTERVAL)
-            .build()?;
+        let runtime = Builder::new_current_thread().enable_io().enable_time().event_interval(EVENT_INTERVAL).build()?;
         let handle = runtime.handle().clone();
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let thread = std::thread::Builder::new()
             .name(format!("tftp-{number}"))
             .spawn(move || runtime.block_on(stopped.cancelled()))?;
-        Ok(Self {
-            runtime: handle,
-            stop,
-            thread: Some(thread),
-        })
+        Ok(Self { runtime: handle, stop, thread: Some(thread) })
     }
 }
 

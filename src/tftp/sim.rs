@@ -38,20 +38,11 @@ pub(super) struct Faults {
 
 impl Faults {
     pub(super) fn none() -> Self {
-        Self {
-            loss_per_mille: 0,
-            duplication_per_mille: 0,
-            reordering_per_mille: 0,
-            lose_data_packet: None,
-            seed: 1,
-        }
+        Self { loss_per_mille: 0, duplication_per_mille: 0, reordering_per_mille: 0, lose_data_packet: None, seed: 1 }
     }
 
     pub(super) fn lose_once(data_packet: u64) -> Self {
-        Self {
-            lose_data_packet: Some(data_packet),
-            ..Self::none()
-        }
+        Self { lose_data_packet: Some(data_packet), ..Self::none() }
     }
 }
 
@@ -101,22 +92,11 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    pub(super) fn new(
-        style: Style,
-        size: u64,
-        blksize: u16,
-        windowsize: u16,
-        faults: Faults,
-    ) -> Self {
+    pub(super) fn new(style: Style, size: u64, blksize: u16, windowsize: u16, faults: Faults) -> Self {
         let now = Instant::now();
         let plan = TransferPlan {
             size,
-            agreed: Agreed {
-                blksize,
-                windowsize,
-                timeout: None,
-                size_asked: false,
-            },
+            agreed: Agreed { blksize, windowsize, timeout: None, size_asked: false },
             has_option_ack: true,
         };
         let (transfer, action) = Transfer::start(plan, RetryLimits::default(), now);
@@ -172,10 +152,7 @@ impl Pair {
             }
         }
         let result = self.transfer.outcome().map(|outcome| outcome.result);
-        let is_confirmed = matches!(
-            result,
-            Some(TransferResult::Complete | TransferResult::Unconfirmed)
-        );
+        let is_confirmed = matches!(result, Some(TransferResult::Complete | TransferResult::Unconfirmed));
         Report {
             is_complete: is_confirmed && self.client.is_done,
             data_packets: self.data_packets,
@@ -186,9 +163,7 @@ impl Pair {
     fn deliver(&mut self, packet: Flying) {
         match packet {
             Flying::Ack { block } => {
-                let action = self
-                    .transfer
-                    .handle_packet(&Packet::Ack { block }, self.now);
+                let action = self.transfer.handle_packet(&Packet::Ack { block }, self.now);
                 self.act(action);
             }
             Flying::OptionAck => {
@@ -203,10 +178,7 @@ impl Pair {
     fn take_block(&mut self, block: u64) {
         let client = &mut self.client;
         if wire_number(block) == wire_number(client.next) && !client.is_done {
-            assert_eq!(
-                block, client.next,
-                "a block was taken for another 65,536 away"
-            );
+            assert_eq!(block, client.next, "a block was taken for another 65,536 away");
             client.next += 1;
             client.unacknowledged += 1;
             client.has_acknowledged_gap = false;
@@ -221,9 +193,7 @@ impl Pair {
         let answers = match client.style {
             Style::Edk2 => true,
             Style::LockStep => block + 1 == client.next,
-            Style::Rfc7440 => {
-                (is_ahead && !client.has_acknowledged_gap) || block + 1 == client.next
-            }
+            Style::Rfc7440 => (is_ahead && !client.has_acknowledged_gap) || block + 1 == client.next,
         };
         if answers {
             client.has_acknowledged_gap = is_ahead;
@@ -258,11 +228,7 @@ impl Pair {
         }
         let copies = 1 + u64::from(self.chance(self.faults.duplication_per_mille));
         for _ in 0..copies {
-            let detour = if self.chance(self.faults.reordering_per_mille) {
-                DETOUR
-            } else {
-                Duration::ZERO
-            };
+            let detour = if self.chance(self.faults.reordering_per_mille) { DETOUR } else { Duration::ZERO };
             self.order += 1;
             let at = self.now + DELAY + detour;
             self.flying.push(Reverse((at, self.order, packet)));

@@ -182,19 +182,13 @@ impl SocketTask {
     /// RFC 1350 section 4: a packet from an unknown port is answered with ERROR 5, transfers go on. Never
     /// for an ERROR (two servers would talk forever), nor for what comes late from a finished transfer.
     fn answer_foreign(&mut self, datagram: &Datagram<'_>, packet: &Packet<'_>, now: Instant) {
-        let lingers = self
-            .lingering
-            .get(&datagram.peer)
-            .is_some_and(|until| *until > now);
+        let lingers = self.lingering.get(&datagram.peer).is_some_and(|until| *until > now);
         if lingers || matches!(packet, Packet::Error { .. }) {
             return;
         }
         self.shared.counters.foreign();
         let error = packet::error(ErrorCode::UnknownTransferId, "unknown transfer id");
-        let source = Source {
-            address: datagram.local,
-            ifindex: 0,
-        };
+        let source = Source { address: datagram.local, ifindex: 0 };
         self.out.push(&error, datagram.peer, Some(source));
     }
 
@@ -272,10 +266,7 @@ impl SocketTask {
         let Some(slot) = self.transfers.get_mut(&client) else {
             return;
         };
-        let source = Some(Source {
-            address: slot.request.local,
-            ifindex: 0,
-        });
+        let source = Some(Source { address: slot.request.local, ifindex: 0 });
         match action {
             Action::Nothing => {}
             Action::OptionAck => self.out.push(&slot.option_ack, client, source),
@@ -286,11 +277,9 @@ impl SocketTask {
                 let blksize = usize::from(slot.transfer.agreed().blksize);
                 for (blocks, bytes) in slot.reader.blocks(&blocks) {
                     let headers = blocks.map(|block| packet::data_header(wire_number(block)));
-                    self.out
-                        .push_segments(headers, bytes, blksize, client, source);
+                    self.out.push_segments(headers, bytes, blksize, client, source);
                 }
-                slot.reader
-                    .read_ahead(&self.shared, slot.permit.id, client, &self.sender);
+                slot.reader.read_ahead(&self.shared, slot.permit.id, client, &self.sender);
             }
         }
         match slot.transfer.deadline() {
@@ -310,12 +299,7 @@ impl SocketTask {
         if self.lingering.len() < LINGERING_MAX {
             self.lingering.insert(client, now + LINGER);
         }
-        let Slot {
-            transfer,
-            request,
-            permit,
-            ..
-        } = slot;
+        let Slot { transfer, request, permit, .. } = slot;
         drop(permit);
         if let Some(outcome) = transfer.outcome() {
             self.shared.counters.finished(&outcome);

@@ -53,8 +53,7 @@ impl Default for RetryLimits {
 }
 
 /// Bounds of the waiting time after a repeated ACK.
-const REPEATED_ACK_DELAY: RangeInclusive<Duration> =
-    Duration::from_millis(20)..=Duration::from_millis(50);
+const REPEATED_ACK_DELAY: RangeInclusive<Duration> = Duration::from_millis(20)..=Duration::from_millis(50);
 /// The same before anything was measured.
 const REPEATED_ACK_DELAY_DEFAULT: Duration = Duration::from_millis(30);
 /// Packets of a transfer: this many times its blocks, and some.
@@ -205,9 +204,7 @@ impl Transfer {
     /// What the transfer did, once it is over.
     pub fn outcome(&self) -> Option<TransferOutcome> {
         let (result, at) = self.result?;
-        let bytes = self
-            .base
-            .saturating_mul(u64::from(self.plan.agreed.blksize));
+        let bytes = self.base.saturating_mul(u64::from(self.plan.agreed.blksize));
         Some(TransferOutcome {
             result,
             bytes: bytes.min(self.plan.size),
@@ -232,10 +229,7 @@ impl Transfer {
             Packet::Read(_) if !self.is_heard => self.send_again(now),
             Packet::Read(_) => Action::Nothing,
             Packet::Write(_) | Packet::Data { .. } | Packet::OptionAck(_) => {
-                self.finish(
-                    TransferResult::Aborted(ErrorCode::IllegalOperation as u16),
-                    now,
-                );
+                self.finish(TransferResult::Aborted(ErrorCode::IllegalOperation as u16), now);
                 Action::Error(ErrorCode::IllegalOperation, "only an ACK is expected here")
             }
         }
@@ -255,14 +249,7 @@ impl Transfer {
         }
         if self.is_hopeless(now) {
             let all_sent = self.highest_sent >= self.last_block && self.is_heard;
-            self.finish(
-                if all_sent {
-                    TransferResult::Unconfirmed
-                } else {
-                    TransferResult::TimedOut
-                },
-                now,
-            );
+            self.finish(if all_sent { TransferResult::Unconfirmed } else { TransferResult::TimedOut }, now);
             return Action::Nothing;
         }
         self.tries = self.tries.saturating_add(1);
@@ -330,18 +317,12 @@ impl Transfer {
     fn repeat_delay(&self) -> Duration {
         let (shortest, longest) = REPEATED_ACK_DELAY.into_inner();
         self.smoothed_round_trip
-            .map_or(REPEATED_ACK_DELAY_DEFAULT, |round_trip| {
-                (round_trip * 2).clamp(shortest, longest)
-            })
+            .map_or(REPEATED_ACK_DELAY_DEFAULT, |round_trip| (round_trip * 2).clamp(shortest, longest))
     }
 
     fn handle_error(&mut self, code: u16, now: Instant) {
         let probe = self.is_negotiating && self.plan.agreed.size_asked;
-        let result = if probe {
-            TransferResult::SizeProbe
-        } else {
-            TransferResult::Aborted(code)
-        };
+        let result = if probe { TransferResult::SizeProbe } else { TransferResult::Aborted(code) };
         self.finish(result, now);
     }
 
@@ -373,11 +354,7 @@ impl Transfer {
         self.highest_sent = self.highest_sent.max(end);
         self.repeat = RepeatTimer::Armed(now + self.repeat_delay());
         let count = (end + 1).saturating_sub(first);
-        let action = if count == 0 {
-            Action::Nothing
-        } else {
-            Action::Data(first..=end)
-        };
+        let action = if count == 0 { Action::Nothing } else { Action::Data(first..=end) };
         let action = self.send(action, count, 0, now);
         self.sent_once_at = None;
         action
@@ -408,9 +385,7 @@ impl Transfer {
             return timeout;
         }
         let limits = &self.limits;
-        let measured = self
-            .smoothed_round_trip
-            .map_or(limits.initial, |round_trip| round_trip * 3);
+        let measured = self.smoothed_round_trip.map_or(limits.initial, |round_trip| round_trip * 3);
         let doubled = measured.max(limits.shortest) * 2_u32.saturating_pow(self.tries.min(10));
         doubled.min(limits.longest.max(limits.shortest))
     }

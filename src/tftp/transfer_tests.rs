@@ -9,12 +9,7 @@ use super::*;
 fn plan(blocks: u64, windowsize: u16) -> TransferPlan {
     TransferPlan {
         size: (blocks - 1) * 512 + 100,
-        agreed: Agreed {
-            blksize: 512,
-            windowsize,
-            timeout: None,
-            size_asked: false,
-        },
+        agreed: Agreed { blksize: 512, windowsize, timeout: None, size_asked: false },
         has_option_ack: windowsize > 1,
     }
 }
@@ -31,8 +26,7 @@ fn ack(transfer: &mut Transfer, block: u64, now: Instant) -> Action {
 /// A transfer with windows, its OACK acknowledged: the first window is out.
 fn begun(blocks: u64, windowsize: u16) -> (Transfer, Instant) {
     let now = Instant::now();
-    let (mut transfer, first) =
-        Transfer::start(plan(blocks, windowsize), RetryLimits::default(), now);
+    let (mut transfer, first) = Transfer::start(plan(blocks, windowsize), RetryLimits::default(), now);
     if windowsize > 1 {
         assert_eq!(first, Action::OptionAck);
         let end = u64::from(windowsize).min(blocks);
@@ -108,10 +102,7 @@ fn a_file_of_whole_blocks_ends_with_an_empty_one_and_an_empty_file_is_one_block(
         let plan = TransferPlan { size, ..plan(1, 1) };
         let (mut transfer, _) = Transfer::start(plan, RetryLimits::default(), now);
         for block in 1..blocks {
-            assert_eq!(
-                ack(&mut transfer, block, now),
-                Action::Data(block + 1..=block + 1)
-            );
+            assert_eq!(ack(&mut transfer, block, now), Action::Data(block + 1..=block + 1));
         }
         ack(&mut transfer, blocks, now);
         let outcome = transfer.outcome().unwrap();
@@ -138,10 +129,7 @@ fn a_repeated_request_gets_the_first_packet_again_until_the_client_has_answered(
 
 #[test]
 fn error_8_after_the_size_is_a_probe_and_later_an_abort() {
-    let error = |code| Packet::Error {
-        code,
-        text: b"User aborted the transfer",
-    };
+    let error = |code| Packet::Error { code, text: b"User aborted the transfer" };
     for (asked, begun, code, expect) in [
         (true, false, 8, TransferResult::SizeProbe),
         (true, false, 0, TransferResult::SizeProbe),
@@ -179,10 +167,7 @@ fn a_silent_client_is_sent_to_ever_more_slowly_and_then_given_up() {
     let sent = let_time_pass(&mut transfer, now);
     assert_eq!(sent[..4], [ms(200), ms(600), ms(1_400), ms(3_000)]);
     let gaps: Vec<Duration> = sent.windows(2).map(|w| w[1] - w[0]).collect();
-    assert!(
-        gaps.iter()
-            .all(|gap| *gap <= RetryLimits::default().longest)
-    );
+    assert!(gaps.iter().all(|gap| *gap <= RetryLimits::default().longest));
     let outcome = transfer.outcome().unwrap();
     assert_eq!(outcome.result, TransferResult::TimedOut);
     assert!(outcome.duration >= Duration::from_secs(30), "{outcome:?}");
@@ -205,10 +190,7 @@ fn a_missing_final_ack_is_no_error() {
     ack(&mut transfer, 1, now);
     assert_eq!(ack(&mut transfer, 2, now), Action::Data(3..=3));
     let_time_pass(&mut transfer, now);
-    assert_eq!(
-        transfer.outcome().unwrap().result,
-        TransferResult::Unconfirmed
-    );
+    assert_eq!(transfer.outcome().unwrap().result, TransferResult::Unconfirmed);
 }
 
 #[test]
@@ -224,19 +206,10 @@ fn the_clients_own_timeout_is_kept() {
 #[test]
 fn one_lost_block_costs_edk2_two_windows_at_most() {
     for lost in 1..=40 {
-        let mut pair = Pair::new(
-            Style::Edk2,
-            200 * 1468 + 7,
-            1468,
-            4,
-            Faults::lose_once(lost),
-        );
+        let mut pair = Pair::new(Style::Edk2, 200 * 1468 + 7, 1468, 4, Faults::lose_once(lost));
         let report = pair.run();
         assert!(report.is_complete, "lost {lost}: {report:?}");
-        assert!(
-            report.data_packets <= 201 + 2 * 4,
-            "lost {lost}: {report:?}"
-        );
+        assert!(report.data_packets <= 201 + 2 * 4, "lost {lost}: {report:?}");
         assert!(report.duration < ms(700), "lost {lost}: {report:?}");
     }
 }
@@ -245,11 +218,7 @@ fn one_lost_block_costs_edk2_two_windows_at_most() {
 fn every_client_gets_its_file_whatever_the_network_does() {
     for style in [Style::LockStep, Style::Rfc7440, Style::Edk2] {
         for windowsize in [1, 4, 16, 64] {
-            let windowsize = if style == Style::LockStep {
-                1
-            } else {
-                windowsize
-            };
+            let windowsize = if style == Style::LockStep { 1 } else { windowsize };
             for seed in 1..=6 {
                 let faults = Faults {
                     loss_per_mille: 20,
@@ -259,14 +228,8 @@ fn every_client_gets_its_file_whatever_the_network_does() {
                     seed,
                 };
                 let report = Pair::new(style, 300 * 512, 512, windowsize, faults).run();
-                assert!(
-                    report.is_complete,
-                    "{style:?} {windowsize} {seed}: {report:?}"
-                );
-                assert!(
-                    report.data_packets < 301 * 8 + 1_000,
-                    "{style:?} {windowsize}: {report:?}"
-                );
+                assert!(report.is_complete, "{style:?} {windowsize} {seed}: {report:?}");
+                assert!(report.data_packets < 301 * 8 + 1_000, "{style:?} {windowsize}: {report:?}");
             }
         }
     }
@@ -274,11 +237,8 @@ fn every_client_gets_its_file_whatever_the_network_does() {
 
 #[test]
 fn a_hundred_megabytes_wrap_the_block_number_with_and_without_windows() {
-    for (style, windowsize, blksize) in [
-        (Style::LockStep, 1, 1432),
-        (Style::Edk2, 4, 1432),
-        (Style::Rfc7440, 64, 512),
-    ] {
+    for (style, windowsize, blksize) in [(Style::LockStep, 1, 1432), (Style::Edk2, 4, 1432), (Style::Rfc7440, 64, 512)]
+    {
         let mut pair = Pair::new(style, 100_000_000, blksize, windowsize, Faults::none());
         let report = pair.run();
         assert!(report.is_complete, "{style:?} {blksize}: {report:?}");

@@ -1,0 +1,103 @@
+//! The answer to a question, with the trail that explains it.
+
+use serde::Serialize;
+
+use super::{BootImages, Line};
+
+/// The answer to *may I boot?*.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "verdict", rename_all = "lowercase")]
+pub enum Verdict {
+    /// The machine may boot from the network.
+    Allow,
+    /// It may not, and is told why where it can show text; then it falls to its own disk.
+    Deny {
+        /// Why.
+        reason: Line,
+    },
+    /// It gets no answer at all, as if there were no server.
+    Ignore {
+        /// Why; for the log only.
+        reason: Line,
+    },
+}
+
+impl Verdict {
+    /// A denial; the reason is cleaned.
+    pub fn deny(reason: &str) -> Verdict {
+        Verdict::Deny { reason: Line::clean(reason) }
+    }
+
+    /// Silence; the reason is cleaned.
+    pub fn ignore(reason: &str) -> Verdict {
+        Verdict::Ignore { reason: Line::clean(reason) }
+    }
+
+    /// Whether the machine may boot.
+    pub fn allows(&self) -> bool {
+        matches!(self, Verdict::Allow)
+    }
+
+    /// `allow`, `deny` or `ignore`: the word in logs and metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Verdict::Allow => "allow",
+            Verdict::Deny { .. } => "deny",
+            Verdict::Ignore { .. } => "ignore",
+        }
+    }
+
+    /// Why not; empty for [`Verdict::Allow`].
+    pub fn reason(&self) -> &str {
+        match self {
+            Verdict::Allow => "",
+            Verdict::Deny { reason } | Verdict::Ignore { reason } => reason.as_str(),
+        }
+    }
+}
+
+/// How one handler took a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It answered.
+    Given,
+    /// It had no opinion.
+    Passed,
+    /// It failed.
+    Failed,
+    /// It took too long.
+    TimedOut,
+    /// Nobody answered, or a failure ended the chain: the configured policy did.
+    Policy,
+}
+
+/// One step on the way to a decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// The handler asked, or `policy`.
+    pub handler: String,
+    /// How it took the question.
+    pub outcome: Outcome,
+    /// What it said, or why it failed.
+    pub detail: String,
+    /// How long it took, in microseconds.
+    pub elapsed_us: u64,
+}
+
+/// The answer to one question: what to do, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BootDecision {
+    /// May the machine boot?
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    /// What it boots; absent when only *may I boot?* was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub images: Option<BootImages>,
+    /// Who answered: a handler's name, or `policy`.
+    pub handler: String,
+    /// How the answer came about.
+    pub trail: Vec<Step>,
+    /// How long it took in all, in microseconds.
+    pub elapsed_us: u64,
+}

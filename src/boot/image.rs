@@ -1,0 +1,296 @@
+//! What can be booted, and how several images are offered.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{FileName, FileNameError, Line, Url, UrlError};
+
+/// Where a file of an image comes from: this server's images folder, or a URL elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A file below the images folder.
+    File(FileName),
+    /// A URL that the client loads from directly.
+    Url(Url),
+}
+
+/// Why a text names no [`Source`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// A bad file name.
+    #[error(transparent)]
+    File(#[from] FileNameError),
+    /// A bad URL.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+}
+
+impl FromStr for Source {
+    type Err = SourceError;
+
+    /// What has `://` is a URL (as are the SAN forms `iscsi:`, `aoe:`), everything else a file name.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.contains("://") || text.starts_with("iscsi:") || text.starts_with("aoe:") {
+            return Ok(Source::Url(text.parse()?));
+        }
+        Ok(Source::File(FileName::parse(text.as_bytes())?))
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::File(name) => f.write_str(name.as_str()),
+            Source::Url(url) => f.write_str(url.as_str()),
+        }
+    }
+}
+
+/// A file that wimboot places into the booted image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InjectedFile {
+    /// Where it comes from.
+    pub source: Source,
+    /// The name that Windows PE sees under `X:\Windows\System32`.
+    pub name: Line,
+}
+
+/// Something that can be booted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BootImage {
+    /// Short name: letters, digits, `.`, `_` and `-`; unique in its list.
+    pub id: String,
+    /// What the menu shows.
+    pub title: Line,
+    /// What to do.
+    #[serde(flatten)]
+    pub kind: ImageKind,
+}
+
+/// What booting an image means.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum ImageKind {
+    /// A Linux kernel with its initial RAM disks and command line.
+    Linux {
+        /// The kernel.
+        kernel: Source,
+        /// The initial RAM disks, in order.
+        initrd: Vec<Source>,
+        /// The kernel's command line.
+        cmdline: Line,
+    },
+    /// A Windows image through wimboot.
+    Wim {
+        /// The wimboot program.
+        wimboot: Source,
+        /// Boot configuration data; wimboot can do without on newer images.
+        bcd: Option<Source>,
+        /// The boot RAM disk's descriptor.
+        boot_sdi: Option<Source>,
+        /// The image.
+        wim: Source,
+        /// Further files.
+        files: Vec<InjectedFile>,
+        /// Arguments of wimboot, e.g. `gui`, `index=2`.
+        args: Line,
+    },
+    /// Another script or loader that takes over.
+    Chain {
+        /// What to load.
+        source: Source,
+    },
+    /// An EFI program.
+    Efi {
+        /// The program.
+        source: Source,
+        /// Its arguments.
+        cmdline: Line,
+    },
+    /// A disk by HTTP, iSCSI, AoE or another SAN protocol.
+    Sanboot {
+        /// The disk.
+        source: Source,
+    },
+    /// Commands of iPXE as text: the one kind that is not typed, marked in the log.
+    Ipxe {
+        /// The commands, without the `#!ipxe` line.
+        text: String,
+    },
+    /// The machine's own disk.
+    Local,
+    /// Restart.
+    Reboot,
+    /// Power off.
+    Poweroff,
+    /// The iPXE command line.
+    Shell,
+}
+
+impl ImageKind {
+    /// The name in scripts and logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            ImageKind::Linux { .. } => "linux",
+            ImageKind::Wim { .. } => "wim",
+            ImageKind::Chain { .. } => "chain",
+            ImageKind::Efi { .. } => "efi",
+            ImageKind::Sanboot { .. } => "sanboot",
+            ImageKind::Ipxe { .. } => "ipxe",
+            ImageKind::Local => "local",
+            ImageKind::Reboot => "reboot",
+            ImageKind::Poweroff => "poweroff",
+            ImageKind::Shell => "shell",
+        }
+    }
+
+    /// Every source that the image loads, in order.
+    pub fn sources(&self) -> Vec<&Source> {
+        match self {
+            ImageKind::Linux { kernel, initrd, .. } => std::iter::once(kernel).chain(initrd).collect(),
+            ImageKind::Wim { wimboot, bcd, boot_sdi, wim, files, .. } => std::iter::once(wimboot)
+                .chain(bcd)
+                .chain(boot_sdi)
+                .chain(files.iter().map(|file| &file.source))
+                .chain(std::iter::once(wim))
+                .collect(),
+            ImageKind::Chain { source } | ImageKind::Efi { source, .. } | ImageKind::Sanboot { source } => vec![source],
+            ImageKind::Ipxe { .. } | ImageKind::Local | ImageKind::Reboot | ImageKind::Poweroff | ImageKind::Shell => {
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// How several images are offered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Menu {
+    /// The heading.
+    pub title: Line,
+    /// Id of the image that boots when nobody chooses; the first image when absent.
+    pub default: Option<String>,
+    /// How long the menu waits; for ever when absent.
+    #[serde(serialize_with = "seconds", rename = "timeout_s")]
+    pub timeout: Option<Duration>,
+}
+
+fn seconds<S: serde::Serializer>(timeout: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    timeout.map(|timeout| timeout.as_secs()).serialize(serializer)
+}
+
+/// Zero images (the machine's own disk), one (boot it now) or several (a menu).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct BootImages {
+    images: Vec<BootImage>,
+    menu: Option<Menu>,
+}
+
+/// Why a list of images makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ImageError {
+    /// Too many to show.
+    #[error("{0} images; a menu holds at most {max}", max = BootImages::IMAGES_MAX)]
+    TooMany(usize),
+    /// A bad id.
+    #[error("`{0}` is no image id; use up to 64 letters, digits, `.`, `_` and `-`")]
+    Id(String),
+    /// Two images with one id.
+    #[error("two images have the id `{0}`; give each its own")]
+    Duplicate(String),
+    /// The default is not in the list.
+    #[error("the default `{0}` is none of the images: {1}")]
+    Default(String, String),
+    /// Nothing to choose from.
+    #[error("the menu `{0}` has no image; give it at least one")]
+    EmptyMenu(Line),
+}
+
+impl BootImages {
+    /// The most images that one answer may have.
+    pub const IMAGES_MAX: usize = 100;
+
+    /// The machine's own disk.
+    pub fn none() -> BootImages {
+        BootImages::default()
+    }
+
+    /// Images with or without a menu. Several images without a menu get one that waits for ever.
+    ///
+    /// # Errors
+    /// When there are too many images, ids are bad or not unique, or the default is none of them.
+    pub fn new(images: Vec<BootImage>, menu: Option<Menu>) -> Result<BootImages, ImageError> {
+        if images.len() > Self::IMAGES_MAX {
+            return Err(ImageError::TooMany(images.len()));
+        }
+        for (index, image) in images.iter().enumerate() {
+            let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+            if image.id.is_empty() || image.id.len() > 64 || !image.id.bytes().all(good) {
+                return Err(ImageError::Id(image.id.chars().take(64).collect()));
+            }
+            if images.iter().take(index).any(|other| other.id == image.id) {
+                return Err(ImageError::Duplicate(image.id.clone()));
+            }
+        }
+        if let Some(menu) = &menu {
+            if images.is_empty() {
+                return Err(ImageError::EmptyMenu(menu.title.clone()));
+            }
+            if let Some(default) = &menu.default
+                && !images.iter().any(|image| image.id == *default)
+            {
+                let ids: Vec<_> = images.iter().map(|image| image.id.as_str()).collect();
+                return Err(ImageError::Default(default.clone(), ids.join(", ")));
+            }
+        }
+        Ok(BootImages { images, menu })
+    }
+
+    /// The images, in the order that the menu shows.
+    pub fn images(&self) -> &[BootImage] {
+        &self.images
+    }
+
+    /// The menu, if the images are to be offered rather than booted at once.
+    pub fn menu(&self) -> Option<&Menu> {
+        self.menu.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn local(id: &str) -> BootImage {
+        BootImage { id: id.into(), title: Line::clean(id), kind: ImageKind::Local }
+    }
+
+    fn menu(default: Option<&str>) -> Option<Menu> {
+        Some(Menu { title: Line::clean("Boot"), default: default.map(Into::into), timeout: None })
+    }
+
+    #[test]
+    fn nonsense_lists_are_refused() {
+        let check = |images, menu, expect: &str| {
+            let error = BootImages::new(images, menu).unwrap_err().to_string();
+            assert!(error.contains(expect), "{error}");
+        };
+        check(vec![local("a"), local("a")], None, "two images");
+        check(vec![local("a b")], None, "no image id");
+        check(vec![local("")], None, "no image id");
+        check(vec![local("a"), local("b")], menu(Some("c")), "none of the images: a, b");
+        check(vec![], menu(None), "no image");
+        check((0..101).map(|i| local(&i.to_string())).collect(), None, "at most 100");
+    }
+
+    #[test]
+    fn a_source_is_a_url_or_a_confined_name() {
+        assert!(matches!("http://h/x".parse(), Ok(Source::Url(_))));
+        assert!(matches!("debian/linux".parse(), Ok(Source::File(_))));
+        assert!("../etc/passwd".parse::<Source>().is_err());
+        assert!("gopher://h/x".parse::<Source>().is_err());
+    }
+}

@@ -1,0 +1,123 @@
+//! Every default of the configuration, in one place.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::boot::Architecture;
+use crate::decision::Policy;
+
+use super::sections::{
+    DecisionSection, DhcpSection, HandlerSection, HttpSection, HttpsSection, ImagesSection, IpxeScheme, LoadersSection,
+    LogFormat, LogSection, ServerSection, TftpSection, UefiStyle,
+};
+
+impl Default for ServerSection {
+    fn default() -> Self {
+        ServerSection { interfaces: Vec::new(), address: None, state: PathBuf::from("state"), sessions_max: 65_536 }
+    }
+}
+
+impl Default for DhcpSection {
+    fn default() -> Self {
+        DhcpSection { enabled: true, port: 67, boot_server_port: 4011, uefi_style: UefiStyle::Binl }
+    }
+}
+
+impl Default for TftpSection {
+    fn default() -> Self {
+        TftpSection {
+            enabled: true,
+            port: 69,
+            single_port: false,
+            port_range: None,
+            blksize_max: 1_468,
+            windowsize_max: 64,
+            transfers_max: 4096,
+        }
+    }
+}
+
+impl Default for HttpSection {
+    fn default() -> Self {
+        HttpSection { port: 80, connections_max: 4096 }
+    }
+}
+
+impl Default for HttpsSection {
+    fn default() -> Self {
+        HttpsSection {
+            enabled: true,
+            port: 443,
+            names: Vec::new(),
+            certificate: None,
+            key: None,
+            ipxe: IpxeScheme::Http,
+        }
+    }
+}
+
+impl Default for LoadersSection {
+    fn default() -> Self {
+        LoadersSection {
+            folders: vec![PathBuf::from("loaders"), PathBuf::from("/usr/lib/ipxe")],
+            files: BTreeMap::new(),
+        }
+    }
+}
+
+/// The loaders as Debian's packages name them. EFI machines get the build that uses the firmware's own NIC driver, which
+/// works wherever the firmware could load it; BIOS machines the one that keeps the ROM's UNDI driver.
+pub(super) fn loader_files() -> BTreeMap<Architecture, String> {
+    [
+        (Architecture::X86_BIOS, "undionly.kpxe"),
+        (Architecture::X86_UEFI, "ipxe32.efi"),
+        (Architecture::X64_UEFI, "snponly.efi"),
+        (Architecture::ARM64_UEFI, "ipxe-arm64.efi"),
+    ]
+    .map(|(architecture, name)| (architecture, name.to_owned()))
+    .into()
+}
+
+impl Default for ImagesSection {
+    fn default() -> Self {
+        ImagesSection { folder: PathBuf::from("images") }
+    }
+}
+
+impl Default for DecisionSection {
+    fn default() -> Self {
+        let Policy { on_error, on_timeout, unknown, remember, limits } = Policy::default();
+        DecisionSection {
+            on_error,
+            on_timeout,
+            unknown,
+            remember,
+            allow_boot_limit: limits.allow_boot,
+            boot_images_limit: limits.boot_images,
+            work_limit: limits.work,
+        }
+    }
+}
+
+impl Default for HandlerSection {
+    fn default() -> Self {
+        HandlerSection {
+            kind: String::new(),
+            name: None,
+            allow_boot: PathBuf::from("scripts/allow_boot.rhai"),
+            boot_images: PathBuf::from("scripts/boot_images.rhai"),
+            scripts: PathBuf::from("scripts"),
+            data: PathBuf::from("data"),
+            time_zone: None,
+            allow_boot_limit: Duration::from_secs(5),
+            boot_images_limit: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for LogSection {
+    fn default() -> Self {
+        LogSection { format: LogFormat::Text, level: "info".into() }
+    }
+}

@@ -1,0 +1,86 @@
+//! The configuration: one TOML file, checked as a whole.
+//!
+//! [`Config::read`] reports every problem at once, each with its place in the file and what to do. What is in a
+//! [`Config`] is true: values are in their ranges, paths are absolute or relative to the working directory, and no
+//! value that has a default is missing.
+//!
+//! **Invariant**: nothing outside this module reads the file; nothing here opens a socket or runs a script.
+
+mod defaults;
+mod parse;
+mod problem;
+mod sections;
+
+use std::path::{Path, PathBuf};
+
+pub use problem::{Problem, Problems};
+pub use sections::{
+    DecisionSection, DhcpSection, HandlerSection, HttpSection, HttpsSection, ImagesSection, IpxeScheme, LoadersSection,
+    LogFormat, LogSection, ServerSection, TftpSection, UefiStyle,
+};
+
+/// The name of the configuration file that commands look for.
+pub const FILE_NAME: &str = "pointsman.toml";
+
+/// A site's configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file it was read from.
+    pub file: PathBuf,
+    /// `[server]`
+    pub server: ServerSection,
+    /// `[dhcp]`
+    pub dhcp: DhcpSection,
+    /// `[tftp]`
+    pub tftp: TftpSection,
+    /// `[http]`
+    pub http: HttpSection,
+    /// `[https]`
+    pub https: HttpsSection,
+    /// `[loaders]`
+    pub loaders: LoadersSection,
+    /// `[images]`
+    pub images: ImagesSection,
+    /// `[decision]`
+    pub decision: DecisionSection,
+    /// `[[handler]]`, in the order they are asked.
+    pub handlers: Vec<HandlerSection>,
+    /// `[log]`
+    pub log: LogSection,
+}
+
+impl Config {
+    /// Reads and checks a configuration file. Relative paths in it start at its folder.
+    ///
+    /// # Errors
+    /// Every problem of the file: syntax, unknown keys, wrong types, values out of range.
+    pub fn read(file: &Path) -> Result<Config, Problems> {
+        let text = std::fs::read_to_string(file).map_err(|error| {
+            Problems::one(Problem::of_file(
+                file,
+                format!("cannot read the configuration: {error}"),
+                "`pointsman init DIR` writes a first one; name another with --config FILE",
+            ))
+        })?;
+        Config::parse(file, &text)
+    }
+
+    /// Checks the text of a configuration file.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn parse(file: &Path, text: &str) -> Result<Config, Problems> {
+        parse::parse(file, text)
+    }
+
+    /// The folder that relative paths start at.
+    pub fn folder(&self) -> &Path {
+        match self.file.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

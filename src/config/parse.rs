@@ -1,0 +1,213 @@
+//! From the text of the file to a [`Config`], with every problem on the way.
+
+use std::path::{Path, PathBuf};
+
+use serde::de::{DeserializeOwned, IntoDeserializer};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use super::{Config, HandlerSection, Problem, Problems, defaults};
+
+/// The tables there are.
+const TABLES: [&str; 10] =
+    ["server", "dhcp", "tftp", "http", "https", "loaders", "images", "decision", "handler", "log"];
+
+struct Reader<'a> {
+    file: &'a Path,
+    text: &'a str,
+    problems: Problems,
+}
+
+pub(super) fn parse(file: &Path, text: &str) -> Result<Config, Problems> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let mut reader = Reader { file, text, problems: Problems::default() };
+    for error in errors {
+        let offset = error.span().map_or(0, |span| span.start);
+        reader.problem(offset, error.message().to_owned(), "");
+    }
+    let mut table = table.into_inner();
+    reader.unknown_tables(&table);
+    let mut config = Config {
+        file: file.to_owned(),
+        server: reader.section(&mut table, "server"),
+        dhcp: reader.section(&mut table, "dhcp"),
+        tftp: reader.section(&mut table, "tftp"),
+        http: reader.section(&mut table, "http"),
+        https: reader.section(&mut table, "https"),
+        loaders: reader.section(&mut table, "loaders"),
+        images: reader.section(&mut table, "images"),
+        decision: reader.section(&mut table, "decision"),
+        handlers: reader.handlers(&mut table),
+        log: reader.section(&mut table, "log"),
+    };
+    reader.check(&config);
+    if !reader.problems.is_empty() {
+        return Err(reader.problems);
+    }
+    complete(&mut config);
+    Ok(config)
+}
+
+impl Reader<'_> {
+    fn problem(&mut self, offset: usize, what: impl Into<String>, remedy: impl Into<String>) {
+        let problem = Problem::at(self.file, self.text, offset, what, remedy);
+        self.problems.push(problem);
+    }
+
+    fn unknown_tables(&mut self, table: &DeTable<'_>) {
+        for key in table.keys() {
+            let name = key.get_ref().as_ref();
+            if !TABLES.contains(&name) {
+                self.problem(key.span().start, format!("unknown table `{name}`"), nearest(name, &TABLES));
+            }
+        }
+    }
+
+    /// Reads one table. Where a key is wrong it is noted and left out, and the rest is read again, so that all wrong
+    /// keys are found at once.
+    fn section<T: DeserializeOwned + Default>(&mut self, table: &mut DeTable<'_>, name: &str) -> T {
+        match table.remove(name) {
+            Some(value) => self.value(value, name),
+            None => T::default(),
+        }
+    }
+
+    fn value<T: DeserializeOwned + Default>(&mut self, mut value: Spanned<DeValue<'_>>, name: &str) -> T {
+        loop {
+            let deserializer: ValueDeserializer<'_> = value.clone().into_deserializer();
+            let error = match T::deserialize(deserializer) {
+                Ok(section) => return section,
+                Err(error) => error,
+            };
+            let span = error.span().unwrap_or_else(|| value.span());
+            let (what, remedy) = explain(error.message(), name);
+            self.problem(span.start, what, remedy);
+            let DeValue::Table(keys) = value.get_mut() else { return T::default() };
+            let wrong = keys.iter().find(|(key, value)| {
+                key.span().start <= span.start && span.end <= value.span().end.max(key.span().end)
+            });
+            let Some(wrong) = wrong.map(|(key, _)| key.clone()) else { return T::default() };
+            keys.remove(wrong.get_ref().as_ref());
+        }
+    }
+
+    fn handlers(&mut self, table: &mut DeTable<'_>) -> Vec<HandlerSection> {
+        let Some(value) = table.remove("handler") else { return Vec::new() };
+        let span = value.span();
+        let DeValue::Array(entries) = value.into_inner() else {
+            self.problem(span.start, "`handler` must be a list of tables", "write `[[handler]]` with two brackets");
+            return Vec::new();
+        };
+        let mut handlers = Vec::new();
+        for (index, entry) in entries.into_iter().enumerate() {
+            let start = entry.span().start;
+            let handler: HandlerSection = self.value(entry, &format!("handler[{index}]"));
+            if handler.kind != "script" {
+                let what = format!("handler[{index}].kind: `{}` is no kind of handler", handler.kind);
+                self.problem(start, what, "write kind = \"script\"");
+            }
+            handlers.push(handler);
+        }
+        handlers
+    }
+
+    /// What no single key can tell.
+    fn check(&mut self, config: &Config) {
+        let rules: [(bool, &str, &str); 7] = [
+            (
+                !config.server.interfaces.is_empty() && config.server.address.is_some(),
+                "server.interfaces and server.address are both given",
+                "keep one of them",
+            ),
+            (
+                config.https.certificate.is_some() != config.https.key.is_some(),
+                "https.certificate and https.key belong together",
+                "give both, or neither to use the private CA",
+            ),
+            (
+                !config.https.enabled && config.https.ipxe == super::IpxeScheme::Https,
+                "https.ipxe = \"https\" needs HTTPS",
+                "set https.enabled = true",
+            ),
+            (
+                !(8..=65_464).contains(&config.tftp.blksize_max),
+                "tftp.blksize_max is out of range",
+                "use 8 to 65464 (RFC 2348)",
+            ),
+            (config.tftp.windowsize_max == 0, "tftp.windowsize_max is out of range", "use 1 to 65535 (RFC 7440)"),
+            (
+                config.tftp.transfers_max == 0 || config.http.connections_max == 0 || config.server.sessions_max == 0,
+                "transfers_max, connections_max and sessions_max must be at least 1",
+                "leave the key out to use the default",
+            ),
+            (
+                config.handlers.is_empty(),
+                "no [[handler]]: nobody would decide what boots",
+                "add [[handler]] with kind = \"script\"; `pointsman init DIR` writes an example",
+            ),
+        ];
+        for (broken, what, remedy) in rules {
+            if broken {
+                self.problems.push(Problem::of_file(self.file, what, remedy));
+            }
+        }
+        self.check_names(config);
+    }
+
+    fn check_names(&mut self, config: &Config) {
+        for (index, handler) in config.handlers.iter().enumerate() {
+            let name = handler.display_name();
+            if config.handlers.iter().take(index).any(|other| other.display_name() == name) {
+                let what = format!("two handlers are called `{name}`");
+                self.problems.push(Problem::of_file(self.file, what, "give each its own name = \"...\""));
+            }
+            if let Some(zone) = &handler.time_zone
+                && jiff::tz::TimeZone::get(zone).is_err()
+            {
+                let what = format!("handler `{name}`: `{zone}` is no time zone");
+                self.problems.push(Problem::of_file(self.file, what, "use a name such as Europe/Berlin"));
+            }
+        }
+        if config.log.level.parse::<tracing_subscriber::filter::Targets>().is_err() {
+            let what = format!("log.level: `{}` is no log level", config.log.level);
+            self.problems.push(Problem::of_file(self.file, what, "use error, warn, info, debug or trace"));
+        }
+    }
+}
+
+/// serde's words, with the table in front and the nearest key behind.
+fn explain(message: &str, table: &str) -> (String, String) {
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    match quoted.split_first() {
+        Some((unknown, known)) if message.starts_with("unknown field") => {
+            (format!("unknown key `{table}.{unknown}`"), nearest(unknown, known))
+        }
+        _ => (format!("{table}: {message}"), String::new()),
+    }
+}
+
+fn nearest(name: &str, known: &[&str]) -> String {
+    match known.iter().max_by(|one, other| strsim::jaro(name, one).total_cmp(&strsim::jaro(name, other))) {
+        Some(best) if strsim::jaro(name, best) > 0.7 => format!("did you mean `{best}`?"),
+        _ => format!("there are: {}", known.join(", ")),
+    }
+}
+
+/// Paths from the configuration's folder, and the loaders that the file does not name.
+fn complete(config: &mut Config) {
+    let folder = config.folder().to_owned();
+    let resolve = |path: &mut PathBuf| *path = folder.join(&*path);
+    resolve(&mut config.server.state);
+    resolve(&mut config.images.folder);
+    config.loaders.folders.iter_mut().for_each(resolve);
+    config.https.certificate.iter_mut().for_each(resolve);
+    config.https.key.iter_mut().for_each(resolve);
+    for handler in &mut config.handlers {
+        [&mut handler.allow_boot, &mut handler.boot_images, &mut handler.scripts, &mut handler.data]
+            .into_iter()
+            .for_each(resolve);
+    }
+    for (architecture, name) in defaults::loader_files() {
+        config.loaders.files.entry(architecture).or_insert(name);
+    }
+}

@@ -1,0 +1,244 @@
+//! The tables of the configuration file.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::boot::{Architecture, Line};
+use crate::decision::{Fallback, OnError, Policy, TimeLimits};
+
+/// `[server]`: where the server listens and keeps what it must remember.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerSection {
+    /// Interfaces to serve; all when empty.
+    pub interfaces: Vec<String>,
+    /// The one address to listen on; all addresses when absent.
+    pub address: Option<IpAddr>,
+    /// Folder of the token key and the private CA.
+    pub state: PathBuf,
+    /// The most boots known at a time.
+    pub sessions_max: u64,
+}
+
+/// `[dhcp]`: proxyDHCP and the PXE boot server.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DhcpSection {
+    /// Whether to answer DHCP at all.
+    pub enabled: bool,
+    /// Port of proxyDHCP.
+    pub port: u16,
+    /// Port of the PXE boot server.
+    pub boot_server_port: u16,
+    /// How UEFI machines are answered on port 67.
+    pub uefi_style: UefiStyle,
+}
+
+/// How an offer to UEFI PXE firmware looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UefiStyle {
+    /// Without option 43: the machine asks again on port 4011. What most firmware expects.
+    Binl,
+    /// With discovery control bit 3: the machine loads at once.
+    Pxe10,
+}
+
+/// `[tftp]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TftpSection {
+    /// Whether to serve TFTP.
+    pub enabled: bool,
+    /// Port of requests.
+    pub port: u16,
+    /// Whether transfers use the request port too, for firewalls that allow one port only.
+    pub single_port: bool,
+    /// Ports of the transfers, `[first, last]`; any when absent.
+    #[serde(deserialize_with = "port_range")]
+    pub port_range: Option<RangeInclusive<u16>>,
+    /// The largest block size granted, in octets; the path's MTU bounds it as well.
+    pub blksize_max: u16,
+    /// The largest window granted, in blocks.
+    pub windowsize_max: u16,
+    /// The most transfers at a time.
+    pub transfers_max: usize,
+}
+
+/// `[http]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpSection {
+    /// The port.
+    pub port: u16,
+    /// The most connections at a time, HTTP and HTTPS together.
+    pub connections_max: usize,
+}
+
+/// `[https]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpsSection {
+    /// Whether to serve HTTPS.
+    pub enabled: bool,
+    /// The port.
+    pub port: u16,
+    /// Host names for the certificate, beside the server's addresses.
+    pub names: Vec<String>,
+    /// The site's own certificate chain (PEM) instead of one from the private CA.
+    pub certificate: Option<PathBuf>,
+    /// The key of that certificate (PEM).
+    pub key: Option<PathBuf>,
+    /// What iPXE builds that can speak HTTPS are told to use.
+    pub ipxe: IpxeScheme,
+}
+
+/// The scheme of the boot URL for iPXE builds that can do both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IpxeScheme {
+    /// Plain HTTP for all.
+    Http,
+    /// HTTPS for builds that say they can; they must trust the CA.
+    Https,
+}
+
+/// `[loaders]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoadersSection {
+    /// Folders that hold boot loaders, in the order they are searched.
+    pub folders: Vec<PathBuf>,
+    /// Loader file by architecture; what is not named here keeps its default.
+    pub files: BTreeMap<Architecture, String>,
+}
+
+/// `[images]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ImagesSection {
+    /// Folder of the files that machines load.
+    pub folder: PathBuf,
+}
+
+/// `[decision]`: what happens when no handler answers.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DecisionSection {
+    /// When a handler fails.
+    pub on_error: OnError,
+    /// When the answer is late.
+    pub on_timeout: Fallback,
+    /// When every handler passes.
+    pub unknown: Fallback,
+    /// How long a denial is remembered.
+    #[serde(deserialize_with = "duration")]
+    pub remember: Duration,
+    /// How long a DHCP client is kept waiting.
+    #[serde(deserialize_with = "duration")]
+    pub allow_boot_limit: Duration,
+    /// How long an HTTP client is kept waiting.
+    #[serde(deserialize_with = "duration")]
+    pub boot_images_limit: Duration,
+    /// How long one question may work in the background.
+    #[serde(deserialize_with = "duration")]
+    pub work_limit: Duration,
+}
+
+impl DecisionSection {
+    /// The engine's policy.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            on_error: self.on_error,
+            on_timeout: self.on_timeout,
+            unknown: self.unknown,
+            remember: self.remember,
+            limits: TimeLimits {
+                allow_boot: self.allow_boot_limit,
+                boot_images: self.boot_images_limit,
+                work: self.work_limit,
+            },
+        }
+    }
+}
+
+/// One `[[handler]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HandlerSection {
+    /// What kind of handler; `script` is the one there is.
+    pub kind: String,
+    /// Its name in logs and trails; the kind when absent.
+    pub name: Option<Line>,
+    /// The script with `allow_boot(request)`.
+    pub allow_boot: PathBuf,
+    /// The script with `boot_images(request)`.
+    pub boot_images: PathBuf,
+    /// The folder that imports are confined to.
+    pub scripts: PathBuf,
+    /// The folder of the tables that scripts look machines up in.
+    pub data: PathBuf,
+    /// The time zone of `request.now`, e.g. `Europe/Berlin`; the system's when absent.
+    pub time_zone: Option<String>,
+    /// How long `allow_boot` may run.
+    #[serde(deserialize_with = "duration")]
+    pub allow_boot_limit: Duration,
+    /// How long `boot_images` may run.
+    #[serde(deserialize_with = "duration")]
+    pub boot_images_limit: Duration,
+}
+
+impl HandlerSection {
+    /// Its name in logs and trails.
+    pub fn display_name(&self) -> &str {
+        self.name.as_ref().map_or(&self.kind, |name| name.as_str())
+    }
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogSection {
+    /// How lines look.
+    pub format: LogFormat,
+    /// What is logged: `error`, `warn`, `info`, `debug`, or a filter such as `info,pointsman::dhcp=debug`.
+    pub level: String,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Reads `"500ms"`, `"60s"`, `"1h 30m"`; from one millisecond to a day.
+fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    use serde::de::Error;
+
+    let text = String::deserialize(deserializer)?;
+    let read: jiff::SignedDuration = text.parse().map_err(|_| {
+        D::Error::custom(format!("`{text}` is no length of time; write it like \"500ms\", \"60s\" or \"5m\""))
+    })?;
+    let duration = Duration::try_from(read).map_err(|_| D::Error::custom("a length of time cannot be negative"))?;
+    if duration < Duration::from_millis(1) || duration > Duration::from_secs(86_400) {
+        return Err(D::Error::custom(format!("`{text}` is out of range; use 1ms to 24h")));
+    }
+    Ok(duration)
+}
+
+fn port_range<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<RangeInclusive<u16>>, D::Error> {
+    let [first, last] = <[u16; 2]>::deserialize(deserializer)?;
+    if first == 0 || first > last {
+        return Err(serde::de::Error::custom("write the range as [first, last], e.g. [30000, 30063]"));
+    }
+    Ok(Some(first..=last))
+}

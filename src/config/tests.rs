@@ -1,0 +1,107 @@
+//! What the file may say, and what is said about a file that is wrong.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::boot::Architecture;
+use crate::decision::Policy;
+
+use super::Config;
+
+const MINIMAL: &str = "[[handler]]\nkind = \"script\"\n";
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(Path::new("/site/pointsman.toml"), text).map_err(|problems| problems.to_string())
+}
+
+#[test]
+fn two_lines_are_a_site() {
+    let config = parse(MINIMAL).unwrap();
+    assert_eq!((config.dhcp.port, config.dhcp.boot_server_port, config.tftp.port), (67, 4011, 69));
+    assert_eq!(config.handlers[0].allow_boot, Path::new("/site/scripts/allow_boot.rhai"));
+    assert_eq!(config.loaders.folders[1], Path::new("/usr/lib/ipxe"));
+    assert_eq!(config.loaders.files[&Architecture::X64_UEFI], "snponly.efi");
+    assert_eq!(config.decision.policy(), Policy::default());
+}
+
+#[test]
+fn every_problem_is_told_at_once_with_its_place() {
+    let text = "[server]\ninterfacs = [\"eth0\"]\nsessions_max = \"many\"\n\n[dchp]\nport = 1\n\n\
+                [decision]\nunknown = \"maybe\"\nremember = \"soon\"\n\n[[handler]]\nkind = \"sequel\"\n";
+    let error = parse(text).unwrap_err();
+    for expect in [
+        "/site/pointsman.toml:2:1: unknown key `server.interfacs`",
+        "did you mean `interfaces`?",
+        "/site/pointsman.toml:3:16: server: invalid type: string \"many\"",
+        "/site/pointsman.toml:5:2: unknown table `dchp`",
+        "did you mean `dhcp`?",
+        ":9:11: decision: unknown variant `maybe`, expected one of `allow`, `deny`, `ignore`",
+        ":10:12: decision: `soon` is no length of time",
+        "`sequel` is no kind of handler",
+    ] {
+        assert!(error.contains(expect), "{expect} not in:\n{error}");
+    }
+}
+
+#[test]
+fn broken_syntax_is_told_with_its_line() {
+    let error = parse("[server\ninterfaces = [\n").unwrap_err();
+    assert!(error.contains("/site/pointsman.toml:1:"), "{error}");
+}
+
+#[test]
+fn values_that_cannot_work_together_are_refused() {
+    let check = |text: &str, expect: &str| {
+        let error = parse(&format!("{text}\n{MINIMAL}")).unwrap_err();
+        assert!(error.contains(expect), "{expect} not in:\n{error}");
+    };
+    check("[server]\naddress = \"10.0.0.2\"\ninterfaces = [\"eth0\"]", "both given");
+    check("[https]\nkey = \"k.pem\"", "belong together");
+    check("[https]\nenabled = false\nipxe = \"https\"", "needs HTTPS");
+    check("[tftp]\nblksize_max = 7", "blksize_max");
+    check("[tftp]\nport_range = [9, 3]", "first, last");
+    check("[decision]\nremember = \"48h\"", "out of range");
+    check("[log]\nlevel = \"loud=very\"", "log level");
+    check(MINIMAL, "two handlers are called `script`");
+    assert!(parse("").unwrap_err().contains("nobody would decide"));
+    assert!(parse("handler = 3").unwrap_err().contains("two brackets"));
+}
+
+#[test]
+fn values_are_taken_over() {
+    let text = format!(
+        "[decision]\nremember = \"5m\"\non_error = \"next\"\n[tftp]\nport_range = [3000, 3010]\n\
+         [loaders.files]\nx64-uefi = \"ipxe.efi\"\n{MINIMAL}time_zone = \"Europe/Berlin\"\n"
+    );
+    let config = parse(&text).unwrap();
+    assert_eq!(config.decision.remember, Duration::from_secs(300));
+    assert_eq!(config.tftp.port_range, Some(3000..=3010));
+    assert_eq!(config.loaders.files[&Architecture::X64_UEFI], "ipxe.efi");
+    assert_eq!(config.loaders.files[&Architecture::X86_BIOS], "undionly.kpxe");
+}
+
+/// What `pointsman init` writes shows every key with its default.
+#[test]
+fn the_starter_s_commented_keys_are_the_defaults() {
+    let starter = include_str!("../../scripts/starter/pointsman.toml");
+    let alternatives = ["address", "port_range", "certificate", "key", "name", "time_zone"];
+    let uncommented: Vec<&str> = starter
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(key) if key.split_once(" = ").is_some_and(|(name, _)| name.bytes().all(is_key)) => {
+                let name = key.split(" = ").next().unwrap_or_default();
+                if alternatives.contains(&name) { line } else { key }
+            }
+            _ => line,
+        })
+        .collect();
+    let spelled_out = parse(&uncommented.join("\n")).unwrap();
+    let defaults = parse(starter).unwrap();
+    assert_eq!(format!("{spelled_out:#?}"), format!("{defaults:#?}"));
+    let keys = uncommented.iter().filter(|line| !line.starts_with('#') && line.contains(" = ")).count();
+    assert!(keys > 35, "only {keys} keys are shown");
+}
+
+fn is_key(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
+}

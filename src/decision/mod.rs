@@ -1,0 +1,70 @@
+//! The core: two questions, handlers that may answer them, and an engine that always does.
+//!
+//! A [`RequestHandler`] knows something (a script, a database, an upstream server). The [`DecisionEngine`] asks its
+//! handlers in the configured order, bounds their time, remembers their answers for one boot, and falls back to the
+//! configured policy. [`Sessions`] tie the 4 to 8 questions of one boot together.
+//!
+//! **Invariant**: this module names no transport, no script language and no database.
+
+mod engine;
+mod flight;
+mod policy;
+mod session;
+#[cfg(test)]
+mod tests;
+mod token;
+
+use async_trait::async_trait;
+
+use crate::boot::{BootImages, BootRequest, Verdict};
+
+pub use engine::{DecisionEngine, Observer, World};
+pub use policy::{Fallback, OnError, Policy, TimeLimits};
+pub use session::{Progress, Session, Sessions};
+pub use token::{TokenError, TokenKey};
+
+/// Somebody who may know what a machine boots.
+///
+/// Both questions may be asked several times in one boot and at the same time for different clients. A handler never
+/// blocks the thread it is called on.
+#[async_trait]
+pub trait RequestHandler: Send + Sync {
+    /// The handler's name in trails, logs and metrics: what the configuration calls it.
+    fn name(&self) -> &str;
+
+    /// May this machine boot from the network? Asked while the firmware does DHCP.
+    ///
+    /// # Errors
+    /// When the handler should have known and could not tell; the engine's policy then decides.
+    async fn allow_boot(&self, request: &BootRequest) -> Result<Answer<Verdict>, HandlerError>;
+
+    /// What does this machine boot? Asked once a boot loader runs and the machine's facts are known.
+    ///
+    /// # Errors
+    /// When the handler should have known and could not tell; the engine's policy then decides.
+    async fn boot_images(&self, request: &BootRequest) -> Result<Answer<BootImages>, HandlerError>;
+}
+
+/// What a handler says to a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer<T> {
+    /// An answer; an empty list of images is one too (the machine's own disk).
+    Given(T),
+    /// No opinion: the next handler is asked. Never used for *nothing to boot*.
+    Pass,
+}
+
+/// Why a handler could not tell. The text is for the administrator: what failed, where (file and line), and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct HandlerError {
+    /// What failed.
+    pub message: String,
+}
+
+impl HandlerError {
+    /// An error with this text.
+    pub fn new(message: impl Into<String>) -> HandlerError {
+        HandlerError { message: message.into() }
+    }
+}

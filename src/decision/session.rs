@@ -1,0 +1,290 @@
+//! Boot sessions: what ties the DISCOVER, the loader, the script and the images of one boot together.
+
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::rand;
+use jiff::Timestamp;
+use moka::ops::compute::Op;
+
+use crate::boot::{Client, HardwareAddress, Machine, SessionId, Stage};
+
+use super::flight::Slot;
+use super::token::{TokenContent, TokenError, TokenKey};
+
+/// How far a boot has come, as far as this server can see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Progress {
+    /// A DISCOVER came.
+    Discovered,
+    /// It was answered.
+    Offered,
+    /// A boot loader was fetched to its end.
+    LoaderFetched,
+    /// A boot script was handed out.
+    ScriptServed,
+    /// A file of an image was fetched to its end.
+    ImageFetched,
+}
+
+/// One boot of one machine.
+pub struct Session {
+    id: SessionId,
+    token: String,
+    started: Timestamp,
+    client: ArcSwap<Client>,
+    machine: Mutex<Arc<Machine>>,
+    xid: AtomicU32,
+    progress: AtomicU8,
+    pub(super) verdict: Slot,
+    pub(super) images: Slot,
+}
+
+impl Session {
+    fn new(id: SessionId, token: String, client: Client, xid: u32, started: Timestamp) -> Session {
+        Session {
+            id,
+            token,
+            started,
+            client: ArcSwap::from_pointee(client),
+            machine: Mutex::default(),
+            xid: AtomicU32::new(xid),
+            progress: AtomicU8::new(Progress::Discovered as u8),
+            verdict: Slot::default(),
+            images: Slot::default(),
+        }
+    }
+
+    /// The session's id, for logs.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// The session's token, for the paths that the client is told; a secret.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// When its first packet came.
+    pub fn started(&self) -> Timestamp {
+        self.started
+    }
+
+    /// The client, as its latest packet describes it.
+    pub fn client(&self) -> Arc<Client> {
+        self.client.load_full()
+    }
+
+    /// What the machine last reported of itself.
+    pub fn machine(&self) -> Arc<Machine> {
+        Arc::clone(&self.machine.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn set_machine(&self, machine: &Machine) {
+        let mut known = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
+        if **known != *machine {
+            *known = Arc::new(machine.clone());
+        }
+    }
+
+    /// Notes that the boot has come this far; `true` when it is news.
+    pub fn advance(&self, to: Progress) -> bool {
+        self.progress.fetch_max(to as u8, Ordering::Relaxed) < to as u8
+    }
+
+    fn has_reached(&self, progress: Progress) -> bool {
+        self.progress.load(Ordering::Relaxed) >= progress as u8
+    }
+
+    /// Whether this packet belongs to the boot. The firmware's DISCOVER after its loader was fetched, and iPXE's after
+    /// its script was served, come from a machine that was restarted. Another UUID behind the same address is another
+    /// machine with the same USB adapter.
+    fn continues(&self, client: &Client, xid: u32, stage: Stage) -> bool {
+        if let (Some(one), Some(other)) = (self.client.load().machine_id, client.machine_id)
+            && one != other
+        {
+            return false;
+        }
+        if stage != Stage::Discover || self.xid.load(Ordering::Relaxed) == xid {
+            return true;
+        }
+        let end = if client.is_ipxe() { Progress::ScriptServed } else { Progress::LoaderFetched };
+        !self.has_reached(end)
+    }
+
+    /// Takes over what a later packet says; the machine id stays when the packet has none.
+    fn update(&self, client: &Client, xid: u32, stage: Stage) {
+        if stage == Stage::Discover {
+            self.xid.store(xid, Ordering::Relaxed);
+        }
+        let known = self.client.load();
+        if **known == *client {
+            return;
+        }
+        let mut client = client.clone();
+        client.machine_id = client.machine_id.or(known.machine_id);
+        // The request on 4011 comes from the firmware, or from an iPXE that already introduced itself.
+        if stage != Stage::Discover {
+            client.ipxe = client.ipxe.or_else(|| known.ipxe.clone());
+        }
+        self.client.store(Arc::new(client));
+    }
+}
+
+/// The sessions of the last minutes, bounded in number.
+pub struct Sessions {
+    by_hardware: moka::sync::Cache<HardwareAddress, Arc<Session>>,
+    key: TokenKey,
+}
+
+/// A boot without a packet for this long is over.
+const IDLE: Duration = Duration::from_secs(30 * 60);
+
+impl Sessions {
+    /// Room for this many sessions; beyond it the least used are forgotten, and found again by their tokens.
+    pub fn new(key: TokenKey, capacity: u64) -> Sessions {
+        Sessions { by_hardware: moka::sync::Cache::builder().max_capacity(capacity).time_to_idle(IDLE).build(), key }
+    }
+
+    /// The session that a DHCP packet continues, else a new one.
+    pub fn for_packet(&self, client: &Client, xid: u32, stage: Stage, now: Timestamp) -> Arc<Session> {
+        if let Some(session) = self.by_hardware.get(&client.hardware)
+            && session.continues(client, xid, stage)
+        {
+            session.update(client, xid, stage);
+            return session;
+        }
+        let result = self.by_hardware.entry(client.hardware).and_compute_with(|entry| match entry {
+            Some(entry) if entry.value().continues(client, xid, stage) => Op::Nop,
+            _ => Op::Put(Arc::new(self.begin(client.clone(), xid, now))),
+        });
+        match result.into_entry() {
+            Some(entry) => entry.into_value(),
+            None => Arc::new(self.begin(client.clone(), xid, now)),
+        }
+    }
+
+    /// A session that is kept nowhere: for dry runs.
+    pub fn begin(&self, client: Client, xid: u32, now: Timestamp) -> Session {
+        let mut id = [0; 6];
+        if rand::fill(&mut id).is_err() {
+            // Ids need to differ, not to be secret: the token's signature is what cannot be guessed.
+            id.copy_from_slice(&now.as_nanosecond().to_be_bytes()[10..]);
+        }
+        let content = TokenContent {
+            session: SessionId(id),
+            hardware: client.hardware,
+            architecture: client.architecture,
+            issued: unix_seconds(now),
+        };
+        Session::new(content.session, self.key.seal(&content), client, xid, now)
+    }
+
+    /// The session of a token. One that this server has forgotten, or another server began, is taken up again.
+    ///
+    /// # Errors
+    /// When the token is forged or too old.
+    pub fn resume(&self, token: &str, now: Timestamp) -> Result<Arc<Session>, TokenError> {
+        let content = self.key.open(token, unix_seconds(now))?;
+        let known = self.by_hardware.get(&content.hardware);
+        if let Some(session) = known.as_ref().filter(|session| session.id == content.session) {
+            return Ok(Arc::clone(session));
+        }
+        let client = Client::new(content.hardware, content.architecture);
+        let session = Session::new(content.session, self.key.seal(&content), client, 0, now);
+        session.advance(Progress::Offered);
+        let session = Arc::new(session);
+        // A newer boot of the same machine keeps its place.
+        if known.is_none() {
+            self.by_hardware.insert(content.hardware, Arc::clone(&session));
+        }
+        Ok(session)
+    }
+
+    /// About how many sessions are known.
+    pub fn count(&self) -> u64 {
+        self.by_hardware.entry_count()
+    }
+}
+
+fn unix_seconds(now: Timestamp) -> u32 {
+    u32::try_from(now.as_second()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use crate::boot::{Architecture, IpxeBuild, MachineId};
+
+    use super::*;
+
+    fn client(ipxe: bool) -> Client {
+        let mut client = Client::new([2, 0, 0, 0, 0, 1].into(), Architecture::X64_UEFI);
+        client.machine_id = Some(MachineId::from_uuid(Uuid::from_u128(1)));
+        client.ipxe = ipxe.then(IpxeBuild::default);
+        client
+    }
+
+    fn sessions() -> Sessions {
+        Sessions::new(TokenKey::new(&[1; 32]), 100)
+    }
+
+    #[test]
+    fn one_boot_has_one_session_from_discover_to_the_script() {
+        let (sessions, now) = (sessions(), Timestamp::now());
+        let first = sessions.for_packet(&client(false), 1, Stage::Discover, now);
+        let id = |ipxe, xid, stage| sessions.for_packet(&client(ipxe), xid, stage, now).id();
+        assert_eq!(id(false, 1, Stage::Discover), first.id());
+        assert_eq!(id(false, 77, Stage::BootServer), first.id(), "EDK2 takes a new xid on 4011");
+        assert!(first.advance(Progress::LoaderFetched));
+        assert!(!first.advance(Progress::LoaderFetched));
+        assert_eq!(id(true, 2, Stage::Discover), first.id(), "iPXE goes on with the boot");
+        assert!(first.client().is_ipxe());
+        assert_eq!(sessions.resume(first.token(), now).unwrap().id(), first.id());
+    }
+
+    #[test]
+    fn a_restarted_machine_begins_anew() {
+        let (sessions, now) = (sessions(), Timestamp::now());
+        let first = sessions.for_packet(&client(false), 1, Stage::Discover, now);
+        first.advance(Progress::LoaderFetched);
+        let second = sessions.for_packet(&client(false), 2, Stage::Discover, now);
+        assert_ne!(second.id(), first.id());
+        second.advance(Progress::ScriptServed);
+        assert_ne!(sessions.for_packet(&client(true), 3, Stage::Discover, now).id(), second.id());
+    }
+
+    #[test]
+    fn another_machine_behind_the_same_adapter_is_another_boot() {
+        let (sessions, now) = (sessions(), Timestamp::now());
+        let first = sessions.for_packet(&client(false), 1, Stage::Discover, now);
+        let mut other = client(false);
+        other.machine_id = Some(MachineId::from_uuid(Uuid::from_u128(2)));
+        assert_ne!(sessions.for_packet(&other, 1, Stage::Discover, now).id(), first.id());
+    }
+
+    #[test]
+    fn a_forgotten_session_is_found_again_by_its_token() {
+        let now = Timestamp::now();
+        let first = sessions().for_packet(&client(false), 1, Stage::Discover, now);
+        let restarted = sessions();
+        let again = restarted.resume(first.token(), now).unwrap();
+        assert_eq!((again.id(), again.client().hardware), (first.id(), first.client().hardware));
+        assert_eq!(again.token(), first.token());
+        assert!(restarted.resume("nonsense", now).is_err());
+    }
+
+    #[test]
+    fn an_old_token_does_not_displace_a_newer_boot() {
+        let (sessions, now) = (sessions(), Timestamp::now());
+        let old = sessions.for_packet(&client(false), 1, Stage::Discover, now);
+        old.advance(Progress::LoaderFetched);
+        let new = sessions.for_packet(&client(false), 2, Stage::Discover, now);
+        assert_eq!(sessions.resume(old.token(), now).unwrap().id(), old.id());
+        assert_eq!(sessions.resume(new.token(), now).unwrap().id(), new.id());
+    }
+}

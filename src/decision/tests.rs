@@ -1,0 +1,236 @@
+//! The engine with handlers of every temper, in simulated time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::boot::{Architecture, BootImage, BootImages, BootRequest, Client, ImageKind, Line};
+use crate::boot::{Machine, Network, Outcome, Stage, Verdict};
+
+use super::{
+    Answer, DecisionEngine, Fallback, HandlerError, OnError, Policy, RequestHandler, Session, Sessions, TimeLimits,
+    TokenKey, World,
+};
+
+/// What a fake handler does when asked.
+#[derive(Clone)]
+enum Temper {
+    Allows,
+    Denies(&'static str),
+    Silent,
+    Broken,
+    Panics,
+    Slow(Duration),
+    Endless,
+}
+
+struct Fake {
+    name: &'static str,
+    temper: Temper,
+    asked: AtomicUsize,
+}
+
+impl Fake {
+    fn new(name: &'static str, temper: Temper) -> Arc<Fake> {
+        Arc::new(Fake { name, temper, asked: AtomicUsize::new(0) })
+    }
+
+    async fn act<T>(&self, given: T) -> Result<Answer<T>, HandlerError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        match self.temper {
+            Temper::Silent => return Ok(Answer::Pass),
+            Temper::Broken => return Err(HandlerError::new("the database is gone")),
+            #[expect(clippy::panic, reason = "this is what the test is about")]
+            Temper::Panics => panic!("a defect in a handler"),
+            Temper::Slow(time) => tokio::time::sleep(time).await,
+            Temper::Endless => std::future::pending().await,
+            Temper::Allows | Temper::Denies(_) => {}
+        }
+        Ok(Answer::Given(given))
+    }
+}
+
+#[async_trait]
+impl RequestHandler for Fake {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    async fn allow_boot(&self, _: &BootRequest) -> Result<Answer<Verdict>, HandlerError> {
+        match self.temper {
+            Temper::Denies(reason) => self.act(Verdict::deny(reason)).await,
+            _ => self.act(Verdict::Allow).await,
+        }
+    }
+
+    async fn boot_images(&self, request: &BootRequest) -> Result<Answer<BootImages>, HandlerError> {
+        let id = request.machine.get("serial").unwrap_or("none").to_owned();
+        let image = BootImage { id, title: Line::clean(self.name), kind: ImageKind::Local };
+        self.act(BootImages::new(vec![image], None).map_err(|error| HandlerError::new(error.to_string()))?).await
+    }
+}
+
+fn engine(handlers: &[&Arc<Fake>], policy: Policy) -> DecisionEngine {
+    let handlers = handlers.iter().map(|fake| Arc::clone(fake) as Arc<dyn RequestHandler>).collect();
+    DecisionEngine::new(World { handlers, policy }, Sessions::new(TokenKey::new(&[1; 32]), 1000))
+}
+
+fn session(engine: &DecisionEngine, last: u8) -> Arc<Session> {
+    let client = Client::new([2, 0, 0, 0, 0, last].into(), Architecture::X64_UEFI);
+    engine.session_for(&client, 1, Stage::Discover, Timestamp::now())
+}
+
+async fn verdict(engine: &DecisionEngine, session: &Arc<Session>) -> Verdict {
+    engine.allow_boot(session, Stage::Discover, Network::default(), Timestamp::now()).await.verdict.clone()
+}
+
+async fn images(engine: &DecisionEngine, session: &Arc<Session>, serial: &str) -> Vec<String> {
+    let mut machine = Machine::default();
+    machine.insert("serial", serial);
+    let decision = engine.boot_images(session, Network::default(), machine, Timestamp::now()).await;
+    let images = decision.images.clone().unwrap_or_default();
+    images.images().iter().map(|image| image.id.clone()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_handler_with_an_opinion_decides() {
+    let (silent, denies, allows) = (
+        Fake::new("silent", Temper::Silent),
+        Fake::new("denies", Temper::Denies("not today")),
+        Fake::new("allows", Temper::Allows),
+    );
+    let engine = engine(&[&silent, &denies, &allows], Policy::default());
+    let decision = engine.allow_boot(&session(&engine, 1), Stage::Discover, Network::default(), Timestamp::now()).await;
+    assert_eq!(decision.verdict, Verdict::deny("not today"));
+    assert_eq!(decision.handler, "denies");
+    let trail: Vec<_> = decision.trail.iter().map(|step| (step.handler.as_str(), step.outcome)).collect();
+    assert_eq!(trail, [("silent", Outcome::Passed), ("denies", Outcome::Given)]);
+    assert_eq!(allows.asked.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_knows_the_machine() {
+    for (unknown, expect) in [(Fallback::Ignore, "ignore"), (Fallback::Deny, "deny"), (Fallback::Allow, "allow")] {
+        let engine = engine(&[&Fake::new("silent", Temper::Silent)], Policy { unknown, ..Policy::default() });
+        assert_eq!(verdict(&engine, &session(&engine, 1)).await.name(), expect);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_closed_unless_the_policy_says_otherwise() {
+    let allows = Fake::new("allows", Temper::Allows);
+    for temper in [Temper::Broken, Temper::Panics] {
+        for (on_error, expect) in
+            [(OnError::Deny, "deny"), (OnError::Ignore, "ignore"), (OnError::Allow, "allow"), (OnError::Next, "allow")]
+        {
+            let broken = Fake::new("broken", temper.clone());
+            let engine = engine(&[&broken, &allows], Policy { on_error, ..Policy::default() });
+            let session = session(&engine, 1);
+            let decision = engine.allow_boot(&session, Stage::Discover, Network::default(), Timestamp::now()).await;
+            assert_eq!(decision.verdict.name(), expect, "{on_error:?}");
+            assert_eq!(decision.trail[0].outcome, Outcome::Failed);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_questions_of_one_boot_agree_and_ask_once() {
+    let allows = Fake::new("allows", Temper::Allows);
+    let engine = engine(&[&allows], Policy::default());
+    let session = session(&engine, 1);
+    for stage in Stage::ALL {
+        let decision = engine.allow_boot(&session, stage, Network::default(), Timestamp::now()).await;
+        assert!(decision.verdict.allows());
+    }
+    assert_eq!(allows.asked.load(Ordering::SeqCst), 1);
+    assert_eq!(images(&engine, &session, "A1").await, ["A1"]);
+    assert_eq!(images(&engine, &session, "A1").await, ["A1"]);
+    assert_eq!(allows.asked.load(Ordering::SeqCst), 2, "the same facts are one question");
+    assert_eq!(images(&engine, &session, "B2").await, ["B2"], "other facts are another");
+}
+
+#[tokio::test(start_paused = true)]
+async fn repeats_share_one_evaluation() {
+    let slow = Fake::new("slow", Temper::Slow(Duration::from_millis(200)));
+    let engine = Arc::new(engine(&[&slow], Policy::default()));
+    let session = session(&engine, 1);
+    let asks = (0..50).map(|_| verdict(&engine, &session));
+    let verdicts = futures_util::future::join_all(asks).await;
+    assert!(verdicts.iter().all(Verdict::allows));
+    assert_eq!(slow.asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_answer_is_ready_for_the_next_packet() {
+    let slow = Fake::new("slow", Temper::Slow(Duration::from_secs(3)));
+    let engine = engine(&[&slow], Policy::default());
+    let session = session(&engine, 1);
+    assert_eq!(verdict(&engine, &session).await.name(), "ignore", "on_timeout stands in after 500 ms");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(verdict(&engine, &session).await.allows());
+    assert_eq!(slow.asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endless_handler_delays_nobody_else_and_ends() {
+    let endless = Fake::new("endless", Temper::Endless);
+    let limits = TimeLimits { work: Duration::from_secs(5), ..TimeLimits::default() };
+    let engine = engine(&[&endless], Policy { limits, on_timeout: Fallback::Deny, ..Policy::default() });
+    let (one, other) = (session(&engine, 1), session(&engine, 2));
+    let started = tokio::time::Instant::now();
+    let (first, second) = tokio::join!(verdict(&engine, &one), verdict(&engine, &other));
+    assert_eq!((first.name(), second.name()), ("deny", "deny"));
+    assert_eq!(started.elapsed(), Duration::from_millis(500));
+    tokio::time::timeout(Duration::from_secs(6), engine.drain()).await.expect("work ends at its limit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denial_is_asked_anew_after_a_while_and_after_a_reload() {
+    let denies = Fake::new("denies", Temper::Denies("no"));
+    let engine = engine(&[&denies], Policy::default());
+    let session = session(&engine, 1);
+    verdict(&engine, &session).await;
+    verdict(&engine, &session).await;
+    assert_eq!(denies.asked.load(Ordering::SeqCst), 1);
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    verdict(&engine, &session).await;
+    assert_eq!(denies.asked.load(Ordering::SeqCst), 2);
+    let allows = Fake::new("allows", Temper::Allows);
+    engine.replace(World { handlers: vec![allows], policy: Policy::default() });
+    assert!(verdict(&engine, &session).await.allows());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denied_machine_gets_no_images() {
+    let denies = Fake::new("denies", Temper::Denies("no"));
+    let engine = engine(&[&denies], Policy::default());
+    let session = session(&engine, 1);
+    let decision = engine.boot_images(&session, Network::default(), Machine::default(), Timestamp::now()).await;
+    assert_eq!((decision.verdict.name(), decision.images.is_none()), ("deny", true));
+    assert_eq!(denies.asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_allowed_machine_without_images_boots_its_disk() {
+    struct OnlyAllows;
+    #[async_trait]
+    impl RequestHandler for OnlyAllows {
+        fn name(&self) -> &str {
+            "only-allows"
+        }
+        async fn allow_boot(&self, _: &BootRequest) -> Result<Answer<Verdict>, HandlerError> {
+            Ok(Answer::Given(Verdict::Allow))
+        }
+        async fn boot_images(&self, _: &BootRequest) -> Result<Answer<BootImages>, HandlerError> {
+            Ok(Answer::Pass)
+        }
+    }
+    let world = World { handlers: vec![Arc::new(OnlyAllows)], policy: Policy::default() };
+    let engine = DecisionEngine::new(world, Sessions::new(TokenKey::new(&[1; 32]), 10));
+    let session = session(&engine, 1);
+    let decision = engine.boot_images(&session, Network::default(), Machine::default(), Timestamp::now()).await;
+    assert_eq!(decision.images, Some(BootImages::none()));
+}

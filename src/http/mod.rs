@@ -1,0 +1,132 @@
+//! HTTP and HTTPS: boot scripts and files of a boot session, and a few pages for the administrator.
+//!
+//! | path | method | is |
+//! |---|---|---|
+//! | `/b/<token>/boot.ipxe` | GET | the bootstrap script: reports the machine's facts |
+//! | `/b/<token>/autoexec.ipxe` | GET | what EFI builds of iPXE look for beside themselves |
+//! | `/b/<token>/script.ipxe` | GET, POST | the decision: facts in the query or as a form; answers with a script |
+//! | `/b/<token>/failed.ipxe` | GET | the report of a failed boot: `image` and `error` in the query |
+//! | `/b/<token>/f/<file>` | GET | a file of an image |
+//! | `/b/<token>/<loader>` | GET | a boot loader |
+//! | `/ca.crt` | GET | the certificate of the private CA |
+//! | `/healthz` | GET | `ok` |
+//! | `/metrics` | GET | for Prometheus |
+//!
+//! Every GET answers HEAD as well. Firmware's HTTP is narrow, so all answers have an exact `Content-Length`, no
+//! content encoding, and never a redirect: a path with double slashes is read as one without.
+//!
+//! A machine that may not boot gets no file (403 with the reason); a script it asks for shows the reason and leaves to the
+//! disk. While a slow decision is pending the answer is 503 with `Retry-After`, on which iPXE waits and asks again.
+//!
+//! **Invariant**: a path opens something only with the token of a session; tokens are not logged.
+
+mod body;
+mod boot;
+mod files;
+mod serve;
+mod socket;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use bytes::Bytes;
+
+use crate::boot::{Client, FileName, Network};
+use crate::decision::{DecisionEngine, Session};
+use crate::files::{Content, FileRoot};
+use crate::ipxe::SessionUrls;
+use crate::observe::Metrics;
+use socket::FileQueue;
+
+pub use serve::{Limits, Server};
+
+/// The largest form with facts, in octets: twice what all facts at their longest have.
+const FORM_LEN_MAX: usize = 64 * 1024;
+
+/// What the rest of the server knows and HTTP shows.
+pub trait Site: Send + Sync + 'static {
+    /// The images folder.
+    fn images(&self) -> FileRoot;
+
+    /// The boot loader of this name, where this client may have it.
+    fn loader(&self, client: &Client, name: &FileName) -> Option<Content>;
+
+    /// The addresses that this client is told, by the scheme it came by.
+    fn urls(&self, session: &Session, via: &Connection) -> SessionUrls;
+
+    /// The addresses that its `autoexec.ipxe` tries, in this order.
+    fn autoexec_urls(&self, session: &Session, via: &Connection) -> Vec<SessionUrls> {
+        vec![self.urls(session, via)]
+    }
+
+    /// The certificate of the private CA in PEM, if there is one.
+    fn authority(&self) -> Option<Bytes>;
+}
+
+/// How a request came in.
+#[derive(Clone)]
+pub struct Connection {
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// The address of ours that it connected to.
+    pub local: SocketAddr,
+    /// Whether it came by HTTPS.
+    pub secure: bool,
+    files: Option<FileQueue>,
+}
+
+impl Connection {
+    /// Where the client was seen.
+    pub fn network(&self) -> Network {
+        let address = |address: IpAddr| Some(address.to_canonical());
+        Network { client: address(self.peer.ip()), server: address(self.local.ip()), ..Network::default() }
+    }
+}
+
+/// What the routes need.
+pub struct HttpState {
+    engine: Arc<DecisionEngine>,
+    site: Arc<dyn Site>,
+    metrics: Arc<Metrics>,
+    holds: boot::Holds,
+}
+
+impl HttpState {
+    /// The state of a server.
+    pub fn new(engine: Arc<DecisionEngine>, site: Arc<dyn Site>, metrics: Arc<Metrics>) -> HttpState {
+        HttpState { engine, site, metrics, holds: boot::Holds::default() }
+    }
+}
+
+/// The routes, all of them.
+fn router(state: Arc<HttpState>) -> Router {
+    Router::new()
+        .route("/b/{*path}", get(boot::session).post(boot::session))
+        .route("/ca.crt", get(authority))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/metrics", get(metrics))
+        .fallback(|| async { (StatusCode::NOT_FOUND, "not found\n") })
+        .layer(DefaultBodyLimit::max(FORM_LEN_MAX))
+        .with_state(state)
+}
+
+async fn authority(State(state): State<Arc<HttpState>>) -> Response {
+    match state.site.authority() {
+        Some(certificate) => ([(CONTENT_TYPE, "application/x-x509-ca-cert")], certificate).into_response(),
+        None => (StatusCode::NOT_FOUND, "this server has no CA of its own\n").into_response(),
+    }
+}
+
+async fn metrics(State(state): State<Arc<HttpState>>) -> Response {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(CONTENT_TYPE, kind)], state.metrics.text()).into_response()
+}

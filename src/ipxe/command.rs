@@ -1,0 +1,146 @@
+//! The commands of iPXE that our scripts use, with typed arguments.
+
+use std::time::Duration;
+
+use super::{Text, Word};
+
+/// The name of a place in a script, as `goto` takes it. iPXE reads a label as it stands, so it is made of fixed
+/// text and of an image's id (letters, digits, `.`, `_`, `-`) only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Label {
+    /// A place of the script itself.
+    Place(&'static str),
+    /// Where the image with this id is booted.
+    Image(String),
+    /// Where the image is booted whose id a setting holds; for `goto` only.
+    ImageIn(Stored),
+}
+
+/// A setting of our own that a script stores a value in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// How often the bootstrap script has asked.
+    Attempt,
+    /// The id of the image that was chosen.
+    Chosen,
+    /// The error number that was seen first, as eight hexadecimal digits.
+    Failure,
+}
+
+impl Stored {
+    /// The setting as a command takes it. iPXE keeps the bytes, not the type, so that a number needs its type every time.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Stored::Attempt => "attempt:int32",
+            Stored::Chosen => "chosen",
+            Stored::Failure => "failure",
+        }
+    }
+}
+
+/// One command of a script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// `boot`: starts the kernel that was loaded.
+    Boot,
+    /// `chain`: loads a file and runs it.
+    Chain {
+        /// What to load.
+        url: Word,
+        /// The file's own arguments.
+        arguments: Text,
+        /// Whether the file takes the place of the running script rather than returning to it.
+        replace: bool,
+    },
+    /// `choose`: shows the menu; what was chosen is in [`Stored::Chosen`].
+    Choose {
+        /// The item under the cursor.
+        default: Option<Word>,
+        /// When the default is taken; never when absent.
+        timeout: Option<Duration>,
+    },
+    /// `dhcp`: gets an address.
+    Dhcp,
+    /// `echo`: shows a line.
+    Echo(Text),
+    /// `exit`: ends the script with this status.
+    Exit(u8),
+    /// `goto`: goes on at a label.
+    Goto(Label),
+    /// `imgfree`: forgets every loaded file.
+    Imgfree,
+    /// `inc`: counts one up.
+    Inc(Stored),
+    /// `initrd`: loads a file beside the kernel.
+    Initrd {
+        /// The name that an EFI kernel or wimboot finds it by.
+        name: Word,
+        /// What to load.
+        url: Word,
+        /// The name that a BIOS iPXE wraps the file in (a CPIO archive); none for what already is a RAM disk.
+        wrapped: Option<Word>,
+    },
+    /// `iseq` and `goto`: goes on at a label when a stored value is equal to a number.
+    GotoIfEqual(Stored, u32, Label),
+    /// `item`: an image in the menu.
+    Item {
+        /// Its id.
+        id: Word,
+        /// What is shown.
+        title: Text,
+    },
+    /// `kernel`: loads what `boot` starts.
+    Kernel {
+        /// What to load.
+        url: Word,
+        /// Its name among the loaded files.
+        name: Word,
+        /// Its command line.
+        arguments: Text,
+    },
+    /// A place that [`Command::Goto`] finds.
+    Label(Label),
+    /// `menu`: begins a menu.
+    Menu(Text),
+    /// `param`: adds a field to the form.
+    Param {
+        /// The field.
+        name: Word,
+        /// Its value.
+        value: Text,
+    },
+    /// `params`: begins a form. Many BIOS builds lack this command and the one before.
+    Params,
+    /// `poweroff`.
+    Poweroff,
+    /// `prompt`: shows a line and waits for a key, at most this long.
+    Prompt(Text, Duration),
+    /// Lines of iPXE that the site's own script gave, as they are.
+    Raw(String),
+    /// `reboot`.
+    Reboot,
+    /// `sanboot` of a disk by its URI.
+    Sanboot(Word),
+    /// `sanboot` of the first BIOS disk.
+    SanbootDisk,
+    /// `set`: stores a value.
+    Set(Stored, Text),
+    /// `shell`: the command line of iPXE.
+    Shell,
+    /// A command, and what is done when it fails.
+    Or(Box<Command>, Box<Command>),
+    /// A command whose failure does not matter.
+    Try(Box<Command>),
+}
+
+impl Command {
+    /// This command; when it fails the script goes on at the label.
+    pub fn or_goto(self, label: &Label) -> Command {
+        Command::Or(Box::new(self), Box::new(Command::Goto(label.clone())))
+    }
+
+    /// This command, whether it succeeds or not.
+    pub fn ignored(self) -> Command {
+        Command::Try(Box::new(self))
+    }
+}

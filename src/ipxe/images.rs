@@ -1,0 +1,146 @@
+//! The script that boots: one image at once, a menu of several, or the machine's own disk.
+
+use super::scripts::local;
+use super::{Command, Label, SessionUrls, Stored, Text, Word};
+use crate::boot::{BootImage, BootImages, ImageKind, InjectedFile, Menu, Platform, Source};
+
+const MENU: Label = Label::Place("menu");
+const FAILED: Label = Label::Place("failed");
+const LOCAL: Label = Label::Place("local");
+
+/// What every part of the script is made for.
+struct Target<'a> {
+    platform: Platform,
+    urls: &'a SessionUrls,
+}
+
+/// The script that boots one of these images.
+///
+/// What fails is reported to [`SessionUrls::failed`] with the image's id and iPXE's error number; after that a menu is shown
+/// again, and a single image leaves to the disk.
+pub fn images(images: &BootImages, platform: Platform, urls: &SessionUrls) -> Vec<Command> {
+    let target = Target { platform, urls };
+    let mut script = match (images.images(), images.menu()) {
+        ([], _) => vec![Command::Echo(Text::new("Nothing to boot from the network."))],
+        ([image], None) => target.single(image),
+        (several, menu) => target.offered(several, menu),
+    };
+    script.push(Command::Label(LOCAL));
+    script.push(Command::Echo(Text::new("Starting from the local disk.")));
+    script.extend(local(platform));
+    script
+}
+
+impl Target<'_> {
+    /// Boots this image; falls through to the disk.
+    fn single(&self, image: &BootImage) -> Vec<Command> {
+        let mut script =
+            vec![Command::Set(Stored::Chosen, Text::new(&image.id)), Command::Echo(Text::screen(image.title.as_str()))];
+        script.extend(self.boot(&image.kind));
+        script.push(Command::Goto(LOCAL));
+        script.extend(self.report());
+        script
+    }
+
+    /// Shows a menu and boots what is chosen; leaving the menu is choosing the disk.
+    fn offered(&self, images: &[BootImage], menu: Option<&Menu>) -> Vec<Command> {
+        let title = menu.map_or_else(|| Text::new("Boot"), |menu| Text::screen(menu.title.as_str()));
+        let mut script = vec![Command::Label(MENU), Command::Menu(title)];
+        script.extend(
+            images
+                .iter()
+                .map(|image| Command::Item { id: Word::new(&image.id), title: Text::screen(image.title.as_str()) }),
+        );
+        let default = menu.and_then(|menu| menu.default.as_deref()).map(Word::new);
+        let timeout = menu.and_then(|menu| menu.timeout);
+        script.push(Command::Choose { default, timeout }.or_goto(&LOCAL));
+        script.push(Command::Goto(Label::ImageIn(Stored::Chosen)));
+        for image in images {
+            script.push(Command::Label(Label::Image(image.id.clone())));
+            script.extend(self.boot(&image.kind));
+            let after = if matches!(image.kind, ImageKind::Shell) { MENU } else { LOCAL };
+            script.push(Command::Goto(after));
+        }
+        script.extend(self.report());
+        script.push(Command::Goto(MENU));
+        script
+    }
+
+    /// Reports the failure and shows it; falls through.
+    fn report(&self) -> Vec<Command> {
+        let url = self.urls.failed().and("?image=").and_setting(Stored::Chosen.name());
+        let url = url.and("&error=").and_setting(Stored::Failure.name());
+        vec![
+            Command::Label(FAILED),
+            // At once: the next command that fails has its own number.
+            Command::Set(Stored::Failure, Text::default().and_setting_as("errno", "hexraw")),
+            Command::Imgfree,
+            Command::Chain { url, arguments: Text::default(), replace: false }.ignored(),
+        ]
+    }
+
+    /// Boots this image or goes to [`FAILED`]. Falls through when what was booted comes back.
+    fn boot(&self, kind: &ImageKind) -> Vec<Command> {
+        match kind {
+            ImageKind::Linux { kernel, initrd, cmdline } => self.linux(kernel, initrd, cmdline.as_str()),
+            ImageKind::Wim { wimboot, bcd, boot_sdi, wim, files, args } => {
+                let named = [("BCD", bcd.as_ref()), ("boot.sdi", boot_sdi.as_ref())];
+                let mut loaded: Vec<_> = named.iter().filter_map(|(name, from)| Some((*name, (*from)?))).collect();
+                loaded.extend(files.iter().map(|InjectedFile { source, name }| (name.as_str(), source)));
+                loaded.push(("boot.wim", wim));
+                self.wim(wimboot, args.into(), &loaded)
+            }
+            ImageKind::Chain { source } => vec![Command::Imgfree, self.run(source, Text::default(), true)],
+            ImageKind::Efi { source, cmdline } => vec![Command::Imgfree, self.run(source, cmdline.into(), false)],
+            ImageKind::Sanboot { source } => {
+                vec![Command::Imgfree, Command::Sanboot(self.urls.source(source)).or_goto(&FAILED)]
+            }
+            ImageKind::Ipxe { text } => vec![Command::Raw(text.clone())],
+            ImageKind::Local => vec![Command::Goto(LOCAL)],
+            ImageKind::Reboot => vec![Command::Reboot.or_goto(&FAILED)],
+            ImageKind::Poweroff => vec![Command::Poweroff.or_goto(&FAILED)],
+            // Its status is that of the last command typed, which is nobody's failure.
+            ImageKind::Shell => vec![Command::Shell.ignored()],
+        }
+    }
+
+    /// A kernel with its RAM disks. EFI kernels before 5.8, and iPXE before 2020, need them named on the command line;
+    /// on a BIOS iPXE hands them over itself.
+    fn linux(&self, kernel: &Source, initrd: &[Source], cmdline: &str) -> Vec<Command> {
+        let names: Vec<_> = (0..initrd.len()).map(|index| format!("initrd{index}")).collect();
+        let named = match self.platform {
+            Platform::Bios => Text::default(),
+            Platform::Efi | Platform::Other => {
+                names.iter().fold(Text::default(), |text, name| text.and("initrd=").and(name).and(" "))
+            }
+        };
+        let load = |(name, source): (&String, &Source)| {
+            let (name, url) = (Word::new(name), self.urls.source(source));
+            Command::Initrd { name, url, wrapped: None }.or_goto(&FAILED)
+        };
+        let mut script = vec![Command::Imgfree, self.kernel("linux", kernel, named.and(cmdline))];
+        script.extend(names.iter().zip(initrd).map(load));
+        script.push(Command::Boot.or_goto(&FAILED));
+        script
+    }
+
+    /// A Windows image: wimboot finds the files by their names on EFI, and in CPIO archives that iPXE makes on a BIOS.
+    fn wim(&self, wimboot: &Source, args: Text, files: &[(&str, &Source)]) -> Vec<Command> {
+        let load = |&(name, source): &(&str, &Source)| {
+            let (name, url) = (Word::new(name), self.urls.source(source));
+            Command::Initrd { wrapped: Some(name.clone()), name, url }.or_goto(&FAILED)
+        };
+        let mut script = vec![Command::Imgfree, self.kernel("wimboot", wimboot, args)];
+        script.extend(files.iter().map(load));
+        script.push(Command::Boot.or_goto(&FAILED));
+        script
+    }
+
+    fn kernel(&self, name: &str, source: &Source, arguments: Text) -> Command {
+        Command::Kernel { url: self.urls.source(source), name: Word::new(name), arguments }.or_goto(&FAILED)
+    }
+
+    fn run(&self, source: &Source, arguments: Text, replace: bool) -> Command {
+        Command::Chain { url: self.urls.source(source), arguments, replace }.or_goto(&FAILED)
+    }
+}

@@ -1,0 +1,34 @@
+//! Scripts for iPXE: from a decision to the text that a client runs.
+//!
+//! A script is a list of [`Command`]s with typed arguments; [`render()`] is the one function that turns them into
+//! text, and the only place that knows how iPXE reads a line. So a title, a reason or a kernel command line stays what it
+//! is, whatever characters it has: no value ever becomes a command.
+//!
+//! | script | is |
+//! |---|---|
+//! | [`autoexec`] | what iPXE finds beside its own file: get an address, then load the bootstrap script |
+//! | [`bootstrap`] | tells the server every fact of [`crate::boot::FACTS`] and runs the answer |
+//! | [`images`] | boots the one image, offers a menu, or leaves to the disk |
+//! | [`denied`] | shows why not, and leaves to the disk |
+//! | [`failed`] | shows why an image did not boot |
+//!
+//! **Invariant**: no socket, no clock, no decision; a value from outside enters only as [`Word`] or [`Text`].
+
+mod command;
+mod images;
+mod render;
+mod scripts;
+mod text;
+mod urls;
+
+#[cfg(test)]
+mod reader;
+#[cfg(test)]
+mod tests;
+
+pub use command::{Command, Label, Stored};
+pub use images::images;
+pub use render::render;
+pub use scripts::{autoexec, bootstrap, denied, failed};
+pub use text::{Text, Word};
+pub use urls::{SessionUrls, SessionUrlsError};

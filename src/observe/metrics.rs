@@ -1,0 +1,188 @@
+//! Every metric, once: names, labels and what they count.
+
+use std::sync::{Mutex, PoisonError};
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::boot::{Architecture, BootDecision};
+
+/// The boot funnel: how far boots come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[expect(non_camel_case_types, reason = "the names are the label values")]
+pub enum Funnel {
+    /// A DISCOVER was answered.
+    offered,
+    /// A boot loader was fetched to its end.
+    loader_fetched,
+    /// A boot script was handed out.
+    script_served,
+    /// A file of an image was fetched to its end.
+    image_fetched,
+    /// The client reported that its image did not boot.
+    failed,
+}
+
+/// Labels of the boot funnel.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct BootLabels {
+    /// How far.
+    pub step: Funnel,
+    /// Client system architecture.
+    pub arch: String,
+    /// `allow`, `deny` or `ignore`.
+    pub verdict: &'static str,
+}
+
+/// Labels of decisions.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct HandlerLabels {
+    /// Who answered.
+    pub handler: String,
+    /// `allow`, `deny` or `ignore`.
+    pub verdict: &'static str,
+}
+
+/// A label that says why.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReasonLabel {
+    /// Why.
+    pub reason: &'static str,
+}
+
+/// A label of what became of something.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+/// Counters that somebody else keeps, by outcome, read when the page is asked for.
+type Read = Box<dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync>;
+
+struct Watched {
+    name: &'static str,
+    help: &'static str,
+    read: Read,
+}
+
+/// The server's metrics, in a registry of their own.
+pub struct Metrics {
+    registry: Registry,
+    watched: Mutex<Vec<Watched>>,
+    /// How far boots come.
+    pub funnel: Family<BootLabels, Counter>,
+    /// Decisions evaluated (not those remembered).
+    pub decisions: Family<HandlerLabels, Counter>,
+    /// How long evaluations took.
+    pub decision_seconds: Histogram,
+    /// HTTP responses by status class.
+    pub http_responses: Family<ReasonLabel, Counter>,
+    /// Octets of file content sent by HTTP and HTTPS.
+    pub http_sent: Counter,
+    /// Connections that ended in an error before a request, by why.
+    pub connections_refused: Family<ReasonLabel, Counter>,
+    /// Reloads, by result.
+    pub reloads: Family<ReasonLabel, Counter>,
+    /// Boot sessions known.
+    pub sessions: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("pointsman");
+        let r = &mut registry;
+        let metrics = Metrics {
+            funnel: put(r, "boots", "How far boots come, by architecture and verdict"),
+            decisions: put(r, "decisions", "Decisions evaluated, by handler and verdict"),
+            decision_seconds: Histogram::new(
+                [0.000_01, 0.000_03, 0.000_1, 0.000_3, 0.001, 0.01, 0.1, 0.5, 2.0, 10.0].into_iter(),
+            ),
+            http_responses: put(r, "http_responses", "HTTP responses, by status class"),
+            http_sent: put(r, "http_sent_bytes", "Octets of file content sent by HTTP and HTTPS"),
+            connections_refused: put(r, "connections_refused", "Connections ended before a request, by why"),
+            reloads: put(r, "reloads", "Reloads of configuration and scripts, by result"),
+            sessions: put(r, "sessions", "Boot sessions known"),
+            registry: Registry::default(),
+            watched: Mutex::default(),
+        };
+        let seconds = metrics.decision_seconds.clone();
+        registry.register_with_unit("decision", "How long evaluations took", Unit::Seconds, seconds);
+        Metrics { registry, ..metrics }
+    }
+}
+
+fn put<M>(registry: &mut Registry, name: &str, help: &str) -> M
+where
+    M: Default + Clone + prometheus_client::registry::Metric,
+{
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+impl Metrics {
+    /// Shows counters that a transport keeps itself, by outcome.
+    pub fn watch(&self, name: &'static str, help: &'static str, read: Read) {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.push(Watched { name, help, read });
+    }
+
+    /// The text that Prometheus scrapes.
+    pub fn text(&self) -> String {
+        let mut others = Registry::with_prefix("pointsman");
+        for Watched { name, help, read } in &*self.watched.lock().unwrap_or_else(PoisonError::into_inner) {
+            let family: Family<OutcomeLabel, Counter> = put(&mut others, name, help);
+            for (outcome, count) in read() {
+                family.get_or_create(&OutcomeLabel { outcome }).inc_by(count);
+            }
+        }
+        let mut text = String::new();
+        // Writing to a string cannot fail; an empty page would show that it did.
+        let _ = prometheus_client::encoding::text::encode_registry(&mut text, &others);
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+
+    /// Counts a step of a boot.
+    pub fn count_boot(&self, step: Funnel, architecture: Architecture, verdict: &'static str) {
+        self.funnel.get_or_create(&BootLabels { step, arch: architecture.to_string(), verdict }).inc();
+    }
+
+    /// Counts a decision that was evaluated.
+    pub fn count_decision(&self, decision: &BootDecision) {
+        let labels = HandlerLabels { handler: decision.handler.clone(), verdict: decision.verdict.name() };
+        self.decisions.get_or_create(&labels).inc();
+        self.decision_seconds.observe(decision.elapsed_us as f64 / 1e6);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_every_metric_under_its_name() {
+        let metrics = Metrics::default();
+        metrics.count_boot(Funnel::offered, Architecture::X64_UEFI, "allow");
+        metrics.sessions.set(3);
+        metrics.watch("dhcp_packets", "DHCP packets", Box::new(|| vec![("offer", 7)]));
+        let text = metrics.text();
+        assert!(
+            text.contains("pointsman_boots_total{step=\"offered\",arch=\"x64-uefi\",verdict=\"allow\"} 1"),
+            "{text}"
+        );
+        for name in [
+            "pointsman_dhcp_packets_total{outcome=\"offer\"} 7",
+            "pointsman_sessions 3",
+            "pointsman_decision_seconds_count 0",
+            "# EOF",
+        ] {
+            assert!(text.contains(name), "{name} not in {text}");
+        }
+    }
+}

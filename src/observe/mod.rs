@@ -1,0 +1,7 @@
+//! What the server tells of itself: log lines and metrics.
+
+mod logging;
+mod metrics;
+
+pub use logging::{LogTarget, start_logging};
+pub use metrics::{BootLabels, Funnel, HandlerLabels, Metrics, ReasonLabel};

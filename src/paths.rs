@@ -1,0 +1,97 @@
+//! The paths that clients are told, the same by TFTP and HTTP, and how they are read again.
+//!
+//! `b/<token>/<rest>`: the token names the boot session and opens it; the rest names what is wanted.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::boot::FileName;
+
+/// What a client wants of its boot session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The script that reports the machine's facts.
+    Bootstrap,
+    /// The script that EFI builds of iPXE look for beside themselves.
+    Autoexec,
+    /// The decision: what to boot.
+    Script,
+    /// The report of a failed boot.
+    Failed,
+    /// A file of an image.
+    Image(FileName),
+    /// A boot loader, by its name in the loader table.
+    Loader(FileName),
+}
+
+/// File name of the bootstrap script.
+pub const BOOTSTRAP: &str = "boot.ipxe";
+/// File name of the script beside the loader.
+pub const AUTOEXEC: &str = "autoexec.ipxe";
+/// File name of the decision endpoint.
+pub const SCRIPT: &str = "script.ipxe";
+/// File name of the failure report.
+pub const FAILED: &str = "failed.ipxe";
+
+/// The path of something in a session, without a leading slash.
+pub fn session_path(token: &str, rest: &str) -> String {
+    format!("b/{token}/{rest}")
+}
+
+/// Takes a path apart: the token and what is wanted. `None` when it is no path of a session.
+pub fn parse(name: &FileName) -> Option<(&str, Wanted)> {
+    let rest = name.as_str().strip_prefix("b/").or_else(|| name.as_str().strip_prefix("B/"))?;
+    let (token, rest) = rest.split_once('/')?;
+    let wanted = match rest {
+        BOOTSTRAP => Wanted::Bootstrap,
+        AUTOEXEC => Wanted::Autoexec,
+        SCRIPT => Wanted::Script,
+        FAILED => Wanted::Failed,
+        _ => match rest.strip_prefix("f/") {
+            Some(image) => Wanted::Image(FileName::parse(image.as_bytes()).ok()?),
+            None => Wanted::Loader(FileName::parse(rest.as_bytes()).ok()?),
+        },
+    };
+    Some((token, wanted))
+}
+
+/// The start of every URL of this server: `http://10.0.0.2`, `https://[fd00::2]:8443`.
+pub fn origin(scheme: &str, default_port: u16, server: SocketAddr) -> String {
+    let host = match server.ip() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    };
+    if server.port() == default_port {
+        return format!("{scheme}://{host}");
+    }
+    format!("{scheme}://{host}:{}", server.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(path: &str) -> Option<(String, Wanted)> {
+        let name = FileName::parse(path.as_bytes()).ok()?;
+        parse(&name).map(|(token, wanted)| (token.to_owned(), wanted))
+    }
+
+    #[test]
+    fn reads_what_it_writes() {
+        let wanted = |rest: &str| read(&session_path("t0k", rest)).map(|(_, wanted)| wanted);
+        assert_eq!(wanted("boot.ipxe"), Some(Wanted::Bootstrap));
+        assert_eq!(wanted("autoexec.ipxe"), Some(Wanted::Autoexec));
+        assert_eq!(wanted("script.ipxe"), Some(Wanted::Script));
+        assert_eq!(wanted("snponly.efi"), Some(Wanted::Loader(FileName::parse(b"snponly.efi").unwrap())));
+        assert_eq!(wanted("f/debian/linux"), Some(Wanted::Image(FileName::parse(b"debian/linux").unwrap())));
+        assert_eq!(read("/B\\t0k\\f\\x"), Some(("t0k".into(), Wanted::Image(FileName::parse(b"x").unwrap()))));
+        for other in ["snponly.efi", "b", "b/t0k", "b/t0k/", "x/t0k/y", "b//y", "b/t0k/../y"] {
+            assert_eq!(read(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn origins_leave_out_the_scheme_s_own_port() {
+        assert_eq!(origin("http", 80, "10.0.0.2:80".parse().unwrap()), "http://10.0.0.2");
+        assert_eq!(origin("https", 443, "[fd00::2]:8443".parse().unwrap()), "https://[fd00::2]:8443");
+    }
+}

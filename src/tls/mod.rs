@@ -1,0 +1,108 @@
+//! TLS: the server's certificate, and the handshake.
+//!
+//! What firmware can do decides (measured with iPXE 1.20 to 2.0 and OVMF): TLS 1.2 must stay on; the certificate and its CA
+//! are RSA, because iPXE before December 2025 knows nothing else; the root is sent with the chain, because iPXE that
+//! was built with `TRUST=` knows its fingerprint only. iPXE before 2024 and EDK2 without elliptic curves cannot speak
+//! to us at all, and are told apart in the log.
+//!
+//! **Invariant**: rustls and rcgen are named in this folder only.
+
+mod authority;
+mod identity;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::crypto::aws_lc_rs;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{AlertDescription, ServerConfig, version};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+pub use authority::{Authority, ensure_ca};
+pub use identity::{Identity, TlsError};
+
+/// Takes TLS connections with the present certificate.
+#[derive(Clone)]
+pub struct Acceptor {
+    acceptor: TlsAcceptor,
+    present: Arc<Present>,
+}
+
+/// The certificate of the moment: the same whatever name the client asks for, as iPXE and EDK2 ask for IP addresses
+/// or for none.
+#[derive(Debug)]
+struct Present(ArcSwap<CertifiedKey>);
+
+impl ResolvesServerCert for Present {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+}
+
+impl Acceptor {
+    /// An acceptor with this certificate: TLS 1.2 and 1.3, no client certificates, no ALPN.
+    ///
+    /// # Errors
+    /// When the certificate and its key do not fit.
+    pub fn new(identity: &Identity) -> Result<Acceptor, TlsError> {
+        let provider = aws_lc_rs::default_provider();
+        let certified = identity.certified(&provider)?;
+        let present = Arc::new(Present(ArcSwap::from_pointee(certified)));
+        let config = ServerConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(&[&version::TLS13, &version::TLS12])
+            .map_err(TlsError::Config)?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(&present) as Arc<dyn ResolvesServerCert>);
+        Ok(Acceptor { acceptor: TlsAcceptor::from(Arc::new(config)), present })
+    }
+
+    /// Takes another certificate for the handshakes from now on.
+    ///
+    /// # Errors
+    /// When the certificate and its key do not fit; the present one stays.
+    pub fn replace(&self, identity: &Identity) -> Result<(), TlsError> {
+        let certified = identity.certified(&aws_lc_rs::default_provider())?;
+        self.present.0.store(Arc::new(certified));
+        Ok(())
+    }
+
+    /// Does the handshake.
+    ///
+    /// # Errors
+    /// When it fails; [`handshake_failure`] tells the kinds apart.
+    pub async fn accept<S>(&self, stream: S) -> io::Result<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        self.acceptor.accept(stream).await
+    }
+}
+
+/// Why a handshake failed, as far as an administrator can do something about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandshakeFailure {
+    /// No version, key exchange or cipher in common: iPXE before 2024, EDK2 without elliptic curves.
+    TooOld,
+    /// The client does not trust the certificate.
+    Untrusted,
+    /// Anything else: a port scan, plain HTTP on the HTTPS port, a lost connection.
+    Other,
+}
+
+/// Why [`Acceptor::accept`] failed.
+pub fn handshake_failure(error: &io::Error) -> HandshakeFailure {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::PeerIncompatible(_)) => HandshakeFailure::TooOld,
+        Some(rustls::Error::AlertReceived(
+            AlertDescription::UnknownCA | AlertDescription::BadCertificate | AlertDescription::CertificateUnknown,
+        )) => HandshakeFailure::Untrusted,
+        _ => HandshakeFailure::Other,
+    }
+}

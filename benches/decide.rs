@@ -86,6 +86,7 @@ async fn measure_engine(handler: ScriptHandler, run: Duration) -> Vec<f64> {
                     && decision.handler == "script"
                     && session.client().hardware == client.hardware
             );
+            session.advance(Progress::ScriptServed);
         }
     }
     times

@@ -31,7 +31,7 @@ impl Default for TftpSection {
             port: 69,
             single_port: false,
             port_range: None,
-            blksize_max: 65_464,
+            blksize_max: 1_468,
             windowsize_max: 64,
             transfers_max: 4096,
         }

@@ -33,10 +33,19 @@ impl Problem {
         let before = text.get(..offset).unwrap_or(text);
         let line = before.matches('\n').count() + 1;
         let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-        let source: String = text.lines().nth(line - 1).unwrap_or_default().chars().take(200).collect();
+        let source = text.lines().nth(line - 1).unwrap_or_default();
+        Problem::of_file(file, what, remedy).in_line(line, column, source)
+    }
+
+    /// The same problem with its place and the line of the file, which is shown with a caret below.
+    pub fn in_line(self, line: usize, column: usize, source: &str) -> Problem {
+        let source: String = source.chars().take(200).collect();
         let number = line.to_string();
-        let excerpt = format!("  {number} | {source}\n  {:>pad$} | {:>column$}", "", "^", pad = number.len());
-        Problem { place: Some((line, column)), excerpt, ..Problem::of_file(file, what, remedy) }
+        // Tabs stay tabs, so that the caret stands where they put it.
+        let before = source.chars().take(column.saturating_sub(1)).map(|c| if c == '\t' { c } else { ' ' });
+        let before: String = before.collect();
+        let excerpt = format!("  {number} | {source}\n  {:pad$} | {before}^", "", pad = number.len());
+        Problem { place: Some((line, column)), excerpt, ..self }
     }
 }
 

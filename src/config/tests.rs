@@ -79,3 +79,29 @@ fn values_are_taken_over() {
     assert_eq!(config.loaders.files[&Architecture::X64_UEFI], "ipxe.efi");
     assert_eq!(config.loaders.files[&Architecture::X86_BIOS], "undionly.kpxe");
 }
+
+/// What `pointsman init` writes shows every key with its default.
+#[test]
+fn the_starter_s_commented_keys_are_the_defaults() {
+    let starter = include_str!("../../scripts/starter/pointsman.toml");
+    let alternatives = ["address", "port_range", "certificate", "key", "name", "time_zone"];
+    let uncommented: Vec<&str> = starter
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(key) if key.split_once(" = ").is_some_and(|(name, _)| name.bytes().all(is_key)) => {
+                let name = key.split(" = ").next().unwrap_or_default();
+                if alternatives.contains(&name) { line } else { key }
+            }
+            _ => line,
+        })
+        .collect();
+    let spelled_out = parse(&uncommented.join("\n")).unwrap();
+    let defaults = parse(starter).unwrap();
+    assert_eq!(format!("{spelled_out:#?}"), format!("{defaults:#?}"));
+    let keys = uncommented.iter().filter(|line| !line.starts_with('#') && line.contains(" = ")).count();
+    assert!(keys > 35, "only {keys} keys are shown");
+}
+
+fn is_key(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
+}

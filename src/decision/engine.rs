@@ -34,7 +34,11 @@ pub struct DecisionEngine {
     generation: AtomicU64,
     sessions: Sessions,
     background: TaskTracker,
+    observer: Observer,
 }
+
+/// Is told of every decision that was evaluated, not of those remembered.
+pub type Observer = Arc<dyn Fn(&BootDecision) + Send + Sync>;
 
 impl DecisionEngine {
     /// An engine with these handlers and sessions.
@@ -44,7 +48,13 @@ impl DecisionEngine {
             generation: AtomicU64::new(0),
             sessions,
             background: TaskTracker::new(),
+            observer: Arc::new(|_| ()),
         }
+    }
+
+    /// The same engine, with somebody who is told of every evaluated decision.
+    pub fn observed(self, observer: Observer) -> DecisionEngine {
+        DecisionEngine { observer, ..self }
     }
 
     /// Swaps in new handlers and policy; what was remembered of the old ones is asked anew.
@@ -87,7 +97,7 @@ impl DecisionEngine {
         let limit = world.policy.limits.allow_boot_at(stage);
         let start = || -> BoxFuture<'static, Decided> {
             let request = self.request(session, stage, network, (*session.machine()).clone(), now);
-            evaluate(Arc::clone(&world), request, Question::AllowBoot).boxed()
+            self.evaluation(&world, request, Question::AllowBoot)
         };
         let (flight, is_new) = session.verdict.join(key, &world.policy, start);
         self.wait(session, stage, &world.policy, flight, is_new, limit).await
@@ -113,7 +123,7 @@ impl DecisionEngine {
         let limit = world.policy.limits.boot_images;
         let start = || -> BoxFuture<'static, Decided> {
             let request = self.request(session, Stage::Http, network, machine, now);
-            evaluate(Arc::clone(&world), request, Question::BootImages).boxed()
+            self.evaluation(&world, request, Question::BootImages)
         };
         let (flight, is_new) = session.images.join(key, &world.policy, start);
         self.wait(session, Stage::Http, &world.policy, flight, is_new, limit).await
@@ -123,6 +133,12 @@ impl DecisionEngine {
     pub async fn drain(&self) {
         self.background.close();
         self.background.wait().await;
+    }
+
+    fn evaluation(&self, world: &Arc<World>, request: BootRequest, question: Question) -> BoxFuture<'static, Decided> {
+        let observer = Arc::clone(&self.observer);
+        let evaluated = evaluate(Arc::clone(world), request, question);
+        evaluated.inspect(move |decided| observer(&decided.decision)).boxed()
     }
 
     fn request(

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 
 use crate::boot::{BootImages, BootRequest, Verdict};
 
-pub use engine::{DecisionEngine, World};
+pub use engine::{DecisionEngine, Observer, World};
 pub use policy::{Fallback, OnError, Policy, TimeLimits};
 pub use session::{Progress, Session, Sessions};
 pub use token::{TokenError, TokenKey};

@@ -8,7 +8,7 @@ use std::{fs, io};
 
 use ipnet::IpNet;
 use nix::ifaddrs::getifaddrs;
-use nix::net::if_::{InterfaceFlags, if_nametoindex};
+use nix::net::if_::{InterfaceFlags, if_indextoname, if_nametoindex};
 use nix::sys::socket::{SockaddrLike, SockaddrStorage};
 
 /// MTU assumed where the kernel tells none.
@@ -117,6 +117,12 @@ fn to_ip(address: &SockaddrStorage) -> Option<IpAddr> {
 /// A mask with holes, or none, counts as a host route.
 fn with_mask(address: IpAddr, mask: Option<IpAddr>) -> IpNet {
     mask.and_then(|mask| IpNet::with_netmask(address, mask).ok()).unwrap_or_else(|| IpNet::from(address))
+}
+
+/// The MTU of the interface with this index, Ethernet's where there is none.
+pub fn mtu_of_index(index: u32) -> u32 {
+    let name = if_indextoname(index).ok().and_then(|name| name.into_string().ok());
+    name.map_or(ETHERNET_MTU, |name| mtu_of(&name))
 }
 
 fn mtu_of(name: &str) -> u32 {

@@ -1,6 +1,7 @@
 //! Datagrams and addresses: what every transport needs of the network, and nothing of any protocol.
 //!
 //! * [`udp`]: a UDP socket that says where a datagram came in, and that sends from a chosen address.
+//! * [`tcp`]: a listening TCP socket, or an error that says who has the port.
 //! * [`interfaces`]: which addresses this host has, on which interface.
 //! * [`port_holder`]: who holds a port that we could not bind.
 //!
@@ -8,5 +9,7 @@
 
 pub mod interfaces;
 pub mod port_holder;
+pub mod tcp;
 pub mod udp;
 mod udp_batch;
+mod udp_calls;

@@ -1,6 +1,6 @@
-//! Who holds a UDP port: read from `/proc`, for an error that names the culprit.
+//! Who holds a port: read from `/proc`, for an error that names the culprit.
 //!
-//! The kernel lists sockets with their inode (`/proc/net/udp`), and processes list the inodes they
+//! The kernel lists sockets with their inode (`/proc/net/udp`, `/proc/net/tcp`), and processes list the inodes they
 //! have open (`/proc/PID/fd`). Without privilege other users' processes stay hidden: then the answer
 //! is `None`, and the error says less.
 //!
@@ -8,7 +8,7 @@
 
 use std::{fmt, fs};
 
-/// A process that has a UDP port open.
+/// A process that has a port open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortHolder {
     /// Process id.
@@ -25,8 +25,17 @@ impl fmt::Display for PortHolder {
 
 /// Finds a process that holds UDP `port` in this network namespace, if this process may see it.
 pub fn find_udp_port_holder(port: u16) -> Option<PortHolder> {
+    find_port_holder(["/proc/net/udp", "/proc/net/udp6"], port)
+}
+
+/// Finds a process that holds TCP `port` in this network namespace, if this process may see it.
+pub fn find_tcp_port_holder(port: u16) -> Option<PortHolder> {
+    find_port_holder(["/proc/net/tcp", "/proc/net/tcp6"], port)
+}
+
+fn find_port_holder(tables: [&str; 2], port: u16) -> Option<PortHolder> {
     let mut inodes = Vec::new();
-    for table in ["/proc/net/udp", "/proc/net/udp6"] {
+    for table in tables {
         if let Ok(text) = fs::read_to_string(table) {
             inodes.extend(inodes_on_port(&text, port));
         }

@@ -11,13 +11,14 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::{libc, setsockopt_impl, sockopt_impl};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use super::port_holder::{PortHolder, find_udp_port_holder};
 pub use super::udp_batch::{Datagram, RecvBatch, SendBatch, SendReport, Source};
@@ -110,7 +111,7 @@ fn on_device(device: Option<&str>) -> String {
 /// A bound UDP socket of one address family on the current Tokio runtime.
 #[derive(Debug)]
 pub struct UdpSocket {
-    io: tokio::net::UdpSocket,
+    io: AsyncFd<OwnedFd>,
     pub(super) is_ipv6: bool,
     /// Cleared when the kernel or a driver refuses segmentation offload for good.
     pub(super) offload_works: AtomicBool,
@@ -144,7 +145,7 @@ impl UdpSocket {
         socket.bind(&options.address.into())?;
         let local = socket.local_addr()?.as_socket().unwrap_or(options.address);
         Ok(Self {
-            io: tokio::net::UdpSocket::from_std(socket.into())?,
+            io: register(socket.into(), Interest::READABLE)?,
             is_ipv6,
             offload_works: AtomicBool::new(true),
             local,
@@ -161,34 +162,23 @@ impl UdpSocket {
     /// Cancel safe. An error is the system's for this socket (an earlier ICMP error is swallowed).
     pub async fn recv_batch(&self, batch: &mut RecvBatch) -> io::Result<()> {
         loop {
-            self.io.readable().await?;
-            match self.try_recv_batch(batch) {
-                Ok(0) => {}
-                Ok(_) => return Ok(()),
+            let mut guard = self.io.readable().await?;
+            let asked = batch.asked();
+            match self.receive_now(batch) {
+                Ok(count) => {
+                    // Fewer than asked for: the queue was empty then, and what comes later raises the
+                    // readiness anew. So the empty read that would end it otherwise is saved.
+                    if count < asked {
+                        guard.clear_ready();
+                    }
+                    if count > 0 {
+                        return Ok(());
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
                 Err(error) if is_about_an_earlier_send(&error) => {}
                 Err(error) => return Err(error),
             }
-        }
-    }
-
-    /// Takes what has come already; 0 when there is nothing.
-    fn try_recv_batch(&self, batch: &mut RecvBatch) -> io::Result<usize> {
-        let asked = batch.asked();
-        let mut received = Ok(0);
-        // The closure's result tells Tokio whether more may be there. Fewer datagrams than asked for:
-        // the queue was empty then, and what comes later raises the readiness anew. So readiness ends
-        // here, and the empty read that would end it otherwise is saved.
-        let _ = self.io.try_io(Interest::READABLE, || {
-            received = self.receive_now(batch);
-            match &received {
-                Ok(count) if *count >= asked => Ok(()),
-                Ok(_) => Err(io::ErrorKind::WouldBlock.into()),
-                Err(error) => Err(error.kind().into()),
-            }
-        });
-        match received {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-            other => other,
         }
     }
 
@@ -207,20 +197,23 @@ impl UdpSocket {
                 batch.skip_failed(error, self, &mut report);
                 continue;
             }
-            // The kernel's queue is full: an attempt under `try_io` clears a readiness that is stale.
-            if self.io.writable().await.is_err() {
+            if let Err(error) = self.wait_for_room().await {
+                report.last_error = Some(error);
                 break;
-            }
-            let attempt = self.io.try_io(Interest::WRITABLE, || self.send_now(batch, &mut report));
-            match attempt {
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
-                    batch.skip_failed(error, self, &mut report);
-                }
-                _ => {}
             }
         }
         batch.clear();
         report
+    }
+
+    /// Waits until the kernel takes datagrams again.
+    ///
+    /// The socket itself is registered for reading only: registered for writing too, it would wake its
+    /// thread for each packet that the network card has finished with.
+    async fn wait_for_room(&self) -> io::Result<()> {
+        let twin = self.io.get_ref().try_clone()?;
+        let _ready = register(twin, Interest::WRITABLE)?.writable().await?;
+        Ok(())
     }
 
     /// Sends one datagram to `peer`, from `source` if given (else the system chooses).
@@ -234,7 +227,7 @@ impl UdpSocket {
     }
 
     pub(super) fn raw(&self) -> RawFd {
-        self.io.as_raw_fd()
+        self.io.get_ref().as_raw_fd()
     }
 }
 
@@ -254,6 +247,14 @@ sockopt_impl!(
     libc::IPV6_MTU_DISCOVER,
     libc::c_int
 );
+
+#[expect(
+    deprecated,
+    reason = "what replaces it is an unsafe function; an OwnedFd is not closed while it is registered"
+)]
+fn register(descriptor: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(descriptor, interest)
+}
 
 /// Not fatal when refused: the system's default fragments too, unless it has learnt a smaller MTU wrongly.
 fn fragment_rather_than_fail(socket: &Socket, is_ipv6: bool) {

@@ -1,5 +1,7 @@
 //! Every metric, once: names, labels and what they count.
 
+use std::sync::{Mutex, PoisonError};
+
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
@@ -46,13 +48,6 @@ pub struct HandlerLabels {
     pub verdict: &'static str,
 }
 
-/// Labels of DHCP packets.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct DhcpLabels {
-    /// What became of the packet.
-    pub outcome: &'static str,
-}
-
 /// A label that says why.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ReasonLabel {
@@ -60,30 +55,31 @@ pub struct ReasonLabel {
     pub reason: &'static str,
 }
 
-/// A label of the client's architecture.
+/// A label of what became of something.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ArchitectureLabel {
-    /// Client system architecture.
-    pub arch: String,
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+/// Counters that somebody else keeps, by outcome, read when the page is asked for.
+type Read = Box<dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync>;
+
+struct Watched {
+    name: &'static str,
+    help: &'static str,
+    read: Read,
 }
 
 /// The server's metrics, in a registry of their own.
 pub struct Metrics {
     registry: Registry,
+    watched: Mutex<Vec<Watched>>,
     /// How far boots come.
     pub funnel: Family<BootLabels, Counter>,
     /// Decisions evaluated (not those remembered).
     pub decisions: Family<HandlerLabels, Counter>,
     /// How long evaluations took.
     pub decision_seconds: Histogram,
-    /// DHCP packets by outcome.
-    pub dhcp_packets: Family<DhcpLabels, Counter>,
-    /// TFTP transfers that ended, by how.
-    pub tftp_transfers: Family<ReasonLabel, Counter>,
-    /// Octets of file content sent by TFTP.
-    pub tftp_sent: Counter,
-    /// TFTP packets sent again.
-    pub tftp_retransmissions: Counter,
     /// HTTP responses by status class.
     pub http_responses: Family<ReasonLabel, Counter>,
     /// Octets of file content sent by HTTP and HTTPS.
@@ -103,19 +99,14 @@ impl Default for Metrics {
         let metrics = Metrics {
             funnel: put(r, "boots", "How far boots come, by architecture and verdict"),
             decisions: put(r, "decisions", "Decisions evaluated, by handler and verdict"),
-            decision_seconds: Histogram::new(
-                [0.000_01, 0.000_03, 0.000_1, 0.000_3, 0.001, 0.01, 0.1, 0.5, 2.0, 10.0].into_iter(),
-            ),
-            dhcp_packets: put(r, "dhcp_packets", "DHCP packets, by what became of them"),
-            tftp_transfers: put(r, "tftp_transfers", "TFTP transfers that ended, by how"),
-            tftp_sent: put(r, "tftp_sent_bytes", "Octets of file content sent by TFTP"),
-            tftp_retransmissions: put(r, "tftp_retransmissions", "TFTP packets sent again"),
+            decision_seconds: Histogram::new([0.000_01, 0.000_03, 0.000_1, 0.000_3, 0.001, 0.01, 0.1, 0.5, 2.0, 10.0]),
             http_responses: put(r, "http_responses", "HTTP responses, by status class"),
             http_sent: put(r, "http_sent_bytes", "Octets of file content sent by HTTP and HTTPS"),
             connections_refused: put(r, "connections_refused", "Connections ended before a request, by why"),
             reloads: put(r, "reloads", "Reloads of configuration and scripts, by result"),
             sessions: put(r, "sessions", "Boot sessions known"),
             registry: Registry::default(),
+            watched: Mutex::default(),
         };
         let seconds = metrics.decision_seconds.clone();
         registry.register_with_unit("decision", "How long evaluations took", Unit::Seconds, seconds);
@@ -133,10 +124,24 @@ where
 }
 
 impl Metrics {
+    /// Shows counters that a transport keeps itself, by outcome.
+    pub fn watch(&self, name: &'static str, help: &'static str, read: Read) {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.push(Watched { name, help, read });
+    }
+
     /// The text that Prometheus scrapes.
     pub fn text(&self) -> String {
+        let mut others = Registry::with_prefix("pointsman");
+        for Watched { name, help, read } in &*self.watched.lock().unwrap_or_else(PoisonError::into_inner) {
+            let family: Family<OutcomeLabel, Counter> = put(&mut others, name, help);
+            for (outcome, count) in read() {
+                family.get_or_create(&OutcomeLabel { outcome }).inc_by(count);
+            }
+        }
         let mut text = String::new();
         // Writing to a string cannot fail; an empty page would show that it did.
+        let _ = prometheus_client::encoding::text::encode_registry(&mut text, &others);
         let _ = encode(&mut text, &self.registry);
         text
     }
@@ -163,12 +168,18 @@ mod tests {
         let metrics = Metrics::default();
         metrics.count_boot(Funnel::offered, Architecture::X64_UEFI, "allow");
         metrics.sessions.set(3);
+        metrics.watch("dhcp_packets", "DHCP packets", Box::new(|| vec![("offer", 7)]));
         let text = metrics.text();
         assert!(
             text.contains("pointsman_boots_total{step=\"offered\",arch=\"x64-uefi\",verdict=\"allow\"} 1"),
             "{text}"
         );
-        for name in ["pointsman_sessions 3", "pointsman_decision_seconds_count 0", "# EOF"] {
+        for name in [
+            "pointsman_dhcp_packets_total{outcome=\"offer\"} 7",
+            "pointsman_sessions 3",
+            "pointsman_decision_seconds_count 0",
+            "# EOF",
+        ] {
             assert!(text.contains(name), "{name} not in {text}");
         }
     }

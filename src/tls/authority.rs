@@ -51,6 +51,11 @@ pub struct Authority {
 /// When files cannot be read or written, or a certificate is there without its key.
 pub fn ensure_ca(folder: &Path) -> Result<Authority, TlsError> {
     let (certificate, key) = (folder.join("ca.pem"), folder.join("ca.key"));
+    std::fs::create_dir_all(folder).map_err(|error| TlsError::File {
+        doing: "make the folder",
+        path: folder.to_owned(),
+        error,
+    })?;
     match (certificate.exists(), key.exists()) {
         (true, false) => return Err(TlsError::KeyMissing { certificate, key }),
         (true, true) => return Authority::load(folder),
@@ -173,7 +178,7 @@ fn load_key(path: &Path) -> Result<KeyPair, TlsError> {
 
 /// Writes a file that must not be there yet.
 fn create(path: &Path, octets: &[u8], mode: u32) -> Result<(), TlsError> {
-    write(path, octets, mode).map_err(|source| TlsError::File { doing: "write", path: path.to_owned(), source })
+    write(path, octets, mode).map_err(|error| TlsError::File { doing: "write", path: path.to_owned(), error })
 }
 
 /// Writes a file in the place of another, whole or not at all.
@@ -183,7 +188,7 @@ fn replace(path: &Path, octets: &[u8], mode: u32) -> Result<(), TlsError> {
         .or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
         .and_then(|()| write(&new, octets, mode))
         .and_then(|()| std::fs::rename(&new, path));
-    replaced.map_err(|source| TlsError::File { doing: "write", path: path.to_owned(), source })
+    replaced.map_err(|error| TlsError::File { doing: "write", path: path.to_owned(), error })
 }
 
 fn write(path: &Path, octets: &[u8], mode: u32) -> io::Result<()> {

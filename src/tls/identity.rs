@@ -12,14 +12,14 @@ use rustls::sign::CertifiedKey;
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read or written.
-    #[error("cannot {doing} {}: {source}", path.display())]
+    #[error("cannot {doing} {}: {error}", path.display())]
     File {
         /// `read` or `write`.
         doing: &'static str,
         /// The file.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        error: io::Error,
     },
     /// A file is there and has no certificate or key in it.
     #[error("{} has no {wanted} in PEM: {why}", path.display())]
@@ -86,5 +86,5 @@ impl Identity {
 }
 
 pub(super) fn read(path: &Path) -> Result<String, TlsError> {
-    std::fs::read_to_string(path).map_err(|source| TlsError::File { doing: "read", path: path.to_owned(), source })
+    std::fs::read_to_string(path).map_err(|error| TlsError::File { doing: "read", path: path.to_owned(), error })
 }

@@ -1,0 +1,173 @@
+//! `pointsman check`: every problem of a site, before a machine finds it.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::output::{Mark, mark, say, say_json};
+use crate::config::{Config, Problems};
+use crate::site::Site;
+
+/// Find every problem of the site: configuration, scripts and their cases, loaders, images, certificate
+///
+/// Nothing is started and no port is opened. All problems are told at once, each with its place and a remedy.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  pointsman check --config /etc/pointsman/pointsman.toml && systemctl reload pointsman
+
+Exit code: 0 when the site can serve, 1 when something must be put right. Notes do not count.")]
+pub(super) struct Check {
+    /// Print the findings as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// One finding.
+#[derive(Serialize)]
+struct Finding {
+    #[serde(serialize_with = "severity")]
+    severity: Mark,
+    text: String,
+}
+
+fn severity<S: serde::Serializer>(mark: &Mark, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(match mark {
+        Mark::Good => "ok",
+        Mark::Note => "note",
+        Mark::Bad => "problem",
+    })
+}
+
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn good(&mut self, text: impl Into<String>) {
+        self.0.push(Finding { severity: Mark::Good, text: text.into() });
+    }
+
+    fn note(&mut self, text: impl Into<String>) {
+        self.0.push(Finding { severity: Mark::Note, text: text.into() });
+    }
+
+    fn bad(&mut self, text: impl Into<String>) {
+        self.0.push(Finding { severity: Mark::Bad, text: text.into() });
+    }
+
+    fn problems(&mut self, problems: &Problems) {
+        problems.iter().for_each(|problem| self.bad(problem.to_string()));
+    }
+}
+
+pub(super) fn run(command: &Check, file: &Path) -> anyhow::Result<ExitCode> {
+    let mut findings = Findings::default();
+    match Config::read(file) {
+        Ok(config) => check_site(config, &mut findings)?,
+        Err(problems) => findings.problems(&problems),
+    }
+    let is_good = !findings.0.iter().any(|finding| finding.severity == Mark::Bad);
+    if command.json {
+        say_json(&findings.0)?;
+    } else {
+        for finding in &findings.0 {
+            say(&format!("{}  {}", mark(finding.severity), finding.text.replace('\n', "\n         ")));
+        }
+        let count = findings.0.iter().filter(|finding| finding.severity == Mark::Bad).count();
+        say(&if is_good { "The site can serve.".to_owned() } else { format!("{count} to put right.") });
+    }
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn check_site(config: Config, findings: &mut Findings) -> anyhow::Result<()> {
+    findings.good(format!("configuration {}", config.file.display()));
+    // The certificate does not depend on the scripts: its problems are told with theirs.
+    certificate(&config, findings);
+    match Site::load(config, true) {
+        Ok(site) => {
+            handlers(&site, findings);
+            loaders(&site, findings);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(images(&site, findings));
+        }
+        Err(problems) => findings.problems(&problems),
+    }
+    Ok(())
+}
+
+fn handlers(site: &Site, findings: &mut Findings) {
+    for (section, built) in site.config.handlers.iter().zip(&site.handlers) {
+        let name = section.display_name();
+        built.cases.failures.iter().for_each(|failure| findings.bad(failure));
+        match (built.cases.passed, built.cases.failures.len()) {
+            (0, 0) => findings.note(format!(
+                "handler `{name}`: compiles, but has no cases; write some beside the scripts, as {} has them",
+                section.allow_boot.with_extension("cases.toml").display()
+            )),
+            (passed, 0) => findings.good(format!("handler `{name}`: compiles, {passed} cases pass")),
+            (passed, failed) => findings.note(format!("handler `{name}`: {passed} cases pass, {failed} fail")),
+        }
+    }
+}
+
+fn loaders(site: &Site, findings: &mut Findings) {
+    for (architecture, loader) in site.loaders.iter() {
+        let version = loader.version.as_deref().unwrap_or("version not told by the file");
+        let https = match loader.https {
+            Some(true) => ", HTTPS",
+            Some(false) => ", no HTTPS",
+            None => "",
+        };
+        findings.good(format!("loader for {architecture}: {} (iPXE {version}{https})", loader.path.display()));
+    }
+    if site.loaders.iter().next().is_none() {
+        findings.bad(
+            "no boot loader at all: machines whose NIC has no iPXE get no answer\n  \
+             help: apt-get install ipxe, or put iPXE builds into the loaders folder",
+        );
+    }
+    for missing in site.loaders.missing() {
+        findings.note(format!(
+            "no loader for {}: {} {}; such machines get no answer",
+            missing.architecture, missing.name, missing.why
+        ));
+    }
+}
+
+/// Every file of every image that the cases boot.
+async fn images(site: &Site, findings: &mut Findings) {
+    let folder = site.config.images.folder.display();
+    let mut missing = Vec::new();
+    let mut count = 0;
+    for images in site.handlers.iter().flat_map(|built| &built.cases.images) {
+        count += images.images().len();
+        missing.extend(site.missing_files(images).await);
+    }
+    missing.sort();
+    missing.dedup();
+    for file in &missing {
+        findings.bad(format!("image file {file}\n  help: put it into {folder}, or take the image out of the rules"));
+    }
+    if missing.is_empty() {
+        findings.good(format!("images: every file of the {count} images that cases boot is in {folder}"));
+    }
+}
+
+fn certificate(config: &Config, findings: &mut Findings) {
+    if !config.https.enabled {
+        return findings.note("HTTPS is off");
+    }
+    let own = config.https.certificate.is_none();
+    if own && !config.server.state.join("ca.pem").exists() {
+        return findings
+            .note(format!("the private CA will be made in {} at the first start", config.server.state.display()));
+    }
+    match crate::daemon::certificate(config, jiff::Timestamp::now()) {
+        Ok(certificate) => match certificate.fingerprint {
+            Some(fingerprint) => findings.good(format!("HTTPS by the private CA, SHA-256 {fingerprint}")),
+            None => findings.good("HTTPS by the site's own certificate"),
+        },
+        Err(error) => findings.bad(format!("HTTPS: {error:#}")),
+    }
+}

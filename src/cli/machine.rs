@@ -1,0 +1,68 @@
+//! The arguments that describe a machine, the same for a dry run and for a simulated boot.
+
+use clap::Args;
+use uuid::Uuid;
+
+use crate::boot::{Architecture, FACTS, Fact, HardwareAddress, Machine, Platform};
+
+/// A machine, as it would describe itself.
+#[derive(Clone, Debug, Args)]
+pub(super) struct MachineArgs {
+    /// MAC address of the NIC that boots
+    #[arg(long, value_name = "MAC", default_value = "52:54:00:12:34:56")]
+    pub(super) mac: HardwareAddress,
+    /// System UUID, as the BIOS setup and iPXE show it; made from the MAC when absent
+    #[arg(long, value_name = "UUID")]
+    pub(super) uuid: Option<Uuid>,
+    /// Client architecture: x86-bios, x64-uefi, x86-uefi, arm64-uefi, x64-uefi-http, ... or a number of option 93
+    #[arg(long, value_name = "NAME", default_value = "x64-uefi")]
+    pub(super) arch: Architecture,
+    /// What the machine reports of itself; may be given several times
+    #[arg(long = "fact", value_name = "NAME=VALUE", value_parser = fact)]
+    pub(super) facts: Vec<(String, String)>,
+}
+
+impl MachineArgs {
+    pub(super) fn uuid(&self) -> Uuid {
+        self.uuid.unwrap_or_else(|| {
+            let mut octets = [0; 16];
+            let mac = self.mac.octets();
+            let len = mac.len().min(16);
+            octets[16 - len..].copy_from_slice(&mac[..len]);
+            uuid::Builder::from_custom_bytes(octets).into_uuid()
+        })
+    }
+
+    /// The facts given, with those that follow from the other arguments.
+    pub(super) fn all_facts(&self) -> Vec<(String, String)> {
+        let platform = match self.arch.platform() {
+            Platform::Bios => "pcbios",
+            Platform::Efi | Platform::Other => "efi",
+        };
+        let mut facts: Vec<(String, String)> = vec![
+            ("mac".into(), self.mac.to_string()),
+            ("uuid".into(), self.uuid().to_string()),
+            ("platform".into(), platform.into()),
+        ];
+        facts.retain(|(name, _)| !self.facts.iter().any(|(given, _)| given == name));
+        facts.extend(self.facts.iter().cloned());
+        facts
+    }
+
+    pub(super) fn machine(&self) -> Machine {
+        let mut machine = Machine::default();
+        for (name, value) in self.all_facts() {
+            machine.insert(&name, &value);
+        }
+        machine
+    }
+}
+
+fn fact(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE, e.g. product=\"OptiPlex 7010\"")?;
+    if Fact::named(name).is_none() {
+        let names: Vec<_> = FACTS.iter().map(|fact| fact.name).collect();
+        return Err(format!("there is no fact `{name}`; there are: {}", names.join(", ")));
+    }
+    Ok((name.to_owned(), value.to_owned()))
+}

@@ -1,0 +1,86 @@
+//! The command line: one file per command, none of them with logic of its own.
+
+mod check;
+mod decide;
+mod demo;
+mod init;
+mod machine;
+mod output;
+mod serve;
+mod simulate;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, FILE_NAME};
+
+/// A boot server that asks your own rules: may this machine boot, and what?
+#[derive(Debug, Parser)]
+#[command(name = "pointsman", version, about, long_about = LONG_ABOUT, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// The configuration; by default ./pointsman.toml, else /etc/pointsman/pointsman.toml
+    #[arg(long, short, global = true, env = "POINTSMAN_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const LONG_ABOUT: &str = "A boot server that asks your own rules: may this machine boot, and what?
+
+It stands beside the DHCP server that you have and never gives out an address. Machines that boot from the network are
+answered by proxyDHCP (UDP 67), a PXE boot server (UDP 4011), TFTP, HTTP and HTTPS; what they may boot is decided by two
+functions in scripts of yours, allow_boot and boot_images.";
+
+const AFTER_HELP: &str = "Examples:
+  pointsman demo                      see it work, without privileges and without a network
+  pointsman init /etc/pointsman       write a first site: configuration, scripts with cases, a private CA
+  pointsman check                     find every problem of the site before a machine does
+  pointsman decide --mac 52:54:00:12:34:56 --arch x64-uefi
+                                      what would this machine boot, and why?
+  pointsman serve                     run the server";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::Init),
+    Check(check::Check),
+    Decide(decide::Decide),
+    Serve(serve::Serve),
+    Simulate(simulate::Simulate),
+    Demo(demo::Demo),
+}
+
+/// Runs the command of the arguments. Exit codes: 0 done, 1 a problem was found or the command failed, 2 wrong arguments.
+pub fn run(cli: Cli) -> ExitCode {
+    let config = cli.config.as_deref();
+    let result = match cli.command {
+        Command::Init(command) => init::run(&command),
+        Command::Check(command) => check::run(&command, &find_config(config)),
+        Command::Decide(command) => decide::run(&command, &find_config(config)),
+        Command::Serve(command) => serve::run(&command, &find_config(config)),
+        Command::Simulate(command) => simulate::run(&command, config),
+        Command::Demo(command) => demo::run(&command),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            output::complain(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn find_config(given: Option<&std::path::Path>) -> PathBuf {
+    let installed = PathBuf::from("/etc/pointsman").join(FILE_NAME);
+    match given {
+        Some(file) => file.to_owned(),
+        None if !PathBuf::from(FILE_NAME).exists() && installed.exists() => installed,
+        None => PathBuf::from(FILE_NAME),
+    }
+}
+
+/// Reads the configuration; its problems are the error's text.
+fn read_config(file: &std::path::Path) -> anyhow::Result<Config> {
+    Config::read(file).map_err(|problems| anyhow::anyhow!("the configuration has problems\n{problems}"))
+}

@@ -1,0 +1,142 @@
+//! `pointsman simulate`: a client made of packets, against a running server.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::machine::MachineArgs;
+use super::output::{complain, say, say_json};
+use crate::simulate::{Ending, Failure, Machine, Report, Server, boot};
+
+/// Boot a simulated machine against a running server, and show each step
+///
+/// DISCOVER, the request on port 4011, the loader by TFTP, iPXE's own DISCOVER, the boot script, and every file that it
+/// loads. Needs no privileges.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  pointsman simulate                             against the server of ./pointsman.toml on this machine
+  pointsman simulate --server 10.0.0.2 --arch x86-bios
+  pointsman simulate --mac 52:54:00:00:00:07 --fact product=\"OptiPlex 7010\" --fact serial=7XK3N22
+  pointsman simulate --pick debian --json
+
+Exit code: 0 when the machine booted or was told to use its disk, 1 when the boot broke off or nobody answered.")]
+pub(super) struct Simulate {
+    /// The server
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    server: Ipv4Addr,
+    #[command(flatten)]
+    machine: MachineArgs,
+    /// The NIC's ROM is iPXE itself, as in virtual machines: no loader is fetched
+    #[arg(long)]
+    ipxe_rom: bool,
+    /// The iPXE build cannot post forms (has no `params`)
+    #[arg(long)]
+    no_params: bool,
+    /// The iPXE build can speak HTTPS
+    #[arg(long)]
+    https: bool,
+    /// The menu item to pick; the default when absent
+    #[arg(long, value_name = "ID")]
+    pick: Option<String>,
+    /// CA certificate (PEM) to trust for HTTPS
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Port of proxyDHCP; from the configuration when absent, else 67
+    #[arg(long, value_name = "PORT")]
+    dhcp_port: Option<u16>,
+    /// Port of the PXE boot server; from the configuration when absent, else 4011
+    #[arg(long, value_name = "PORT")]
+    boot_server_port: Option<u16>,
+    /// Port of TFTP; from the configuration when absent, else 69
+    #[arg(long, value_name = "PORT")]
+    tftp_port: Option<u16>,
+    /// Print the whole report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(command: &Simulate, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let file = super::find_config(config);
+    let ports = match config.is_some() || file.exists() {
+        true => {
+            let config = super::read_config(&file)?;
+            (config.dhcp.port, config.dhcp.boot_server_port, config.tftp.port)
+        }
+        false => (67, 4011, 69),
+    };
+    let server = Server {
+        address: command.server,
+        dhcp_port: command.dhcp_port.unwrap_or(ports.0),
+        boot_server_port: command.boot_server_port.unwrap_or(ports.1),
+        tftp_port: command.tftp_port.unwrap_or(ports.2),
+        ca: command.ca.clone(),
+    };
+    let machine = Machine {
+        mac: command.machine.mac,
+        uuid: command.machine.uuid(),
+        architecture: command.machine.arch,
+        facts: command.machine.all_facts(),
+        ipxe_rom: command.ipxe_rom,
+        params: !command.no_params,
+        https: command.https,
+        pick: command.pick.clone(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match runtime.block_on(boot(&machine, &server)) {
+        Ok(report) if command.json => {
+            say_json(&report)?;
+            Ok(exit_code(&report.ending))
+        }
+        Ok(report) => {
+            show(&report);
+            say(&format!("=> {}", sentence(&report.ending)));
+            if report.ending == Ending::NoOffer {
+                complain(
+                    "help: the server is silent for machines that it denies or ignores: `pointsman decide` tells why; \
+                     or nothing listens there",
+                );
+            }
+            Ok(exit_code(&report.ending))
+        }
+        Err(Failure { error, report }) => {
+            show(&report);
+            Err(error.into())
+        }
+    }
+}
+
+/// Prints steps and screen of a boot.
+pub(super) fn show(report: &Report) {
+    for step in &report.steps {
+        say(&format!("{:>7} ms  {}", step.at_ms, step.what));
+    }
+    if !report.screen.is_empty() {
+        say("  its screen:");
+        report.screen.iter().for_each(|line| say(&format!("    | {line}")));
+    }
+}
+
+/// How a boot ended, in words.
+pub(super) fn sentence(ending: &Ending) -> String {
+    match ending {
+        Ending::NoOffer => "nobody answered; the firmware goes on to its own disk".into(),
+        Ending::Booted => "its kernel starts".into(),
+        Ending::Chained => "another loader starts".into(),
+        Ending::Sanboot(disk) => format!("boots the SAN disk {disk}"),
+        Ending::LocalDisk => "boots its own disk".into(),
+        Ending::Exit(status) => format!("the script exits with {status}; the firmware goes on to its own disk"),
+        Ending::Reboot => "restarts".into(),
+        Ending::Poweroff => "switches off".into(),
+        Ending::Shell => "shows the iPXE command line".into(),
+        Ending::Endless => "its script runs without end".into(),
+    }
+}
+
+fn exit_code(ending: &Ending) -> ExitCode {
+    match ending {
+        Ending::NoOffer | Ending::Endless => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    }
+}

@@ -1,0 +1,34 @@
+//! HTTP's view of the site.
+
+use bytes::Bytes;
+
+use crate::boot::{Client, FileName};
+use crate::decision::Session;
+use crate::files::{Content, FileRoot};
+use crate::http::{Connection, Site};
+use crate::ipxe::SessionUrls;
+
+use super::shared::Shared;
+
+impl Site for Shared {
+    fn images(&self) -> FileRoot {
+        self.site.load().images.clone()
+    }
+
+    fn loader(&self, _: &Client, name: &FileName) -> Option<Content> {
+        self.site.load().loaders.open(name)
+    }
+
+    fn urls(&self, session: &Session, via: &Connection) -> SessionUrls {
+        Shared::urls(self, session, via.local.ip(), via.secure)
+    }
+
+    fn autoexec_urls(&self, session: &Session, via: &Connection) -> Vec<SessionUrls> {
+        let urls = |secure| Shared::urls(self, session, via.local.ip(), secure);
+        if self.prefers_https() { vec![urls(true), urls(false)] } else { vec![urls(false)] }
+    }
+
+    fn authority(&self) -> Option<Bytes> {
+        self.authority.clone()
+    }
+}

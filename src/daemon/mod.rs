@@ -1,0 +1,184 @@
+//! The running server: configuration in, listeners up, and an orderly end.
+//!
+//! [`Daemon::bind`] makes everything that can fail, so that a server which started serves. [`Daemon::run`] serves until
+//! it is told to stop, and swaps in a new site when it is told to reload; a broken one never replaces a good one.
+//!
+//! **Invariant**: nothing here decides, and nothing here knows a packet.
+
+mod certificate;
+mod dhcp;
+mod http;
+mod listeners;
+mod reload;
+mod secret;
+mod shared;
+mod tftp;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::decision::{DecisionEngine, Sessions};
+use crate::dhcp::counters::Counters;
+use crate::dhcp::question::Port;
+use crate::dhcp::server::DhcpServer;
+use crate::http::{HttpState, Limits, Server};
+use crate::observe::Metrics;
+use crate::site::Site;
+use crate::tftp::TftpServer;
+use crate::tls::Acceptor;
+
+pub use certificate::{Certificate, certificate};
+pub use reload::{ReloadSignal, Reloader};
+use shared::{Shared, SitePart, WebPorts};
+
+/// A server whose sockets are bound.
+pub struct Daemon {
+    shared: Arc<Shared>,
+    dhcp: Option<DhcpServer>,
+    tftp: Option<TftpServer>,
+    http: Vec<TcpListener>,
+    https: Vec<TcpListener>,
+    acceptor: Option<Acceptor>,
+    web: Arc<Server>,
+    reloader: Reloader,
+    ports: Ports,
+}
+
+/// The ports that were bound; useful where the configuration says 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// Proxy DHCP.
+    pub dhcp: Option<u16>,
+    /// PXE boot server.
+    pub boot_server: Option<u16>,
+    /// TFTP.
+    pub tftp: Option<u16>,
+    /// HTTP.
+    pub http: u16,
+    /// HTTPS.
+    pub https: Option<u16>,
+}
+
+impl Daemon {
+    /// Binds every socket of a site. Must be called inside a Tokio runtime; blocks on the disk.
+    ///
+    /// # Errors
+    /// Everything that keeps the server from starting, each with its key, and the holder of a port that is taken.
+    pub fn bind(site: Site) -> anyhow::Result<Daemon> {
+        let config = site.config.clone();
+        let key = secret::token_key(&config.server.state)?;
+        let metrics = Arc::new(Metrics::default());
+        let sessions = Sessions::new(key, config.server.sessions_max);
+        let counted = Arc::clone(&metrics);
+        let engine = DecisionEngine::new(site.world(), sessions)
+            .observed(Arc::new(move |decision| counted.count_decision(decision)));
+        let engine = Arc::new(engine);
+        let mut problems = listeners::BindProblems::default();
+        let addresses = listeners::addresses(&config)?;
+        let http = listeners::web("http", &addresses, config.http.port, &mut problems);
+        let (https, tls) = match config.https.enabled {
+            true => {
+                let listeners = listeners::web("https", &addresses, config.https.port, &mut problems);
+                (listeners, Some(certificate(&config, Timestamp::now())?))
+            }
+            false => (Vec::new(), None),
+        };
+        let ports = WebPorts { http: port_of(&http).unwrap_or(config.http.port), https: port_of(&https) };
+        let acceptor = tls.as_ref().map(|tls| Acceptor::new(&tls.identity)).transpose().context("https")?;
+        let authority = tls.and_then(|tls| tls.authority);
+        let folders = site.folders();
+        let part = SitePart::new(&config, site.loaders, site.images);
+        let shared = Arc::new(Shared::new(engine, Arc::clone(&metrics), part, authority, ports));
+        let counters = Arc::new(Counters::default());
+        let dhcp = listeners::dhcp(&config, &shared, &counters, &mut problems);
+        let tftp = listeners::tftp(&config, &addresses, &shared, &mut problems);
+        problems.check()?;
+        watch_counters(&metrics, &counters, tftp.as_ref());
+        let limits = Limits { connections_max: config.http.connections_max, ..Limits::default() };
+        let state = HttpState::new(Arc::clone(&shared.engine), Arc::clone(&shared) as _, metrics);
+        let web = Server::new(state, limits);
+        let reloader = Reloader::new(config, folders, Arc::clone(&shared), acceptor.clone());
+        let ports = Ports {
+            dhcp: dhcp.as_ref().and_then(|dhcp| dhcp.local_addresses(Port::Dhcp).next()).map(|at| at.port()),
+            boot_server: dhcp
+                .as_ref()
+                .and_then(|dhcp| dhcp.local_addresses(Port::BootServer).next())
+                .map(|at| at.port()),
+            tftp: tftp.as_ref().and_then(|tftp| tftp.local_addrs().first().map(SocketAddr::port)),
+            http: ports.http,
+            https: ports.https,
+        };
+        Ok(Daemon { shared, dhcp, tftp, http, https, acceptor, web, reloader, ports })
+    }
+
+    /// The ports that were bound.
+    pub fn ports(&self) -> Ports {
+        self.ports
+    }
+
+    /// Asks for a reload from outside: by signal, or by a test.
+    pub fn reload_signal(&self) -> ReloadSignal {
+        self.reloader.signal()
+    }
+
+    /// Serves until `stop`, then lets what is under way come to its end.
+    pub async fn run(self, stop: CancellationToken) {
+        let tasks = TaskTracker::new();
+        if let Some(dhcp) = self.dhcp {
+            tasks.spawn(dhcp.run(stop.clone()));
+        }
+        if let Some(tftp) = self.tftp {
+            tasks.spawn(tftp.run(stop.clone()));
+        }
+        for listener in self.http {
+            tasks.spawn(Arc::clone(&self.web).serve(listener, None, stop.clone()));
+        }
+        for listener in self.https {
+            tasks.spawn(Arc::clone(&self.web).serve(listener, self.acceptor.clone(), stop.clone()));
+        }
+        tasks.spawn(self.reloader.run(stop.clone()));
+        info!(
+            dhcp = self.ports.dhcp,
+            boot_server = self.ports.boot_server,
+            tftp = self.ports.tftp,
+            http = self.ports.http,
+            https = self.ports.https,
+            "serving"
+        );
+        stop.cancelled().await;
+        info!("stopping: what is under way may end");
+        tasks.close();
+        tasks.wait().await;
+        if tokio::time::timeout(std::time::Duration::from_secs(5), self.shared.engine.drain()).await.is_err() {
+            warn!("decisions are still under way; they are dropped");
+        }
+        info!("stopped");
+    }
+}
+
+fn port_of(listeners: &[TcpListener]) -> Option<u16> {
+    listeners.first()?.local_addr().ok().map(|address| address.port())
+}
+
+/// Shows on the metrics page what the transports count themselves.
+fn watch_counters(metrics: &Metrics, dhcp: &Arc<Counters>, tftp: Option<&TftpServer>) {
+    let dhcp = Arc::clone(dhcp);
+    let read = move || dhcp.outcomes().collect();
+    metrics.watch("dhcp_packets", "DHCP packets, by what became of them", Box::new(read));
+    let Some(counters) = tftp.map(TftpServer::counters) else { return };
+    let of = Arc::clone(&counters);
+    let read = move || of.snapshot().outcomes().to_vec();
+    metrics.watch("tftp_requests", "TFTP requests and transfers, by what became of them", Box::new(read));
+    let of = Arc::clone(&counters);
+    let read = move || vec![("acknowledged", of.snapshot().bytes)];
+    metrics.watch("tftp_sent_bytes", "Octets of file content that TFTP clients acknowledged", Box::new(read));
+    let read = move || vec![("retransmitted", counters.snapshot().retransmissions)];
+    metrics.watch("tftp_packets", "TFTP packets sent more than once", Box::new(read));
+}

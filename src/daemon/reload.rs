@@ -1,0 +1,189 @@
+//! Reload: when a file of the site changes, or a signal says so, the site is made anew and swapped in.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use notify::{RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::config::{Config, Problems};
+use crate::observe::ReasonLabel;
+use crate::site::Site;
+use crate::tls::Acceptor;
+
+use super::certificate;
+use super::shared::{Shared, SitePart};
+
+/// Editors write a file in several steps: a change counts once nothing more has changed for this long.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// Tells a running daemon to reload.
+#[derive(Clone)]
+pub struct ReloadSignal(mpsc::Sender<()>);
+
+impl ReloadSignal {
+    /// Asks for a reload; asking while one is waiting is the same as asking once.
+    pub fn send(&self) {
+        let _ = self.0.try_send(());
+    }
+}
+
+/// Watches the site's files and swaps in a new site.
+pub struct Reloader {
+    config: Config,
+    folders: Vec<PathBuf>,
+    shared: Arc<Shared>,
+    acceptor: Option<Acceptor>,
+    signal: mpsc::Sender<()>,
+    signals: mpsc::Receiver<()>,
+}
+
+impl Reloader {
+    pub(super) fn new(
+        config: Config,
+        folders: Vec<PathBuf>,
+        shared: Arc<Shared>,
+        acceptor: Option<Acceptor>,
+    ) -> Reloader {
+        let (signal, signals) = mpsc::channel(1);
+        Reloader { config, folders, shared, acceptor, signal, signals }
+    }
+
+    pub(super) fn signal(&self) -> ReloadSignal {
+        ReloadSignal(self.signal.clone())
+    }
+
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        // It watches for as long as it is kept.
+        let mut _watcher = self.watch();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = self.signals.recv() => {}
+            }
+            self.settle().await;
+            if self.reload().await {
+                _watcher = self.watch();
+            }
+        }
+    }
+
+    /// Waits until nothing has changed for a while.
+    async fn settle(&mut self) {
+        let mut quiet = Instant::now() + QUIET;
+        let latest = Instant::now() + QUIET * 10;
+        loop {
+            tokio::select! {
+                () = sleep_until(quiet.min(latest)) => return,
+                _ = self.signals.recv() => quiet = Instant::now() + QUIET,
+            }
+        }
+    }
+
+    /// Makes the site anew; `true` when it was swapped in.
+    async fn reload(&mut self) -> bool {
+        let file = self.config.file.clone();
+        let loaded = tokio::task::spawn_blocking(move || Site::load(Config::read(&file)?, true)).await;
+        let site = match loaded {
+            Ok(Ok(site)) => site,
+            Ok(Err(problems)) => {
+                self.refuse(&problems);
+                return false;
+            }
+            Err(error) => {
+                error!(%error, "the reload broke off; the server goes on as it was");
+                return false;
+            }
+        };
+        let failures: Vec<_> = site.handlers.iter().flat_map(|built| built.cases.failures.clone()).collect();
+        if !failures.is_empty() {
+            error!("cases of the changed scripts fail; the server goes on as it was\n{}", failures.join("\n"));
+            self.count("refused");
+            return false;
+        }
+        self.swap(site);
+        true
+    }
+
+    fn refuse(&self, problems: &Problems) {
+        error!("the changed site has problems; the server goes on as it was\n{problems}");
+        self.count("refused");
+    }
+
+    fn swap(&mut self, site: Site) {
+        warn_of_restart(&self.config, &site.config);
+        if let (Some(acceptor), true) = (&self.acceptor, site.config.https.enabled) {
+            let renewed = certificate(&site.config, Timestamp::now());
+            let replaced = renewed.and_then(|renewed| Ok(acceptor.replace(&renewed.identity)?));
+            if let Err(error) = replaced {
+                error!("the certificate stays as it was: {error:#}");
+            }
+        }
+        self.folders = site.folders();
+        self.config = site.config.clone();
+        let world = site.world();
+        self.shared.site.store(Arc::new(SitePart::new(&site.config, site.loaders, site.images)));
+        self.shared.engine.replace(world);
+        info!("reloaded: the new rules decide from now on");
+        self.count("swapped");
+    }
+
+    fn count(&self, reason: &'static str) {
+        self.shared.metrics.reloads.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// Watches folders rather than files: editors put a new file in the old one's place.
+    fn watch(&self) -> Option<notify::RecommendedWatcher> {
+        let signal = self.signal();
+        let state = self.config.server.state.clone();
+        let changed = move |event: notify::Result<notify::Event>| {
+            let is_change = event.is_ok_and(|event| {
+                let is_ours = event.paths.iter().any(|path| !path.starts_with(&state) && !is_scratch(path));
+                is_ours && !event.kind.is_access()
+            });
+            if is_change {
+                signal.send();
+            }
+        };
+        let mut watcher = match notify::recommended_watcher(changed) {
+            Ok(watcher) => watcher,
+            Err(error) => {
+                warn!(%error, "changes of files are not noticed; send SIGHUP to reload");
+                return None;
+            }
+        };
+        for folder in self.folders.iter().filter(|folder| folder.is_dir()) {
+            if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
+                warn!(folder = %folder.display(), %error, "changes in this folder are not noticed; send SIGHUP to reload");
+            }
+        }
+        Some(watcher)
+    }
+}
+
+/// What editors leave beside the file they edit.
+fn is_scratch(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.ends_with('~') || name.starts_with(".#") || name.ends_with(".swp") || name.ends_with(".swx") || name == "4913"
+}
+
+/// Sockets are bound once.
+fn warn_of_restart(old: &Config, new: &Config) {
+    let bound = |config: &Config| {
+        (
+            config.server.interfaces.clone(),
+            config.server.address,
+            format!("{:?} {:?}", config.dhcp, config.tftp),
+            (config.http.port, config.http.connections_max),
+            (config.https.enabled, config.https.port),
+        )
+    };
+    if bound(old) != bound(new) {
+        warn!("[server], [dhcp], [tftp] or a port changed; that takes a restart");
+    }
+}

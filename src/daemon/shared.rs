@@ -1,0 +1,100 @@
+//! What the transports share: the engine, and what the site has to give. A reload swaps the site's part.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+
+use crate::boot::{Architecture, BootDecision, Client};
+use crate::config::{Config, IpxeScheme};
+use crate::decision::{DecisionEngine, Progress, Session};
+use crate::files::FileRoot;
+use crate::ipxe::SessionUrls;
+use crate::loaders::Loaders;
+use crate::observe::{Funnel, Metrics};
+use crate::paths;
+
+/// The ports that clients are told, after binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct WebPorts {
+    /// HTTP.
+    pub http: u16,
+    /// HTTPS, when it is served.
+    pub https: Option<u16>,
+}
+
+/// What the transports share.
+pub(super) struct Shared {
+    pub(super) engine: Arc<DecisionEngine>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) site: ArcSwap<SitePart>,
+    /// The private CA's certificate (PEM), when there is one.
+    pub(super) authority: Option<Bytes>,
+    ports: WebPorts,
+}
+
+/// What a reload replaces.
+pub(super) struct SitePart {
+    pub(super) loaders: Loaders,
+    pub(super) images: FileRoot,
+    pub(super) ipxe_scheme: IpxeScheme,
+}
+
+impl SitePart {
+    pub(super) fn new(config: &Config, loaders: Loaders, images: FileRoot) -> SitePart {
+        SitePart { loaders, images, ipxe_scheme: config.https.ipxe }
+    }
+}
+
+impl Shared {
+    pub(super) fn new(
+        engine: Arc<DecisionEngine>,
+        metrics: Arc<Metrics>,
+        site: SitePart,
+        authority: Option<Bytes>,
+        ports: WebPorts,
+    ) -> Shared {
+        Shared { engine, metrics, site: ArcSwap::from_pointee(site), authority, ports }
+    }
+
+    /// The start of the session's URLs: `http://10.0.0.2/b/<token>/`.
+    fn base(&self, session: &Session, server: IpAddr, secure: bool) -> String {
+        let server = server.to_canonical();
+        let origin = match self.ports.https.filter(|_| secure) {
+            Some(port) => paths::origin("https", 443, SocketAddr::new(server, port)),
+            None => paths::origin("http", 80, SocketAddr::new(server, self.ports.http)),
+        };
+        format!("{origin}/{}", paths::session_path(session.token(), ""))
+    }
+
+    /// The URL of something in a session.
+    pub(super) fn url(&self, session: &Session, server: IpAddr, secure: bool, rest: &str) -> String {
+        self.base(session, server, secure) + rest
+    }
+
+    /// The session's URLs for scripts.
+    pub(super) fn urls(&self, session: &Session, server: IpAddr, secure: bool) -> SessionUrls {
+        #[expect(clippy::expect_used, reason = "made of an address, a port and base32 digits only")]
+        self.base(session, server, secure).parse().expect("a base of our own making")
+    }
+
+    /// Whether this client is sent to HTTPS: the site wants it, and the build says that it can.
+    pub(super) fn wants_https(&self, client: &Client) -> bool {
+        let can = client.ipxe.as_ref().is_some_and(|build| build.has("https"));
+        can && self.ports.https.is_some() && self.site.load().ipxe_scheme == IpxeScheme::Https
+    }
+
+    /// Whether the site wants HTTPS where it can be had.
+    pub(super) fn prefers_https(&self) -> bool {
+        self.ports.https.is_some() && self.site.load().ipxe_scheme == IpxeScheme::Https
+    }
+
+    /// Notes how far a boot has come, and counts it the first time.
+    pub(super) fn advance(&self, session: &Session, to: Progress, step: Funnel, decision: &BootDecision) {
+        if session.advance(to) {
+            let architecture: Architecture = session.client().architecture;
+            self.metrics.count_boot(step, architecture, decision.verdict.name());
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! TFTP's questions: the loader of a session, the script beside it, a file of an image.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tracing::{debug, info};
+
+use crate::boot::{Network, Stage, Verdict};
+use crate::decision::{Progress, Session};
+use crate::files::{Content, OpenError};
+use crate::ipxe;
+use crate::observe::Funnel;
+use crate::paths::{self, Wanted};
+use crate::tftp::{ReadRequest, Refusal, TftpSource, TransferOutcome, TransferResult};
+
+use super::shared::Shared;
+
+/// Gives TFTP clients what their sessions allow.
+pub(super) struct TftpAnswers(pub(super) Arc<Shared>);
+
+impl TftpAnswers {
+    fn session(&self, request: &ReadRequest) -> Option<(Arc<Session>, Wanted)> {
+        let (token, wanted) = paths::parse(&request.file_name)?;
+        match self.0.engine.resume(token, Timestamp::now()) {
+            Ok(session) => Some((session, wanted)),
+            Err(error) => {
+                debug!(peer = %request.peer, %error, "no session");
+                None
+            }
+        }
+    }
+
+    async fn content(&self, request: &ReadRequest, session: &Session, wanted: &Wanted) -> Result<Content, Refusal> {
+        let site = self.0.site.load_full();
+        match wanted {
+            Wanted::Loader(name) => site.loaders.open(name).ok_or(Refusal::NotFound),
+            Wanted::Image(name) => site.images.open(name).await.map_err(|error| match error {
+                OpenError::NotFound => Refusal::NotFound,
+                OpenError::Denied => Refusal::Denied("not a file of this server".into()),
+                OpenError::Io(error) => {
+                    tracing::warn!(file = %name, %error, "cannot read an image");
+                    Refusal::NotFound
+                }
+            }),
+            Wanted::Autoexec => Ok(Content::from_bytes(self.autoexec(request, session))),
+            // These need HTTP: iPXE cannot report facts by TFTP.
+            Wanted::Bootstrap | Wanted::Script | Wanted::Failed => Err(Refusal::NotFound),
+        }
+    }
+
+    /// EFI builds of iPXE look for this script beside themselves. Nothing is known yet of the build, so that HTTPS is
+    /// tried first where the site wants it, and HTTP after it.
+    fn autoexec(&self, request: &ReadRequest, session: &Session) -> String {
+        let urls = |secure| self.0.urls(session, request.local, secure);
+        let urls: Vec<_> = if self.0.prefers_https() { vec![urls(true), urls(false)] } else { vec![urls(false)] };
+        ipxe::render(&ipxe::autoexec(&urls, session.client().architecture.platform()))
+    }
+}
+
+#[async_trait]
+impl TftpSource for TftpAnswers {
+    async fn open(&self, request: &ReadRequest) -> Result<Content, Refusal> {
+        let (session, wanted) = self.session(request).ok_or(Refusal::NotFound)?;
+        let network = Network { server: Some(request.local), client: Some(request.peer.ip()), ..Network::default() };
+        let decision = self.0.engine.allow_boot(&session, Stage::Tftp, network, Timestamp::now()).await;
+        match &decision.verdict {
+            Verdict::Allow => self.content(request, &session, &wanted).await,
+            Verdict::Deny { reason } => Err(Refusal::Denied(format!("access denied: {reason}"))),
+            Verdict::Ignore { .. } => Err(Refusal::NotFound),
+        }
+    }
+
+    fn finished(&self, request: &ReadRequest, outcome: &TransferOutcome) {
+        if !matches!(outcome.result, TransferResult::Complete | TransferResult::Unconfirmed) {
+            return;
+        }
+        let Some((session, wanted)) = self.session(request) else { return };
+        let (to, step) = match wanted {
+            Wanted::Loader(_) => (Progress::LoaderFetched, Funnel::loader_fetched),
+            Wanted::Image(_) => (Progress::ImageFetched, Funnel::image_fetched),
+            _ => return,
+        };
+        if session.advance(to) {
+            let client = session.client();
+            self.0.metrics.count_boot(step, client.architecture, "allow");
+            info!(
+                session = %session.id(), mac = %client.hardware, peer = %request.peer, octets = outcome.bytes,
+                retransmissions = outcome.retransmissions, step = ?step, "loaded by TFTP"
+            );
+        }
+    }
+}

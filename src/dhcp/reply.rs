@@ -1,0 +1,288 @@
+//! What a client is answered: every firmware quirk of DHCP has its line and its reason here.
+//!
+//! [`super::question::ask`] has sorted out what a pure proxy never answers, and somebody has decided; [`reply`] writes the
+//! packet that this client understands.
+//!
+//! | who asks | OFFER on 67 | ACK on 4011 |
+//! |---|---|---|
+//! | PC BIOS | boot file, option 43 with bit 3: *take it* | boot file, option 43 |
+//! | UEFI PXE | boot file, no option 43: it comes to 4011 | boot file |
+//! | UEFI PXE, style `pxe10` | boot file, option 43 with bit 3 | boot file, option 43 |
+//! | UEFI HTTP Boot | option 60 `HTTPClient`, URL in option 67 | - |
+//! | iPXE | URL of its script, option 175 with priority 1 | the same |
+//!
+//! # Who gets silence
+//!
+//! Silence is no packet at all: an OFFER without a boot file would send UEFI to 4011 and then fail (E18), and a ROM
+//! would stop with E53 or E55 instead of going on to its disk.
+//!
+//! * *Ignored* clients get no answer on any port, as if there were no server here.
+//! * *Denied* firmware gets none either: it reports E16 or E53 and boots its own disk. There is no text that firmware
+//!   would show. But denied iPXE gets the URL of its script like an allowed one: it can show text, and the HTTP side
+//!   answers with a script that shows the reason and exits to the disk. [`answers`] is this rule.
+//! * iPXE never gets a boot loader: it would load itself again and again, every six seconds.
+//!
+//! **Invariant**: no socket and no clock. Addresses, port and answer are arguments.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use super::client::{self, HTTP_CLIENT, PXE_CLIENT, Speaker};
+use super::packet::{FILE_LEN_MAX, Header, MessageType, Operation, Writer, code};
+use super::pxe::{IPXE_PRIORITY, VendorOptions};
+use super::question::{Asked, CLIENT_PORT, Port, SERVER_PORT};
+use crate::boot::{Architecture, Platform, Verdict};
+
+/// Whether a client with this verdict gets a packet; the module's head says why.
+pub fn answers(verdict: &Verdict, speaker: Speaker) -> bool {
+    match verdict {
+        Verdict::Allow => true,
+        Verdict::Deny { .. } => speaker == Speaker::Ipxe,
+        Verdict::Ignore { .. } => false,
+    }
+}
+
+/// How PXE firmware is told its boot file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Style {
+    /// No option 43: UEFI comes to port 4011 and gets the file there. Some firmware uses nothing else.
+    Binl,
+    /// Option 43 with bit 3: the file is taken from the OFFER, and against a rival proxy this one wins.
+    Pxe10,
+}
+
+/// The style for each architecture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Styles {
+    /// For UEFI.
+    pub uefi: Style,
+    /// For architectures that differ.
+    pub overrides: Vec<(Architecture, Style)>,
+}
+
+impl Default for Styles {
+    fn default() -> Styles {
+        Styles { uefi: Style::Binl, overrides: Vec::new() }
+    }
+}
+
+impl Styles {
+    /// The style for an architecture. PC BIOS has ROMs that need bit 3 to take the file, and others, such as U-Boot, know
+    /// no second step.
+    pub fn of(&self, architecture: Architecture) -> Style {
+        let chosen = self.overrides.iter().find(|(named, _)| *named == architecture);
+        chosen.map_or_else(
+            || match architecture.platform() {
+                Platform::Efi => self.uefi,
+                Platform::Bios | Platform::Other => Style::Pxe10,
+            },
+            |(_, style)| *style,
+        )
+    }
+}
+
+/// What [`reply`] needs besides the question.
+#[derive(Debug, Clone, Copy)]
+pub struct ReplyContext<'a> {
+    /// Our address, from which the reply will leave: option 54. Clients differ in whether they believe option 54,
+    /// `siaddr` or the source address, so that the three are one.
+    pub server: Ipv4Addr,
+    /// The TFTP server (`siaddr`), when it is another host.
+    pub next_server: Option<Ipv4Addr>,
+    /// TFTP path for firmware, URL for HTTP Boot and iPXE.
+    pub file: &'a str,
+    /// How PXE firmware is told.
+    pub style: Style,
+}
+
+/// A packet to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The octets of DHCP.
+    pub octets: Vec<u8>,
+    /// Where to.
+    pub destination: SocketAddrV4,
+    /// OFFER or ACK.
+    pub message_type: MessageType,
+    /// Whether option 82 had to be left out for want of room (RFC 3046 section 2.2).
+    pub lacks_relay_information: bool,
+}
+
+/// Why there is no reply, although somebody decided that there be one. Each is a mistake of the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoReply {
+    /// The loop guard.
+    #[error("iPXE was to be given a boot loader, which would load iPXE again for ever; give it the URL of a script")]
+    LoaderForIpxe,
+    /// HTTP Boot loads http and https only.
+    #[error("UEFI HTTP Boot was to be given something that is no http or https URL")]
+    NoUrlForHttpBoot,
+    /// PXE firmware loads by TFTP only.
+    #[error("PXE firmware was to be given a URL; it loads by TFTP only")]
+    UrlForFirmware,
+    /// No client joins a split option.
+    #[error("the boot file name has {0} octets; DHCP carries at most {max}", max = OPTION_FILE_LEN_MAX)]
+    FileLength(usize),
+    /// More than the client takes, even without what can be left out.
+    #[error("the reply does not fit the client's limit of {0} octets")]
+    ReplyLength(usize),
+}
+
+/// The longest boot file name in option 67 with its NUL.
+const OPTION_FILE_LEN_MAX: usize = 254;
+
+/// Writes the packet that answers a question.
+///
+/// # Errors
+/// When this client could not use the answer.
+pub fn reply(asked: &Asked, context: &ReplyContext<'_>) -> Result<Reply, NoReply> {
+    check_file(asked.caller.speaker, context.file)?;
+    let header = header(asked, context);
+    let limit = asked.message.reply_len_max();
+    let echoes = [Echoes::All, Echoes::NoRelayInformation, Echoes::MachineId, Echoes::None];
+    let fitting = echoes.into_iter().find_map(|echoes| {
+        let octets = write(asked, context, &header, echoes);
+        (octets.len() <= limit).then_some((octets, echoes))
+    });
+    let (octets, echoes) = fitting.ok_or(NoReply::ReplyLength(limit))?;
+    Ok(Reply {
+        octets,
+        destination: destination(asked),
+        message_type: message_type(asked),
+        lacks_relay_information: asked
+            .message
+            .option(code::RELAY_INFORMATION)
+            .is_some_and(|value| echoes != Echoes::All || !fits_one_option(value)),
+    })
+}
+
+fn check_file(speaker: Speaker, file: &str) -> Result<(), NoReply> {
+    let is_web = file.starts_with("http://") || file.starts_with("https://");
+    match speaker {
+        Speaker::Ipxe if !file.contains("://") || names_a_loader(file) => Err(NoReply::LoaderForIpxe),
+        Speaker::HttpBoot if !is_web => Err(NoReply::NoUrlForHttpBoot),
+        Speaker::Firmware if file.contains("://") => Err(NoReply::UrlForFirmware),
+        _ if file.len() > OPTION_FILE_LEN_MAX => Err(NoReply::FileLength(file.len())),
+        _ => Ok(()),
+    }
+}
+
+/// What network boot programs are called: iPXE's script has none of these names.
+fn names_a_loader(url: &str) -> bool {
+    const SUFFIXES: [&str; 8] = [".efi", ".kpxe", ".kkpxe", ".kkkpxe", ".pxe", ".0", ".com", ".n12"];
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    let name = path.split("://").nth(1).and_then(|rest| rest.split_once('/')).map_or("", |(_, path)| path);
+    let name = name.to_ascii_lowercase();
+    SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
+}
+
+fn message_type(asked: &Asked) -> MessageType {
+    match asked.message.message_type() {
+        Some(MessageType::Discover) => MessageType::Offer,
+        _ => MessageType::Ack,
+    }
+}
+
+fn header(asked: &Asked, context: &ReplyContext<'_>) -> Header {
+    let request = &asked.message.header;
+    // A relay delivers by this flag too: with `yiaddr` 0 it could not unicast (RFC 1542 section 5.4 lets a server set it).
+    let broadcasts = asked.port == Port::Dhcp || destination(asked).ip().is_broadcast();
+    Header {
+        op: Operation::Reply,
+        hops: 0,
+        secs: 0,
+        flags: if broadcasts { request.flags | Header::BROADCAST } else { request.flags },
+        ciaddr: if asked.port == Port::Dhcp { Ipv4Addr::UNSPECIFIED } else { request.ciaddr },
+        // EDK2 and iPXE tell a proxy by this zero.
+        yiaddr: Ipv4Addr::UNSPECIFIED,
+        siaddr: context.next_server.unwrap_or(context.server),
+        ..*request
+    }
+}
+
+/// What of the request is repeated in the reply, as far as there is room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Echoes {
+    All,
+    NoRelayInformation,
+    MachineId,
+    None,
+}
+
+/// Options in the order that ROMs are used to: type and server first, boot file late, relay information last.
+fn write(asked: &Asked, context: &ReplyContext<'_>, header: &Header, echoes: Echoes) -> Vec<u8> {
+    let Asked { message, caller, .. } = asked;
+    let file = context.file.as_bytes();
+    let in_header = file.len() <= FILE_LEN_MAX;
+    let mut writer = Writer::new(header, if in_header { file } else { &[] });
+    writer.option(code::MESSAGE_TYPE, &[message_type(asked).code()]);
+    // Never the relay's override (RFC 5107): iPXE would send its 4011 request to the relay.
+    writer.option(code::SERVER_IDENTIFIER, &context.server.octets());
+    // The bare class: iPXE shows a PXE menu only when the whole string is `PXEClient`, and it takes a proxy's offer only
+    // with that class, also when HTTP Boot loaded it and it asks as `HTTPClient`.
+    let is_http_boot = caller.speaker == Speaker::HttpBoot;
+    writer.option(code::VENDOR_CLASS, if is_http_boot { HTTP_CLIENT } else { PXE_CLIENT });
+    let echo = |code: u8, wanted: bool| message.option(code).filter(|value| wanted && fits_one_option(value));
+    // Some ROMs take no reply without their machine id (RFC 4578 section 2.3).
+    if let Some(value) = echo(code::MACHINE_ID, echoes != Echoes::None) {
+        writer.option(code::MACHINE_ID, value);
+    }
+    if has_vendor_options(asked, context) {
+        writer.option(code::VENDOR_OPTIONS, &VendorOptions::USE_BOOT_FILE);
+    }
+    // Without a priority a boot file of the site's DHCP server wins over ours.
+    if caller.speaker == Speaker::Ipxe {
+        writer.option(code::IPXE, &IPXE_PRIORITY);
+    }
+    if let Some(value) = echo(code::CLIENT_IDENTIFIER, matches!(echoes, Echoes::All | Echoes::NoRelayInformation)) {
+        writer.option(code::CLIENT_IDENTIFIER, value);
+    }
+    if is_http_boot {
+        // EDK2 writes a NUL behind a name that has none. Let it hit a pad, not the next option's code.
+        writer.option(code::BOOT_FILE, file).pad();
+    } else if !in_header {
+        // Some ROMs read on behind the option's length, up to a NUL.
+        writer.option(code::BOOT_FILE, &[file, &[0]].concat());
+    }
+    if let Some(value) = echo(code::RELAY_INFORMATION, echoes == Echoes::All) {
+        writer.option(code::RELAY_INFORMATION, value);
+    }
+    writer.finish()
+}
+
+/// A split option is never sent: boot clients read the first part only.
+fn fits_one_option(value: &[u8]) -> bool {
+    value.len() <= usize::from(u8::MAX)
+}
+
+fn has_vendor_options(asked: &Asked, context: &ReplyContext<'_>) -> bool {
+    // UEFI without option 43 would look for port 4011 at `siaddr`. On a foreign TFTP server there is none.
+    let is_elsewhere = context.next_server.is_some_and(|next| next != context.server);
+    asked.caller.speaker == Speaker::Firmware && (context.style == Style::Pxe10 || is_elsewhere)
+}
+
+/// RFC 2131 section 4.1, for a server that has no `yiaddr` to send to.
+fn destination(asked: &Asked) -> SocketAddrV4 {
+    let request = &asked.message.header;
+    if asked.port == Port::BootServer {
+        // EDK2 comes from 4011, iPXE and ROMs from 68; each listens where it came from.
+        return match (asked.peer.ip().is_unspecified(), request.ciaddr.is_unspecified()) {
+            (false, _) => asked.peer,
+            (true, false) => SocketAddrV4::new(request.ciaddr, CLIENT_PORT),
+            (true, true) => SocketAddrV4::new(Ipv4Addr::BROADCAST, CLIENT_PORT),
+        };
+    }
+    if !request.giaddr.is_unspecified() {
+        let port = if client::relay_names_its_port(&asked.message) { asked.peer.port() } else { SERVER_PORT };
+        return SocketAddrV4::new(request.giaddr, port);
+    }
+    SocketAddrV4::new(Ipv4Addr::BROADCAST, CLIENT_PORT)
+}
+
+#[cfg(test)]
+#[path = "reply_tests.rs"]
+mod tests;
+
+#[cfg(test)]
+#[path = "boot_server_tests.rs"]
+mod boot_server_tests;

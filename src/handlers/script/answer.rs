@@ -1,0 +1,110 @@
+//! The result of a script's function becomes an answer; everything else becomes an error that says what was expected.
+
+use rhai::{Array, Dynamic, Engine, ImmutableString};
+
+use super::api::plain_type;
+use super::images::{Image, ImageMenu};
+use super::sandbox::fail;
+use crate::boot::{BootImage, BootImages, Verdict};
+use crate::decision::Answer;
+
+/// A verdict in a script.
+#[derive(Clone, Debug)]
+pub(super) struct Ruling(Verdict);
+
+/// *No opinion* in a script.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pass;
+
+/// Registers the verdicts.
+pub(super) fn register(engine: &mut Engine) {
+    engine.register_type_with_name::<Ruling>("Verdict").register_type_with_name::<Pass>("Pass");
+    engine.register_fn("allow", || Ruling(Verdict::Allow));
+    engine.register_fn("pass", || Pass);
+    engine.register_fn("deny", |reason: ImmutableString| ruling("deny", &reason, Verdict::deny));
+    engine.register_fn("ignore", |reason: ImmutableString| ruling("ignore", &reason, Verdict::ignore));
+    engine.register_fn("deny", || fail::<Ruling>("deny needs a reason: deny(\"not in the list\")"));
+    engine.register_fn("ignore", || fail::<Ruling>("ignore needs a reason: ignore(\"not ours\")"));
+}
+
+fn ruling(name: &str, reason: &str, verdict: fn(&str) -> Verdict) -> Result<Ruling, Box<rhai::EvalAltResult>> {
+    if reason.trim().is_empty() {
+        return fail(format!("{name} needs a reason: {name}(\"...\")"));
+    }
+    Ok(Ruling(verdict(reason)))
+}
+
+/// What `allow_boot` returned.
+pub(super) fn verdict(value: Dynamic) -> Result<Answer<Verdict>, String> {
+    if value.is_unit() || value.is::<Pass>() {
+        return Ok(Answer::Pass);
+    }
+    if let Ok(allowed) = value.as_bool() {
+        return Ok(Answer::Given(if allowed { Verdict::Allow } else { Verdict::deny(DENIED) }));
+    }
+    let got = describe(&value);
+    match value.try_cast::<Ruling>() {
+        Some(Ruling(verdict)) => Ok(Answer::Given(verdict)),
+        None => Err(format!(
+            "allow_boot returned {got}; return allow(), deny(\"reason\"), ignore(\"reason\"), true, false, or pass()"
+        )),
+    }
+}
+
+/// What `boot_images` returned.
+pub(super) fn images(value: Dynamic) -> Result<Answer<BootImages>, String> {
+    if value.is_unit() || value.is::<Pass>() {
+        return Ok(Answer::Pass);
+    }
+    if value.is_array() {
+        let images = images_of(value.into_array().unwrap_or_default())?;
+        return BootImages::new(images, None).map(Answer::Given).map_err(|error| error.to_string());
+    }
+    let got = describe(&value);
+    let verdict = value.is::<Ruling>() || value.is_bool();
+    if value.is::<ImageMenu>() {
+        return Ok(Answer::Given(value.cast::<ImageMenu>().0));
+    }
+    match value.try_cast::<Image>() {
+        Some(image) => BootImages::new(vec![image.image], None).map(Answer::Given).map_err(|error| error.to_string()),
+        None if verdict => {
+            Err(format!("boot_images returned {got}; allow or deny in allow_boot, and return images here"))
+        }
+        None => Err(format!(
+            "boot_images returned {got}; return an image such as linux(#{{ ... }}), an array of images, a menu, or pass()"
+        )),
+    }
+}
+
+/// The images of an array. Ids that the script did not give are made unique.
+pub(super) fn images_of(array: Array) -> Result<Vec<BootImage>, String> {
+    let mut images: Vec<Image> = Vec::new();
+    for (index, value) in array.into_iter().enumerate() {
+        let got = describe(&value);
+        let Some(image) = value.try_cast::<Image>() else {
+            return Err(format!(
+                "element {} of the images is {got}; each must be an image such as linux(#{{ ... }})",
+                index + 1
+            ));
+        };
+        images.push(image);
+    }
+    let ids: Vec<String> = images.iter().map(|image| image.image.id.clone()).collect();
+    let unique = images.into_iter().enumerate().map(|(index, mut image)| {
+        let id = image.image.id.clone();
+        let before = ids.iter().take(index).filter(|other| **other == id).count();
+        let given_twice = !image.named && before > 0;
+        if given_twice {
+            image.image.id = (before + 1..).map(|n| format!("{id}-{n}")).find(|id| !ids.contains(id)).unwrap_or(id);
+        }
+        image.image
+    });
+    Ok(unique.collect())
+}
+
+fn describe(value: &Dynamic) -> String {
+    plain_type(value.type_name()).to_owned()
+}
+
+/// The reason of a bare `false`.
+const DENIED: &str = "not allowed by the rules of this site";

@@ -1,0 +1,137 @@
+//! The contract: what a script can read and call. Documentation, suggestions and checks are made from these tables.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rhai::Engine;
+
+use super::tables::Tables;
+use super::{answer, functions, images, request, sandbox, tables, time};
+
+pub use super::request::{FIELDS, Field};
+pub use super::time::PARTS;
+
+/// A function of the contract.
+pub struct Function {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does.
+    pub about: &'static str,
+    /// A use that runs.
+    pub example: &'static str,
+}
+
+const fn function(name: &'static str, about: &'static str, example: &'static str) -> Function {
+    Function { name, about, example }
+}
+
+/// Every function of ours, in the order of the documentation.
+pub const FUNCTIONS: &[Function] = &[
+    function("allow", "the machine may boot from the network", "allow()"),
+    function("deny", "it may not, and is told why", "deny(\"not in the list of machines\")"),
+    function("ignore", "it gets no answer, as if there were no server", "ignore(\"not ours\")"),
+    function("pass", "no opinion: the next handler is asked", "pass()"),
+    function(
+        "linux",
+        "a Linux kernel with initial RAM disks and command line",
+        "linux(#{ id: \"debian\", title: \"Debian 12\", kernel: \"debian/linux\", initrd: \"debian/initrd.gz\", cmdline: \"quiet\" })",
+    ),
+    function(
+        "wim",
+        "Windows PE through wimboot",
+        "wim(#{ wim: \"winpe/boot.wim\", bcd: \"winpe/BCD\", boot_sdi: \"winpe/boot.sdi\", files: #{ \"startnet.cmd\": \"winpe/startnet.cmd\" } })",
+    ),
+    function("efi", "an EFI program", "efi(#{ source: \"tools/shell.efi\", cmdline: \"-nomap\" })"),
+    function("chain", "another loader or iPXE script that takes over", "chain(\"http://boot.example.com/menu.ipxe\")"),
+    function(
+        "sanboot",
+        "a disk or CD image by HTTP, iSCSI or AoE",
+        "sanboot(\"iscsi:10.0.0.9::::iqn.2010-04.com.example:disk\")",
+    ),
+    function("ipxe", "commands of iPXE as they are", "ipxe(\"echo Hello\\nsleep 5\")"),
+    function("local_disk", "the machine's own disk", "local_disk()"),
+    function("reboot", "restart", "reboot()"),
+    function("poweroff", "power off", "poweroff()"),
+    function("shell", "the command line of iPXE", "shell()"),
+    function(
+        "menu",
+        "offers several images",
+        "menu(#{ title: \"Lab\", timeout: 10, default_image: \"local\", images: [local_disk(), shell()] })",
+    ),
+    function("table", "a CSV or TSV file of the data folder", "table(\"machines.csv\")"),
+    function(
+        "find",
+        "the first row of a table with this value in a column, or `()`",
+        "table(\"machines.csv\").find(\"mac\", request.mac)",
+    ),
+    function("find_all", "all such rows, as an array", "table(\"machines.csv\").find_all(\"role\", \"lab\")"),
+    function("rows", "all rows of a table, as an array", "table(\"machines.csv\").rows()"),
+    function(
+        "in_network",
+        "whether an address lies in a network, or in one of an array of networks",
+        "in_network(request.subnet_address, \"10.1.0.0/16\")",
+    ),
+    function(
+        "between",
+        "whether a time of day lies in a window, which may go over midnight",
+        "request.now.between(\"22:00\", \"05:00\")",
+    ),
+    function("log", "writes a line to the server's log", "log(\"seen \" + request.mac)"),
+];
+
+/// An engine with the whole contract.
+pub(super) fn engine(tables: Arc<Tables>) -> Engine {
+    let mut engine = sandbox::engine();
+    request::register(&mut engine);
+    time::register(&mut engine);
+    answer::register(&mut engine);
+    images::register(&mut engine);
+    tables::register(&mut engine, tables);
+    functions::register(&mut engine);
+    engine
+}
+
+/// The names of all functions that a script can call, of ours and of the language.
+pub(super) fn callable(engine: &Engine) -> BTreeSet<String> {
+    let signatures = engine.gen_fn_signatures(true);
+    signatures.iter().filter_map(|signature| signature.split('(').next()).map(|name| name.trim().to_owned()).collect()
+}
+
+/// Whether `request` has this field.
+pub(super) fn is_request_field(name: &str) -> bool {
+    request::names().any(|field| field == name)
+}
+
+/// The names of the fields of `request`.
+pub(super) fn request_fields() -> impl Iterator<Item = &'static str> + Clone {
+    request::names()
+}
+
+/// The word of an administrator for a type.
+pub(super) fn plain_type(name: &str) -> &str {
+    match name {
+        "()" => "nothing",
+        "bool" => "true or false",
+        "i64" => "a number",
+        "f64" => "a number with a fraction",
+        "char" => "a character",
+        "map" => "a map",
+        "array" => "an array",
+        "blob" => "octets",
+        "Fn" => "a function",
+        "range" | "range=" => "a range",
+        name if name.contains("String") || matches!(name, "string" | "&str" | "str") => "text",
+        name => match name.rsplit("::").next().unwrap_or(name) {
+            "Image" => "an image",
+            "ImageMenu" | "Menu" => "a menu",
+            "Ruling" | "Verdict" => "a verdict",
+            "Request" => "the request",
+            "Facts" => "the facts",
+            "Row" => "a row of a table",
+            "Table" => "a table",
+            "Time" => "a time",
+            "Pass" => "pass()",
+            other => other,
+        },
+    }
+}

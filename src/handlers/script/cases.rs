@@ -1,0 +1,147 @@
+//! Cases: what a script is asked and what it must answer, in a plain file beside it.
+//!
+//! `allow_boot.rhai` has its cases in `allow_boot.cases.toml`. A case fixes the time, so it means the same tomorrow.
+
+mod expect;
+mod file;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::diagnose::ScriptError;
+use super::{Question, ScriptHandler, answer};
+use crate::boot::BootImages;
+use crate::decision::Answer;
+
+pub use file::{Case, CaseFile};
+
+use expect::Actual;
+
+/// A case whose answer is not the expected one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaseFailure {
+    /// The file of the case.
+    pub file: String,
+    /// The line where the case begins.
+    pub line: usize,
+    /// The name of the case.
+    pub name: String,
+    /// What differs, one line each.
+    pub differences: Vec<String>,
+    /// What the script logged.
+    pub log: Vec<String>,
+}
+
+impl fmt::Display for CaseFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: case \"{}\"", self.file, self.line, self.name)?;
+        self.differences.iter().try_for_each(|difference| write!(f, "\n  {}", difference.replace('\n', "\n    ")))?;
+        self.log.iter().try_for_each(|line| write!(f, "\n  logged    {line}"))
+    }
+}
+
+/// How the cases of a site's scripts went.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CaseReport {
+    /// How many were as expected.
+    pub passed: usize,
+    /// Those that were not.
+    pub failures: Vec<CaseFailure>,
+    /// Case files that cannot be read.
+    pub errors: Vec<ScriptError>,
+    /// What the cases boot.
+    pub images: Vec<BootImages>,
+}
+
+impl CaseReport {
+    /// Whether nothing is wrong.
+    pub fn is_good(&self) -> bool {
+        self.failures.is_empty() && self.errors.is_empty()
+    }
+}
+
+impl fmt::Display for CaseReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.errors.iter().try_for_each(|error| writeln!(f, "{error}"))?;
+        self.failures.iter().try_for_each(|failure| writeln!(f, "{failure}"))?;
+        write!(f, "{} cases passed, {} failed", self.passed, self.failures.len())
+    }
+}
+
+/// The case file of a script: `x.rhai` has `x.cases.toml`.
+pub fn beside(script: &Path) -> PathBuf {
+    script.with_extension("cases.toml")
+}
+
+/// Runs cases with the full limits, on this thread.
+pub fn run_cases(handler: &ScriptHandler, cases: &CaseFile) -> Vec<CaseFailure> {
+    run_and_keep(handler, cases, &mut Vec::new())
+}
+
+/// As [`run_cases`]; keeps what the cases boot.
+fn run_and_keep(handler: &ScriptHandler, cases: &CaseFile, images: &mut Vec<BootImages>) -> Vec<CaseFailure> {
+    let run = |case: &Case| {
+        let (actual, log) = ask(handler, case);
+        if let Actual::Images(answer) = &actual {
+            images.push(answer.clone());
+        }
+        let differences = actual.differences(&case.expected);
+        let failure = || CaseFailure {
+            file: cases.file.clone(),
+            line: case.line,
+            name: case.name.clone(),
+            differences: differences.clone(),
+            log,
+        };
+        (!differences.is_empty()).then(failure)
+    };
+    cases.cases.iter().filter_map(run).collect()
+}
+
+impl ScriptHandler {
+    /// Runs the cases beside the handler's scripts. A script without a case file has none.
+    pub fn check_cases(&self) -> CaseReport {
+        let mut report = CaseReport::default();
+        let mut done = Vec::new();
+        for question in [Question::AllowBoot, Question::BootImages] {
+            let path = beside(Path::new(self.program.file(question)));
+            if done.contains(&path) || !path.exists() {
+                continue;
+            }
+            match CaseFile::read(&path, question) {
+                Ok(cases) => {
+                    let failures = run_and_keep(self, &cases, &mut report.images);
+                    report.passed += cases.cases.len() - failures.len();
+                    report.failures.extend(failures);
+                }
+                Err(errors) => report.errors.extend(errors),
+            }
+            done.push(path);
+        }
+        report
+    }
+}
+
+fn ask(handler: &ScriptHandler, case: &Case) -> (Actual, Vec<String>) {
+    let program = &handler.program;
+    match case.question {
+        Question::AllowBoot => {
+            let ended = program.run(case.question, &case.request, program.full(case.question), answer::verdict);
+            let actual = match ended.value {
+                Ok(Answer::Given(verdict)) => Actual::Verdict(verdict),
+                Ok(Answer::Pass) => Actual::Pass,
+                Err(error) => Actual::Error(error),
+            };
+            (actual, ended.log)
+        }
+        Question::BootImages => {
+            let ended = program.run(case.question, &case.request, program.full(case.question), answer::images);
+            let actual = match ended.value {
+                Ok(Answer::Given(images)) => Actual::Images(images),
+                Ok(Answer::Pass) => Actual::Pass,
+                Err(error) => Actual::Error(error),
+            };
+            (actual, ended.log)
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What a case expects, compared with what came.
+
+use serde::Deserialize;
+
+use super::super::Question;
+use super::super::diagnose::ScriptError;
+use crate::boot::{BootImage, BootImages, ImageKind, Verdict};
+
+/// What a case expects; what is absent is not compared.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(super) struct Expected {
+    /// The kind of answer.
+    pub(super) expect: Option<Kind>,
+    /// The reason of a denial or of silence.
+    pub(super) reason: Option<String>,
+    /// A part of the error.
+    pub(super) error: Option<String>,
+    /// The ids of all images, in order.
+    pub(super) images: Option<Vec<String>>,
+    /// The kind of the only image, e.g. `linux`.
+    pub(super) kind: Option<String>,
+    /// The title of the menu, or of the only image.
+    pub(super) title: Option<String>,
+    /// The id of the menu's default.
+    pub(super) default: Option<String>,
+    /// How many seconds the menu waits; 0 for ever.
+    pub(super) timeout: Option<u64>,
+    /// The command line of the only image.
+    pub(super) cmdline: Option<String>,
+    /// Every file and URL of all images, in order.
+    pub(super) sources: Option<Vec<String>>,
+}
+
+/// The kind of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Kind {
+    Allow,
+    Deny,
+    Ignore,
+    Pass,
+    Error,
+    Local,
+    Image,
+    Menu,
+}
+
+impl Expected {
+    /// The question that can be answered so, where that is clear.
+    pub(super) fn question(&self) -> Option<Question> {
+        let of_images = self.images.is_some()
+            || self.kind.is_some()
+            || self.title.is_some()
+            || self.default.is_some()
+            || self.timeout.is_some()
+            || self.cmdline.is_some()
+            || self.sources.is_some();
+        match self.expect {
+            Some(Kind::Allow | Kind::Deny | Kind::Ignore) => Some(Question::AllowBoot),
+            Some(Kind::Local | Kind::Image | Kind::Menu) => Some(Question::BootImages),
+            _ if self.reason.is_some() => Some(Question::AllowBoot),
+            _ => of_images.then_some(Question::BootImages),
+        }
+    }
+
+    /// Whether nothing at all is expected.
+    pub(super) fn is_empty(&self) -> bool {
+        self.expect.is_none() && self.error.is_none() && self.question().is_none()
+    }
+}
+
+/// What came.
+pub(super) enum Actual {
+    Verdict(Verdict),
+    Images(BootImages),
+    Pass,
+    Error(ScriptError),
+}
+
+impl Actual {
+    /// How the answer differs from the expected one.
+    pub(super) fn differences(&self, expected: &Expected) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut compare = |what: &str, expected: Option<String>, actual: String| {
+            if let Some(expected) = expected.filter(|expected| *expected != actual) {
+                found.push(format!("expected  {what} = {expected}"));
+                found.push(format!("but got   {what} = {actual}"));
+            }
+        };
+        let kind = expected.expect.or_else(|| expected.error.as_ref().map(|_| Kind::Error));
+        compare("expect", kind.map(name), name(self.kind()));
+        compare("reason", quote(&expected.reason), format!("{:?}", self.reason()));
+        let ids: Vec<_> = self.images().iter().map(|image| image.id.clone()).collect();
+        compare("images", expected.images.as_ref().map(|ids| format!("{ids:?}")), format!("{ids:?}"));
+        compare("kind", quote(&expected.kind), format!("{:?}", self.only().map_or("", |image| image.kind.name())));
+        compare("title", quote(&expected.title), format!("{:?}", self.title()));
+        compare("default", quote(&expected.default), format!("{:?}", self.default_id()));
+        compare("timeout", expected.timeout.map(|seconds| seconds.to_string()), self.timeout().to_string());
+        compare("cmdline", quote(&expected.cmdline), format!("{:?}", self.cmdline()));
+        let sources: Vec<_> =
+            self.images().iter().flat_map(|image| image.kind.sources()).map(ToString::to_string).collect();
+        compare("sources", expected.sources.as_ref().map(|all| format!("{all:?}")), format!("{sources:?}"));
+        self.error(expected, &mut found);
+        found
+    }
+
+    fn error(&self, expected: &Expected, found: &mut Vec<String>) {
+        match (self, &expected.error) {
+            (Actual::Error(error), Some(part)) if !error.one_line().contains(part) => {
+                found.push(format!("expected  an error with {part:?}"));
+                found.push(format!("but got   {error}"));
+            }
+            (Actual::Error(error), None) if expected.expect != Some(Kind::Error) => found.push(error.to_string()),
+            _ => {}
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Actual::Verdict(Verdict::Allow) => Kind::Allow,
+            Actual::Verdict(Verdict::Deny { .. }) => Kind::Deny,
+            Actual::Verdict(Verdict::Ignore { .. }) => Kind::Ignore,
+            Actual::Pass => Kind::Pass,
+            Actual::Error(_) => Kind::Error,
+            Actual::Images(images) if images.menu().is_some() => Kind::Menu,
+            Actual::Images(images) => match images.images() {
+                [] => Kind::Local,
+                [BootImage { kind: ImageKind::Local, .. }] => Kind::Local,
+                [_] => Kind::Image,
+                _ => Kind::Menu,
+            },
+        }
+    }
+
+    fn reason(&self) -> &str {
+        match self {
+            Actual::Verdict(verdict) => verdict.reason(),
+            _ => "",
+        }
+    }
+
+    fn images(&self) -> &[BootImage] {
+        match self {
+            Actual::Images(images) => images.images(),
+            _ => &[],
+        }
+    }
+
+    fn only(&self) -> Option<&BootImage> {
+        match self.images() {
+            [image] => Some(image),
+            _ => None,
+        }
+    }
+
+    fn title(&self) -> &str {
+        match self {
+            Actual::Images(images) => match images.menu() {
+                Some(menu) => menu.title.as_str(),
+                None => self.only().map_or("", |image| image.title.as_str()),
+            },
+            _ => "",
+        }
+    }
+
+    fn default_id(&self) -> &str {
+        match self {
+            Actual::Images(images) => images.menu().and_then(|menu| menu.default.as_deref()).unwrap_or(""),
+            _ => "",
+        }
+    }
+
+    fn timeout(&self) -> u64 {
+        match self {
+            Actual::Images(images) => {
+                images.menu().and_then(|menu| menu.timeout).map_or(0, |timeout| timeout.as_secs())
+            }
+            _ => 0,
+        }
+    }
+
+    fn cmdline(&self) -> &str {
+        match self.only().map(|image| &image.kind) {
+            Some(ImageKind::Linux { cmdline, .. } | ImageKind::Efi { cmdline, .. }) => cmdline.as_str(),
+            Some(ImageKind::Wim { args, .. }) => args.as_str(),
+            _ => "",
+        }
+    }
+}
+
+fn name(kind: Kind) -> String {
+    format!("{kind:?}").to_lowercase()
+}
+
+fn quote(text: &Option<String>) -> Option<String> {
+    text.as_ref().map(|text| format!("{text:?}"))
+}

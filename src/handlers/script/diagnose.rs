@@ -1,0 +1,263 @@
+//! Errors of scripts in the words of somebody who is no programmer: where, what, and the likely fix.
+
+use std::fmt;
+
+use rhai::{EvalAltResult, ParseError, ParseErrorType, Position};
+
+use super::api;
+use super::nearest::{cut, nearest};
+use super::sources::Sources;
+
+/// One problem in a script, its cases or its tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScriptError {
+    /// The file, as the configuration names it.
+    pub file: String,
+    /// Line and column, from 1, where they are known.
+    pub place: Option<(usize, usize)>,
+    /// What is wrong.
+    pub message: String,
+    /// The likely fix.
+    pub hint: Option<String>,
+    /// The line of the file.
+    pub source_line: Option<String>,
+}
+
+/// Every problem that was found, in the order of the files.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ScriptErrors(pub Vec<ScriptError>);
+
+impl std::error::Error for ScriptError {}
+impl std::error::Error for ScriptErrors {}
+
+impl ScriptError {
+    /// A problem of a whole file.
+    pub(super) fn of_file(file: impl Into<String>, message: impl Into<String>) -> ScriptError {
+        ScriptError { file: file.into(), place: None, message: message.into(), hint: None, source_line: None }
+    }
+
+    /// The problem in one line, for a log or a trail.
+    pub fn one_line(&self) -> String {
+        let mut text = self.heading();
+        if let Some(hint) = &self.hint {
+            text.push_str("; ");
+            text.push_str(hint);
+        }
+        text.replace('\n', " ")
+    }
+
+    fn heading(&self) -> String {
+        match self.place {
+            Some((line, column)) => format!("{}:{line}:{column}: {}", self.file, self.message),
+            None => format!("{}: {}", self.file, self.message),
+        }
+    }
+}
+
+impl fmt::Display for ScriptError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.heading())?;
+        if let (Some((line, column)), Some(source)) = (self.place, &self.source_line) {
+            let number = line.to_string();
+            let before: String = source.chars().take(column.saturating_sub(1)).map(blank).collect();
+            write!(f, "\n  {number} | {source}\n  {:width$} | {before}^", "", width = number.len())?;
+        }
+        match &self.hint {
+            Some(hint) => write!(f, "\n  fix: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn blank(c: char) -> char {
+    if c == '\t' { c } else { ' ' }
+}
+
+impl fmt::Display for ScriptErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            error.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// A problem that the language found while it read `file`.
+pub(super) fn of_parse(error: &ParseError, file: &str, sources: &Sources) -> ScriptError {
+    let hint = match error.err_type() {
+        ParseErrorType::VariableUndefined(name) => Some(undefined_variable(name, file, sources)),
+        ParseErrorType::ModuleUndefined(name) => {
+            Some(format!("import it at the top of the file: import \"{name}\" as {name};"))
+        }
+        ParseErrorType::Reserved(name) if name == "eval" => {
+            Some("a script cannot run text as a script; write a function".to_owned())
+        }
+        ParseErrorType::Reserved(name) if name == "default" => Some("in a menu write `default_image`".to_owned()),
+        ParseErrorType::Reserved(_) => Some("it is a word of the language; use another name".to_owned()),
+        ParseErrorType::MissingToken(token, _) => {
+            Some(format!("look for a missing `{token}` here or in the line above"))
+        }
+        ParseErrorType::UnexpectedEOF => {
+            Some("the file ends too early: look for a `}` or `)` that is missing".to_owned())
+        }
+        ParseErrorType::ExprTooDeep => Some("split the expression: give its parts names with `let`".to_owned()),
+        _ => None,
+    };
+    let message = match error.err_type() {
+        ParseErrorType::VariableUndefined(name) => format!("there is no variable `{}`", cut(name)),
+        ParseErrorType::ModuleUndefined(name) => format!("there is no module `{}`", cut(name)),
+        kind => lower(&kind.to_string()),
+    };
+    at(file, error.position(), message, hint, sources)
+}
+
+fn undefined_variable(name: &str, file: &str, sources: &Sources) -> String {
+    let constants = sources.constants(file);
+    if constants.iter().any(|constant| constant == name) {
+        return format!("inside a function a constant is written `global::{name}`");
+    }
+    if api::FUNCTIONS.iter().any(|function| function.name == name) {
+        return format!("`{name}` is a function: write `{name}(...)`");
+    }
+    match nearest(name, constants.iter().map(String::as_str).chain(["request"])) {
+        Some("request") => "did you mean `request`?".to_owned(),
+        Some(meant) => format!("did you mean `global::{meant}`?"),
+        None => format!("declare it first: let {name} = ...; text stands between double quotes: \"{name}\""),
+    }
+}
+
+/// A problem that ended a run which began in `file`.
+pub(super) fn of_run(error: &EvalAltResult, file: &str, sources: &Sources) -> ScriptError {
+    let (error, position, file) = innermost(error, file);
+    let (message, hint) = explain(error);
+    at(&file, position, message, hint, sources)
+}
+
+/// The error that began it all, with the place nearest to it that is known.
+fn innermost<'a>(error: &'a EvalAltResult, file: &str) -> (&'a EvalAltResult, Position, String) {
+    let mut error = error;
+    let mut file = file.to_owned();
+    let mut known = (error.position(), file.clone());
+    loop {
+        let inner = match error {
+            EvalAltResult::ErrorInFunctionCall(_, source, inner, _) => {
+                if !source.is_empty() {
+                    file.clone_from(source);
+                }
+                inner
+            }
+            EvalAltResult::ErrorInModule(source, inner, _) => {
+                if !source.is_empty() {
+                    file.clone_from(source);
+                }
+                inner
+            }
+            _ => return (error, known.0, known.1),
+        };
+        error = inner;
+        if !error.position().is_none() {
+            known = (error.position(), file.clone());
+        }
+    }
+}
+
+fn explain(error: &EvalAltResult) -> (String, Option<String>) {
+    use EvalAltResult as E;
+    match error {
+        E::ErrorRuntime(value, _) | E::ErrorTerminated(value, _) => (value.to_string(), None),
+        E::ErrorFunctionNotFound(signature, _) => unknown_function(signature),
+        E::ErrorStackOverflow(_) => (
+            "functions call each other too deeply".to_owned(),
+            Some("look for a function that calls itself without an end".to_owned()),
+        ),
+        E::ErrorTooManyOperations(_) => {
+            ("the script takes too many steps".to_owned(), Some("look for an endless loop".to_owned()))
+        }
+        E::ErrorDataTooLarge(_, _) => (
+            "a text, array or map grew too large".to_owned(),
+            Some("in one value fit 256 KiB of text and 1,024 elements in all".to_owned()),
+        ),
+        E::ErrorPropertyNotFound(name, _) => (
+            format!("the map has no `{}`", cut(name)),
+            Some(format!("ask first: if \"{0}\" in map {{ map.{0} }}", cut(name))),
+        ),
+        E::ErrorModuleNotFound(name, _) => (
+            format!("there is no module `{}`", cut(name)),
+            Some(
+                "import by a fixed name of a file below the scripts folder: import \"lib/sites\" as sites;".to_owned(),
+            ),
+        ),
+        E::ErrorAssignmentToConstant(name, _) => {
+            (format!("`{}` cannot be changed", cut(name)), Some("make a changeable copy: let copy = ...;".to_owned()))
+        }
+        E::ErrorDotExpr(message, _) if message.contains("setter") => {
+            ("this cannot be changed".to_owned(), Some("keep the new value in a variable: let value = ...;".to_owned()))
+        }
+        E::ErrorDotExpr(message, _) => no_property(message),
+        E::ErrorIndexingType(types, _) => (
+            format!("{} cannot be used with [ ] here", api::plain_type(types.split(" [").next().unwrap_or_default())),
+            None,
+        ),
+        E::ErrorMismatchDataType(expected, got, _) if !expected.is_empty() => {
+            (format!("expected {}, not {}", api::plain_type(expected), api::plain_type(got)), None)
+        }
+        other => (lower(other.to_string().split(" (line ").next().unwrap_or_default()), None),
+    }
+}
+
+/// Rhai tells of a wrong field only in words: `Unknown property 'x' - a getter is not registered for type 'T'`.
+fn no_property(message: &str) -> (String, Option<String>) {
+    let mut quoted = message.split('\'').skip(1).step_by(2);
+    match (quoted.next(), quoted.next()) {
+        (Some(name), Some("()")) => {
+            let hint = "a table that finds no row gives (): ask first: if row != () { ... }".to_owned();
+            (format!("`()` (nothing) has no `{}`", cut(name)), Some(hint))
+        }
+        (Some(name), Some(kind)) => (format!("{} has no `{}`", api::plain_type(kind), cut(name)), None),
+        _ => (lower(message), None),
+    }
+}
+
+fn unknown_function(signature: &str) -> (String, Option<String>) {
+    let (name, arguments) =
+        signature.split_once(" (").map_or((signature, ""), |(name, rest)| (name, rest.trim_end_matches(')')));
+    let arguments: Vec<_> =
+        arguments.split(',').map(|part| api::plain_type(part.trim())).filter(|part| !part.is_empty()).collect();
+    let arguments = arguments.join(", ");
+    if let Some(function) = api::FUNCTIONS.iter().find(|function| function.name == name) {
+        let got = if arguments.is_empty() { "nothing".to_owned() } else { arguments };
+        return (format!("`{name}` cannot be used with {got}"), Some(format!("write it like {}", function.example)));
+    }
+    if !name.chars().any(char::is_alphanumeric) {
+        return (format!("`{name}` cannot be used between {}", arguments.replace(", ", " and ")), None);
+    }
+    let hint = nearest(name, api::FUNCTIONS.iter().map(|function| function.name))
+        .map(|meant| format!("did you mean `{meant}`?"));
+    let with = if arguments.is_empty() { String::new() } else { format!(" for {arguments}") };
+    (format!("there is no function `{}`{with}", cut(name)), hint)
+}
+
+fn at(file: &str, position: Position, message: String, hint: Option<String>, sources: &Sources) -> ScriptError {
+    let place = position.line().map(|line| (line, position.position().unwrap_or(1)));
+    let source_line = place.and_then(|(line, _)| sources.line(file, line));
+    ScriptError { file: file.to_owned(), place, message, hint, source_line }
+}
+
+/// A problem at a place that is known by numbers.
+pub(super) fn at_place(
+    file: &str,
+    place: (usize, usize),
+    message: String,
+    hint: Option<String>,
+    sources: &Sources,
+) -> ScriptError {
+    ScriptError { file: file.to_owned(), place: Some(place), message, hint, source_line: sources.line(file, place.0) }
+}
+
+fn lower(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+}

@@ -1,0 +1,140 @@
+//! The `script` handler: two functions of the site's administrator, in Rhai.
+//!
+//! `allow_boot(request)` and `boot_images(request)` stand in one file or two; a file without the function passes.
+//! A decision takes microseconds, so a script runs on the caller's thread first, with a small budget. One that needs
+//! more is begun anew in the background with the full limits, so that a slow or endless script delays nobody else.
+//!
+//! A loaded handler never changes: to reload is to load anew and swap.
+//!
+//! **Invariant**: only this folder names `rhai`. A script gets plain data and returns plain data; it reaches no file,
+//! no clock and no network but through the functions in [`api`].
+
+pub mod api;
+pub mod cases;
+pub mod reference;
+
+mod answer;
+mod diagnose;
+mod functions;
+mod images;
+mod lexer;
+mod limits;
+mod memory;
+mod modules;
+mod nearest;
+mod options;
+mod program;
+mod request;
+mod sandbox;
+mod sources;
+mod tables;
+mod time;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::tz::TimeZone;
+use rhai::{Dynamic, Engine};
+use tokio::sync::Semaphore;
+use tracing::info;
+
+use crate::boot::{BootImages, BootRequest, Verdict};
+use crate::decision::{Answer, HandlerError, RequestHandler};
+
+pub use diagnose::{ScriptError, ScriptErrors};
+pub use limits::Limits;
+pub use program::Question;
+
+use program::Program;
+
+/// Where the scripts are, and what they may use.
+#[derive(Debug, Clone)]
+pub struct ScriptConfig {
+    /// The handler's name in the configuration.
+    pub name: String,
+    /// The file with `allow_boot`.
+    pub allow_boot: PathBuf,
+    /// The file with `boot_images`; may be the same.
+    pub boot_images: PathBuf,
+    /// The folder that imports come from.
+    pub scripts_dir: PathBuf,
+    /// The folder of the tables; need not exist.
+    pub data_dir: PathBuf,
+    /// The time zone of `request.now`.
+    pub time_zone: TimeZone,
+    /// What a run may use.
+    pub limits: Limits,
+}
+
+/// A [`RequestHandler`] that asks the site's scripts.
+pub struct ScriptHandler {
+    name: String,
+    program: Arc<Program>,
+    background: Arc<Semaphore>,
+}
+
+impl ScriptHandler {
+    /// Reads and compiles the scripts, what they import, and the tables.
+    ///
+    /// # Errors
+    /// All problems at once, each with its place and the likely fix.
+    pub fn load(config: &ScriptConfig) -> Result<ScriptHandler, ScriptErrors> {
+        ScriptHandler::load_with(config, |_| ())
+    }
+
+    fn load_with(config: &ScriptConfig, extend: impl FnOnce(&mut Engine)) -> Result<ScriptHandler, ScriptErrors> {
+        let program = Arc::new(Program::load(config, extend)?);
+        let background = Arc::new(Semaphore::new(config.limits.background_runs.clamp(1, Semaphore::MAX_PERMITS)));
+        Ok(ScriptHandler { name: config.name.clone(), program, background })
+    }
+
+    /// The script file that answers a question, if it has the function.
+    pub fn answers(&self, question: Question) -> Option<&str> {
+        self.program.answers(question).then(|| self.program.file(question))
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: Question,
+        request: &BootRequest,
+        convert: fn(Dynamic) -> Result<Answer<T>, String>,
+    ) -> Result<Answer<T>, HandlerError> {
+        if !self.program.answers(question) {
+            return Ok(Answer::Pass);
+        }
+        let mut ended = self.program.run(question, request, self.program.inline(), convert);
+        if ended.overrun {
+            let permit = Arc::clone(&self.background).acquire_owned().await;
+            let program = Arc::clone(&self.program);
+            let again = request.clone();
+            // The permit goes with the run: it cannot be cancelled, only end.
+            let run = move || (permit, program.run(question, &again, program.full(question), convert)).1;
+            let joined = tokio::task::spawn_blocking(run).await;
+            ended = joined.map_err(|error| HandlerError::new(format!("the script did not run: {error}")))?;
+        }
+        let mac = request.client.hardware;
+        for line in &ended.log {
+            info!(handler = %self.name, session = %request.session, %mac, stage = request.stage.name(), "script: {line}");
+        }
+        ended.value.map_err(|error| HandlerError::new(format!("{} (machine {mac})", error.one_line())))
+    }
+}
+
+#[async_trait]
+impl RequestHandler for ScriptHandler {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn allow_boot(&self, request: &BootRequest) -> Result<Answer<Verdict>, HandlerError> {
+        self.ask(Question::AllowBoot, request, answer::verdict).await
+    }
+
+    async fn boot_images(&self, request: &BootRequest) -> Result<Answer<BootImages>, HandlerError> {
+        self.ask(Question::BootImages, request, answer::images).await
+    }
+}

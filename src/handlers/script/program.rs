@@ -1,0 +1,246 @@
+//! The compiled scripts of a site, and one run of them.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use rhai::{AST, Dynamic, Engine, Scope};
+
+use super::diagnose::{self, ScriptError, ScriptErrors, at_place};
+use super::limits::Limits;
+use super::modules::{Loader, Modules, Trail, read};
+use super::nearest::cut;
+use super::request::Request;
+use super::sandbox::{self, Budget, Ended};
+use super::sources::Sources;
+use super::tables::Tables;
+use super::{ScriptConfig, api};
+use crate::boot::BootRequest;
+
+/// One of the two questions that a script may answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// May this machine boot?
+    AllowBoot,
+    /// What does it boot?
+    BootImages,
+}
+
+impl Question {
+    /// The name of the function that answers.
+    pub fn function(self) -> &'static str {
+        match self {
+            Question::AllowBoot => "allow_boot",
+            Question::BootImages => "boot_images",
+        }
+    }
+}
+
+/// Scripts, modules and tables: built once, never changed.
+pub(super) struct Program {
+    engine: Engine,
+    allow_boot: Script,
+    boot_images: Script,
+    sources: Sources,
+    zone: TimeZone,
+    limits: Limits,
+}
+
+/// The script that may answer one question.
+#[derive(Clone)]
+struct Script {
+    file: String,
+    /// Absent when the script does not have the function.
+    ast: Option<AST>,
+}
+
+impl Program {
+    /// Reads, compiles and checks everything.
+    pub(super) fn load(config: &ScriptConfig, extend: impl FnOnce(&mut Engine)) -> Result<Program, ScriptErrors> {
+        let tables = Arc::new(Tables::load(&config.data_dir));
+        let mut engine = api::engine(Arc::clone(&tables));
+        extend(&mut engine);
+        let mut sources = Sources::new(api::callable(&engine));
+        let mut modules = Modules::default();
+        let mut errors = Vec::new();
+        let mut load = |path: &Path, question| {
+            let mut compile = Compile {
+                engine: &mut engine,
+                sources: &mut sources,
+                config,
+                modules: &mut modules,
+                errors: &mut errors,
+            };
+            compile.script(path, question)
+        };
+        let allow_boot = load(&config.allow_boot, Question::AllowBoot);
+        let boot_images = load(&config.boot_images, Question::BootImages);
+        for (name, reason) in tables.broken().filter(|(name, _)| sources.mention(name)) {
+            errors.push(ScriptError::of_file(config.data_dir.join(name).display().to_string(), reason));
+        }
+        // One file may hold both functions, and its errors are told once.
+        let mut told = Vec::new();
+        errors.retain(|error| !told.contains(error) && (told.push(error.clone()), true).1);
+        if !errors.is_empty() {
+            return Err(ScriptErrors(errors));
+        }
+        Ok(Program {
+            engine,
+            allow_boot,
+            boot_images,
+            sources,
+            zone: config.time_zone.clone(),
+            limits: config.limits.clone(),
+        })
+    }
+
+    /// Whether a question has a function that may answer it.
+    pub(super) fn answers(&self, question: Question) -> bool {
+        self.script(question).ast.is_some()
+    }
+
+    /// The file of a question's function.
+    pub(super) fn file(&self, question: Question) -> &str {
+        &self.script(question).file
+    }
+
+    fn script(&self, question: Question) -> &Script {
+        match question {
+            Question::AllowBoot => &self.allow_boot,
+            Question::BootImages => &self.boot_images,
+        }
+    }
+
+    /// The budget of a run on the caller's thread.
+    pub(super) fn inline(&self) -> Budget {
+        Budget { operations: self.limits.inline_operations, time: self.limits.inline_time, memory: None, inline: true }
+    }
+
+    /// The budget of a run in the background.
+    pub(super) fn full(&self, question: Question) -> Budget {
+        let time = match question {
+            Question::AllowBoot => self.limits.allow_boot,
+            Question::BootImages => self.limits.boot_images,
+        };
+        Budget { operations: self.limits.operations, time, memory: Some(self.limits.memory), inline: false }
+    }
+
+    /// Runs a question's function and converts what it returns. Without the function the result is `()`: pass.
+    pub(super) fn run<T>(
+        &self,
+        question: Question,
+        request: &BootRequest,
+        budget: Budget,
+        convert: fn(Dynamic) -> Result<T, String>,
+    ) -> Ended<Result<T, ScriptError>> {
+        let script = self.script(question);
+        sandbox::run(budget, || {
+            let Some(ast) = &script.ast else {
+                return convert(Dynamic::UNIT).map_err(|message| ScriptError::of_file(&script.file, message));
+            };
+            let call = || {
+                let argument = Request::new(request, &self.zone);
+                self.engine.call_fn::<Dynamic>(&mut Scope::new(), ast, question.function(), (argument,))
+            };
+            match catch_unwind(AssertUnwindSafe(call)) {
+                Ok(Ok(value)) => convert(value).map_err(|message| self.at_function(question, message)),
+                Ok(Err(error)) => {
+                    let error = diagnose::of_run(&error, &script.file, &self.sources);
+                    // Limits end a run without a place.
+                    let placed = error.place.is_some();
+                    Err(if placed {
+                        error
+                    } else {
+                        ScriptError { hint: error.hint, ..self.at_function(question, error.message) }
+                    })
+                }
+                Err(panic) => Err(self.at_function(question, panicked(panic.as_ref()))),
+            }
+        })
+    }
+
+    fn at_function(&self, question: Question, message: String) -> ScriptError {
+        let file = self.file(question);
+        match self.sources.function(file, question.function()) {
+            Some(place) => at_place(file, place, message, None, &self.sources),
+            None => ScriptError::of_file(file, message),
+        }
+    }
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("a function of pointsman failed: {}; this is a defect, please report it", cut(text.unwrap_or("unknown")))
+}
+
+struct Compile<'a> {
+    engine: &'a mut Engine,
+    sources: &'a mut Sources,
+    config: &'a ScriptConfig,
+    modules: &'a mut Modules,
+    errors: &'a mut Vec<ScriptError>,
+}
+
+impl Compile<'_> {
+    fn script(&mut self, path: &Path, question: Question) -> Script {
+        let file = path.display().to_string();
+        let ast = self.compile(path, &file).and_then(|ast| self.function(&file, ast, question));
+        Script { file, ast }
+    }
+
+    fn compile(&mut self, path: &Path, file: &str) -> Option<AST> {
+        let text = read(path).map_err(|message| self.errors.push(ScriptError::of_file(file, message))).ok()?;
+        self.sources.insert(file, text.clone());
+        let compiled = self.engine.compile(&text);
+        let mut ast =
+            compiled.map_err(|error| self.errors.push(diagnose::of_parse(&error, file, self.sources))).ok()?;
+        ast.set_source(file);
+        let before = self.errors.len();
+        self.errors.extend(self.sources.problems(file));
+        let (engine, sources, errors) = (&mut *self.engine, &mut *self.sources, &mut *self.errors);
+        Loader { engine, sources, config: self.config, modules: self.modules, errors }
+            .imports_of(file, Trail::start(file));
+        if self.errors.len() > before {
+            return None;
+        }
+        // The top level runs with every question; once now, so that a missing table is found before a machine asks.
+        let time = self.config.limits.boot_images;
+        let budget = Budget {
+            operations: self.config.limits.operations,
+            time,
+            memory: Some(self.config.limits.memory),
+            inline: false,
+        };
+        let ran = sandbox::run(budget, || catch_unwind(AssertUnwindSafe(|| self.engine.run_ast(&ast)))).value;
+        match ran {
+            Ok(Ok(())) => Some(ast),
+            Ok(Err(error)) => {
+                self.errors.push(diagnose::of_run(&error, file, self.sources));
+                None
+            }
+            Err(panic) => {
+                self.errors.push(ScriptError::of_file(file, panicked(panic.as_ref())));
+                None
+            }
+        }
+    }
+
+    /// Checks the function that answers; a script without it passes, but not one with a slip of the pen.
+    fn function(&mut self, file: &str, ast: AST, question: Question) -> Option<AST> {
+        let name = question.function();
+        let functions: Vec<(String, usize)> =
+            ast.iter_functions().map(|f| (f.name.to_owned(), f.params.len())).collect();
+        if functions.iter().any(|(other, params)| other == name && *params == 1) {
+            return Some(ast);
+        }
+        let near = |other: &str| other == name || strsim::damerau_levenshtein(other, name) <= 2;
+        if let Some((other, _)) = functions.iter().find(|(other, _)| near(other)) {
+            let message = format!("this is not `fn {name}(request)`");
+            let place = self.sources.function(file, other).unwrap_or((1, 1));
+            let hint = Some(format!("write the first line as: fn {name}(request) {{"));
+            self.errors.push(at_place(file, place, message, hint, self.sources));
+        }
+        None
+    }
+}

@@ -1,0 +1,50 @@
+//! The reference of the contract as Markdown, made from the tables that the getters are made from.
+
+use std::fmt::Write;
+
+use super::api::{FIELDS, FUNCTIONS, PARTS};
+use crate::boot::FACTS;
+
+/// The fields of `request`.
+pub fn fields() -> String {
+    let mut text = "| field | type | what it is | example |\n|---|---|---|---|\n".to_owned();
+    for field in FIELDS {
+        row(
+            &mut text,
+            &[&format!("`request.{}`", field.name), field.kind, field.about, &format!("`{}`", field.example)],
+        );
+    }
+    text
+}
+
+/// The facts of the machine.
+pub fn facts() -> String {
+    let mut text = "| fact | what it is | example |\n|---|---|---|\n".to_owned();
+    for fact in FACTS {
+        row(&mut text, &[&format!("`{}`", fact.name), fact.about, &format!("`\"{}\"`", fact.example)]);
+    }
+    text
+}
+
+/// The parts of `request.now`.
+pub fn time() -> String {
+    let mut text = "| part | type | what it is | example |\n|---|---|---|---|\n".to_owned();
+    for (name, kind, about, example) in PARTS {
+        row(&mut text, &[&format!("`request.now.{name}`"), kind, about, &format!("`{example}`")]);
+    }
+    text
+}
+
+/// The functions.
+pub fn functions() -> String {
+    let mut text = "| function | what it does | example |\n|---|---|---|\n".to_owned();
+    for function in FUNCTIONS {
+        row(&mut text, &[&format!("`{}`", function.name), function.about, &format!("`{}`", function.example)]);
+    }
+    text
+}
+
+fn row(text: &mut String, cells: &[&str]) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "| {} |", cells.join(" | "));
+}

@@ -1,0 +1,219 @@
+//! The `request` of a script: one table of fields makes the getters, the checks and the documentation.
+
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString};
+
+use super::nearest::{cut, remedy};
+use super::sandbox::fail;
+use super::time::Time;
+use crate::boot::{BootRequest, FACTS, Fact, MachineId};
+
+/// A request in a script.
+#[derive(Clone)]
+pub(super) struct Request(Arc<Seen>);
+
+/// `request.facts`.
+#[derive(Clone)]
+struct Facts(Arc<Seen>);
+
+struct Seen {
+    request: BootRequest,
+    zone: TimeZone,
+}
+
+impl Request {
+    /// What a script sees of a request, with its times in a time zone.
+    pub(super) fn new(request: &BootRequest, zone: &TimeZone) -> Request {
+        Request(Arc::new(Seen { request: request.clone(), zone: zone.clone() }))
+    }
+}
+
+/// A field of `request`.
+pub struct Field {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type in plain words.
+    pub kind: &'static str,
+    /// What it is.
+    pub about: &'static str,
+    /// What it may hold, as a script would write it.
+    pub example: &'static str,
+    read: fn(&Seen) -> Dynamic,
+}
+
+const fn text(name: &'static str, about: &'static str, example: &'static str, read: fn(&Seen) -> Dynamic) -> Field {
+    Field { name, kind: "text", about, example, read }
+}
+
+const fn field(
+    name: &'static str,
+    kind: &'static str,
+    about: &'static str,
+    example: &'static str,
+    read: fn(&Seen) -> Dynamic,
+) -> Field {
+    Field { name, kind, about, example, read }
+}
+
+/// Every field of `request` but the machine's facts ([`FACTS`]), which are fields too unless one of these has the name.
+pub const FIELDS: &[Field] = &[
+    text("mac", "MAC address of the NIC that asks (`chaddr`)", "\"52:54:00:12:34:56\"", |s| {
+        show(s.request.client.hardware)
+    }),
+    text(
+        "uuid",
+        "system UUID (option 97, else the fact); empty for a vendor's placeholder",
+        "\"4c4c4544-0057-5810-804a-c3c04f463732\"",
+        |s| s.request.client.uuid().or_else(|| reported_uuid(s)).map_or_else(empty, show),
+    ),
+    text("architecture", "client system architecture (option 93)", "\"x64-uefi\"", |s| {
+        show(s.request.client.architecture)
+    }),
+    text("platform", "`bios`, `efi` or `other`, by the architecture", "\"efi\"", |s| {
+        s.request.client.architecture.platform().name().into()
+    }),
+    text("stage", "`discover`, `boot-server`, `tftp` or `http`: how far the boot has come", "\"discover\"", |s| {
+        s.request.stage.name().into()
+    }),
+    text("vendor_class", "vendor class (option 60)", "\"PXEClient:Arch:00007:UNDI:003000\"", |s| {
+        copy(&s.request.client.vendor_class)
+    }),
+    text("user_class", "user class (option 77)", "\"iPXE\"", |s| copy(&s.request.client.user_class)),
+    field("is_ipxe", "true or false", "whether iPXE asks, and not the firmware", "true", |s| {
+        s.request.client.is_ipxe().into()
+    }),
+    field("ipxe_features", "array of text", "features of the iPXE build (option 175)", "[\"http\", \"menu\"]", |s| {
+        let features = s.request.client.ipxe.iter().flat_map(|build| &build.features);
+        features.map(|name| Dynamic::from(*name)).collect::<Array>().into()
+    }),
+    text("ipxe_version", "version of the iPXE build (option 175, else the fact)", "\"1.21.1\"", |s| {
+        let version = s.request.client.ipxe.as_ref().and_then(|build| build.version);
+        version.map_or_else(|| fact(s, "ipxe_version"), |(a, b, c)| format!("{a}.{b}.{c}").into())
+    }),
+    text("nic", "bus, vendor and device number of the NIC (option 175)", "\"pci:8086:15bb\"", |s| {
+        s.request.client.ipxe.as_ref().and_then(|build| build.nic).map_or_else(empty, show)
+    }),
+    text("hostname", "host name (option 12, else the fact)", "\"lab-07\"", |s| {
+        match s.request.client.hostname.as_str() {
+            "" => fact(s, "hostname"),
+            name => copy(name),
+        }
+    }),
+    text("interface", "our network interface that the question came in on", "\"eth0\"", |s| {
+        copy(&s.request.network.interface)
+    }),
+    text("server_ip", "our address that the client is answered from", "\"10.0.0.5\"", |s| {
+        s.request.network.server.map_or_else(empty, show)
+    }),
+    text("client_ip", "the client's address, once it has one", "\"10.0.0.57\"", |s| {
+        s.request.network.client.map_or_else(empty, show)
+    }),
+    text("giaddr", "the relay's address on the client's network", "\"10.1.0.1\"", |s| {
+        s.request.network.relay.as_ref().map_or_else(empty, |relay| show(relay.giaddr))
+    }),
+    text("circuit_id", "the relay's circuit id (option 82), as hexadecimal digits", "\"0004012c\"", |s| {
+        s.request.network.relay.as_ref().map_or_else(empty, |relay| hex(&relay.circuit_id))
+    }),
+    text("remote_id", "the relay's remote id (option 82), as hexadecimal digits", "\"0006001122334455\"", |s| {
+        s.request.network.relay.as_ref().map_or_else(empty, |relay| hex(&relay.remote_id))
+    }),
+    text(
+        "subnet_address",
+        "an address on the client's own network: of the relay, else the client, else ours",
+        "\"10.1.0.1\"",
+        |s| s.request.network.subnet_address().map_or_else(empty, show),
+    ),
+    text("session", "id of this boot in the log", "\"0001abcdefff\"", |s| show(s.request.session)),
+    field("now", "time", "when the question arrived, in the site's time zone", "request.now.hour", |s| {
+        Dynamic::from(Time(s.request.now.to_zoned(s.zone.clone())))
+    }),
+    field(
+        "facts",
+        "facts",
+        "all facts by name; `request.facts.mac` is the fact where the field has another source",
+        "request.facts.serial",
+        |_| Dynamic::UNIT,
+    ),
+];
+
+/// Registers the type and its getters.
+pub(super) fn register(engine: &mut Engine) {
+    engine.register_type_with_name::<Request>("Request").register_type_with_name::<Facts>("Facts");
+    for field in FIELDS {
+        if field.name == "facts" {
+            engine.register_get("facts", |request: &mut Request| Facts(Arc::clone(&request.0)));
+        } else {
+            engine.register_get(field.name, |request: &mut Request| (field.read)(&request.0));
+        }
+    }
+    for known in FACTS {
+        if !FIELDS.iter().any(|field| field.name == known.name) {
+            engine.register_get(known.name, |request: &mut Request| fact(&request.0, known.name));
+        }
+        engine.register_get(known.name, |facts: &mut Facts| fact(&facts.0, known.name));
+    }
+    // Asked where there is no getter, and for request["field"].
+    engine.register_indexer_get(|request: &mut Request, name: ImmutableString| request.by_name(&name));
+    engine.register_indexer_get(|facts: &mut Facts, name: ImmutableString| match Fact::named(&name) {
+        Some(known) => Ok(fact(&facts.0, known.name)),
+        None => unknown("request.facts", &name, FACTS.iter().map(|fact| fact.name)),
+    });
+    // No setter: Rhai would call it after each method on a field, as in request.product.contains("x").
+}
+
+impl Request {
+    fn by_name(&self, name: &str) -> Result<Dynamic, Box<EvalAltResult>> {
+        if name == "facts" {
+            return Ok(Dynamic::from(Facts(Arc::clone(&self.0))));
+        }
+        if let Some(field) = FIELDS.iter().find(|field| field.name == name) {
+            return Ok((field.read)(&self.0));
+        }
+        match Fact::named(name) {
+            Some(known) => Ok(fact(&self.0, known.name)),
+            None => unknown("request", name, names()),
+        }
+    }
+}
+
+/// The names of all fields and facts.
+pub(super) fn names() -> impl Iterator<Item = &'static str> + Clone {
+    let facts = FACTS.iter().map(|fact| fact.name).filter(|name| !FIELDS.iter().any(|field| field.name == *name));
+    FIELDS.iter().map(|field| field.name).chain(facts)
+}
+
+fn unknown<T>(
+    what: &str,
+    name: &str,
+    names: impl Iterator<Item = &'static str> + Clone,
+) -> Result<T, Box<EvalAltResult>> {
+    fail(format!("`{what}` has no field `{}`; {}", cut(name), remedy(name, names)))
+}
+
+/// The UUID of the fact, in canonical form, unless it is a placeholder.
+fn reported_uuid(seen: &Seen) -> Option<uuid::Uuid> {
+    let uuid = seen.request.machine.get("uuid")?.parse().ok()?;
+    (!MachineId::from_uuid(uuid).is_placeholder()).then_some(uuid)
+}
+
+fn fact(seen: &Seen, name: &str) -> Dynamic {
+    seen.request.machine.get(name).map_or_else(empty, copy)
+}
+
+fn empty() -> Dynamic {
+    copy("")
+}
+
+fn copy(text: &str) -> Dynamic {
+    ImmutableString::from(text).into()
+}
+
+fn show(value: impl ToString) -> Dynamic {
+    value.to_string().into()
+}
+
+fn hex(octets: &[u8]) -> Dynamic {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect::<String>().into()
+}

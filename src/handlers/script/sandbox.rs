@@ -1,0 +1,160 @@
+//! The script engine and every limit on it.
+//!
+//! A script computes and returns; it cannot read files, wait, start anything, or run text as a script. What it logs is
+//! kept until its run ends, so that a run that is begun anew logs once.
+//!
+//! **Invariant**: the thread-local [`Run`] is the only state outside arguments. It is set by [`run`] alone, and gone
+//! when `run` returns or unwinds.
+
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, Instant};
+
+use rhai::{Dynamic, Engine, EvalAltResult, Position};
+
+use super::limits::*;
+use super::memory;
+
+/// What one run may use.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Budget {
+    pub(super) operations: u64,
+    pub(super) time: Duration,
+    /// Growth of the process in octets; not watched when absent.
+    pub(super) memory: Option<usize>,
+    /// Whether the run is on the caller's thread, and will be begun anew when it needs more.
+    pub(super) inline: bool,
+}
+
+/// The run that goes on in this thread.
+#[derive(Clone, Copy)]
+struct Run {
+    operations: u64,
+    deadline: Instant,
+    time: Duration,
+    memory_max: Option<usize>,
+    inline: bool,
+}
+
+thread_local! {
+    static RUN: Cell<Option<Run>> = const { Cell::new(None) };
+    static OVERRUN: Cell<bool> = const { Cell::new(false) };
+    static LOG: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// How a run ended.
+pub(super) struct Ended<T> {
+    pub(super) value: T,
+    /// What the script logged.
+    pub(super) log: Vec<String>,
+    /// Whether the run was on the caller's thread and needs more than it may use there.
+    pub(super) overrun: bool,
+}
+
+/// Does `work` within a budget. Runs do not nest.
+pub(super) fn run<T>(budget: Budget, work: impl FnOnce() -> T) -> Ended<T> {
+    struct Clear;
+    impl Drop for Clear {
+        fn drop(&mut self) {
+            RUN.set(None);
+        }
+    }
+    let memory_max = budget.memory.and_then(|growth| Some(memory::resident()?.saturating_add(growth)));
+    LOG.take();
+    OVERRUN.set(false);
+    RUN.set(Some(Run {
+        operations: budget.operations,
+        deadline: Instant::now() + budget.time,
+        time: budget.time,
+        memory_max,
+        inline: budget.inline,
+    }));
+    let clear = Clear;
+    let value = work();
+    drop(clear);
+    Ended { value, log: LOG.take(), overrun: OVERRUN.get() && budget.inline }
+}
+
+/// Asks whether work of native code that takes milliseconds may go on here; else the run ends, to be begun anew in the
+/// background.
+pub(super) fn need_time() -> Result<(), Box<EvalAltResult>> {
+    if RUN.get().is_some_and(|run| run.inline) {
+        OVERRUN.set(true);
+        return Err(EvalAltResult::ErrorTerminated("the script needs more time".into(), Position::NONE).into());
+    }
+    Ok(())
+}
+
+/// Keeps a line for the log.
+pub(super) fn log(text: &str) {
+    LOG.with_borrow_mut(|lines| {
+        if lines.len() < LOG_LINES_MAX {
+            let end = text.floor_char_boundary(LOG_LINE_LEN_MAX);
+            lines.push(text.get(..end).unwrap_or_default().to_owned());
+        }
+    });
+}
+
+/// Whether the run is over, asked by the engine before each step.
+fn progress(operations: u64) -> Option<Dynamic> {
+    let run = RUN.get()?;
+    if operations > run.operations {
+        return over(format!("the script takes more than {} steps; look for an endless loop", run.operations));
+    }
+    if !operations.is_multiple_of(CLOCK_EVERY) {
+        return None;
+    }
+    if Instant::now() >= run.deadline {
+        return over(format!("the script takes longer than {:?}; look for an endless loop", run.time));
+    }
+    if operations.is_multiple_of(MEMORY_EVERY)
+        && let Some(max) = run.memory_max
+        && memory::resident().is_some_and(|resident| resident > max)
+    {
+        return over("the script uses too much memory; look for an array or map that grows".to_owned());
+    }
+    None
+}
+
+fn over(why: String) -> Option<Dynamic> {
+    OVERRUN.set(true);
+    Some(why.into())
+}
+
+/// The clock is read every so many steps: one reading costs about as much as three of them.
+const CLOCK_EVERY: u64 = 64;
+/// The memory is read every so many steps: one step may clone a value of many megabytes, one reading costs 2 us.
+const MEMORY_EVERY: u64 = 1024;
+
+/// An engine without functions of ours.
+pub(super) fn engine() -> Engine {
+    let mut engine = Engine::new();
+    engine
+        .set_max_call_levels(CALLS_DEPTH_MAX)
+        .set_max_expr_depths(EXPRESSION_DEPTH_MAX, EXPRESSION_DEPTH_MAX)
+        .set_max_string_size(TEXT_LEN_MAX)
+        .set_max_array_size(ELEMENTS_MAX)
+        .set_max_map_size(ELEMENTS_MAX)
+        .set_max_variables(VARIABLES_MAX)
+        .set_max_functions(FUNCTIONS_MAX)
+        .set_max_modules(MODULES_MAX)
+        .set_strict_variables(true)
+        .set_fail_on_invalid_map_property(true)
+        .set_module_resolver(rhai::module_resolvers::DummyModuleResolver::new())
+        .disable_symbol("eval")
+        .on_progress(progress)
+        .on_print(log)
+        .on_debug(|text, _, _| log(text));
+    // Neither limit sees a native function that waits; `disable_symbol` does not stop it either.
+    let no_sleep = || fail::<()>("a script cannot wait; return an answer, the machine will ask again".to_owned());
+    engine.register_fn("sleep", move |_: i64| no_sleep());
+    engine.register_fn("sleep", move |_: f64| no_sleep());
+    engine.register_fn("timestamp", || {
+        fail::<()>("use request.now: it is the same for the whole decision, and cases can fix it".to_owned())
+    });
+    engine
+}
+
+/// An error of a function of ours, in its own words.
+pub(super) fn fail<T>(message: impl Into<String>) -> Result<T, Box<EvalAltResult>> {
+    Err(EvalAltResult::ErrorRuntime(message.into().into(), Position::NONE).into())
+}

@@ -1,0 +1,202 @@
+//! The texts of the scripts, kept to show lines in errors, and the checks that need no run.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::api;
+use super::diagnose::{ScriptError, at_place};
+use super::lexer::{Kind, Token, tokens};
+use super::nearest::{nearest, remedy};
+
+/// The scripts by the name that errors give them.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    files: BTreeMap<String, Source>,
+    /// The names of all functions that are not of a script.
+    callable: BTreeSet<String>,
+}
+
+#[derive(Debug)]
+struct Source {
+    text: String,
+    tokens: Vec<Token>,
+}
+
+impl Sources {
+    /// No script yet; `callable` are the names of the functions that scripts can call.
+    pub(super) fn new(callable: BTreeSet<String>) -> Sources {
+        Sources { files: BTreeMap::new(), callable }
+    }
+
+    /// Keeps a script's text.
+    pub(super) fn insert(&mut self, file: &str, text: String) {
+        let tokens = tokens(&text);
+        self.files.insert(file.to_owned(), Source { text, tokens });
+    }
+
+    /// A line of a script, numbered from 1; long ones are cut.
+    pub(super) fn line(&self, file: &str, line: usize) -> Option<String> {
+        let text = self.files.get(file)?.text.lines().nth(line.checked_sub(1)?)?;
+        Some(text.chars().take(LINE_MAX).collect())
+    }
+
+    fn tokens(&self, file: &str) -> &[Token] {
+        self.files.get(file).map_or(&[], |source| &source.tokens)
+    }
+
+    /// The names of the constants at the top level of a script.
+    pub(super) fn constants(&self, file: &str) -> Vec<String> {
+        pairs(self.tokens(file))
+            .filter(|(first, _)| first.is_word("const") && first.depth == 0)
+            .filter_map(|(_, name)| word(name).map(str::to_owned))
+            .collect()
+    }
+
+    /// The imports of a script that name their module as plain text, with their places.
+    pub(super) fn imports(&self, file: &str) -> Vec<(String, (usize, usize))> {
+        let name = |(first, second): (&Token, &Token)| match &second.kind {
+            Kind::Text(text) if first.is_word("import") => Some((text.clone(), (second.line, second.column))),
+            _ => None,
+        };
+        pairs(self.tokens(file)).filter_map(name).collect()
+    }
+
+    /// The place of a function's definition.
+    pub(super) fn function(&self, file: &str, name: &str) -> Option<(usize, usize)> {
+        let mut found = pairs(self.tokens(file)).filter(|(first, second)| first.is_word("fn") && second.is_word(name));
+        found.next().map(|(first, _)| (first.line, first.column))
+    }
+
+    /// Whether the text stands between double quotes somewhere in a script.
+    pub(super) fn mention(&self, text: &str) -> bool {
+        self.files
+            .values()
+            .flat_map(|source| &source.tokens)
+            .any(|token| matches!(&token.kind, Kind::Text(t) if t == text))
+    }
+
+    /// What Rhai would accept and a run would fail on, or do every time: statements at the top level, calls of
+    /// functions that do not exist, fields that `request` does not have.
+    pub(super) fn problems(&self, file: &str) -> Vec<ScriptError> {
+        let tokens = self.tokens(file);
+        let mut problems = Vec::new();
+        self.top_level(file, tokens, &mut problems);
+        self.unknown_calls(file, tokens, &mut problems);
+        self.unknown_fields(file, tokens, &mut problems);
+        problems.sort_by_key(|problem| problem.place);
+        problems
+    }
+
+    /// The top level runs again for every question, so nothing but definitions may stand there.
+    fn top_level(&self, file: &str, tokens: &[Token], problems: &mut Vec<ScriptError>) {
+        let mut first = true;
+        let mut in_function = false;
+        for token in tokens {
+            if first && !token.is_sign(';') {
+                in_function = token.is_word("fn") || token.is_word("private");
+                if !["const", "fn", "import", "private", "export"].iter().any(|word| token.is_word(word)) {
+                    let message = "only `const`, `import` and `fn` may stand outside functions".to_owned();
+                    let hint = Some("move the line into allow_boot(request) or boot_images(request); a fixed value is `const NAME = ...;`".to_owned());
+                    problems.push(at_place(file, (token.line, token.column), message, hint, self));
+                    return;
+                }
+            }
+            let ends = token.depth == 0 && (token.is_sign(';') || in_function && token.is_sign('}'));
+            first = ends;
+        }
+    }
+
+    fn unknown_calls(&self, file: &str, tokens: &[Token], problems: &mut Vec<ScriptError>) {
+        let mut before: Option<&Token> = None;
+        for (token, next) in pairs(tokens) {
+            let previous = before.replace(token);
+            let Some(name) = word(token) else { continue };
+            let free =
+                previous.is_none_or(|p| !(p.is_sign('.') || p.is_sign(':') || p.is_word("fn") || p.is_sign('?')));
+            if !next.is_sign('(') || !free || self.callable.contains(name) || KEYWORDS.contains(&name) {
+                continue;
+            }
+            if !used_otherwise(tokens, name) {
+                let names = api::FUNCTIONS.iter().map(|function| function.name).chain(functions(tokens));
+                let hint = nearest(name, names).map(|meant| format!("did you mean `{meant}`?"));
+                problems.push(at_place(
+                    file,
+                    (token.line, token.column),
+                    format!("there is no function `{name}`"),
+                    hint,
+                    self,
+                ));
+            }
+        }
+    }
+
+    fn unknown_fields(&self, file: &str, tokens: &[Token], problems: &mut Vec<ScriptError>) {
+        if pairs(tokens).any(|(first, second)| first.is_word("let") && second.is_word("request")) {
+            return;
+        }
+        for four in tokens.windows(4) {
+            let [request, dot, field, next] = four else { continue };
+            let Some(name) = word(field) else { continue };
+            if !request.is_word("request") || !dot.is_sign('.') || next.is_sign('(') || api::is_request_field(name) {
+                continue;
+            }
+            let message = format!("`request` has no field `{name}`");
+            let hint = Some(remedy(name, api::request_fields()));
+            problems.push(at_place(file, (field.line, field.column), message, hint, self));
+        }
+    }
+}
+
+/// Whether a name is defined as a function, or used as anything but a call (a variable may hold a function).
+fn used_otherwise(tokens: &[Token], name: &str) -> bool {
+    pairs(tokens).any(|(first, second)| {
+        first.is_word("fn") && second.is_word(name) || first.is_word(name) && !second.is_sign('(')
+    })
+}
+
+fn functions(tokens: &[Token]) -> impl Iterator<Item = &str> {
+    pairs(tokens).filter(|(first, _)| first.is_word("fn")).filter_map(|(_, name)| word(name))
+}
+
+fn pairs(tokens: &[Token]) -> impl Iterator<Item = (&Token, &Token)> {
+    tokens.iter().zip(tokens.iter().skip(1))
+}
+
+fn word(token: &Token) -> Option<&str> {
+    match &token.kind {
+        Kind::Word(word) => Some(word),
+        _ => None,
+    }
+}
+
+/// What may stand before an opening parenthesis without being a function.
+const KEYWORDS: &[&str] = &[
+    "if",
+    "while",
+    "until",
+    "switch",
+    "for",
+    "in",
+    "return",
+    "throw",
+    "else",
+    "do",
+    "loop",
+    "catch",
+    "this",
+    "fn",
+    "Fn",
+    "call",
+    "curry",
+    "is_shared",
+    "is_def_var",
+    "is_def_fn",
+    "type_of",
+    "print",
+    "debug",
+    "let",
+    "const",
+    "super",
+    "global",
+];
+
+const LINE_MAX: usize = 200;

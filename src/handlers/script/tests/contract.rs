@@ -1,0 +1,125 @@
+//! The documented fields and functions do what the tables say.
+
+use super::*;
+use crate::boot::{FACTS, IpxeBuild, MachineId, NicBus, Relay};
+
+#[test]
+fn every_field_and_fact_can_be_read_and_has_its_type() {
+    for name in api::request_fields() {
+        let kind = api::FIELDS.iter().find(|field| field.name == name).map_or("text", |field| field.kind);
+        let rhai = match kind {
+            "text" => "string",
+            "true or false" => "bool",
+            "array of text" => "array",
+            "time" => "Time",
+            "facts" => "Facts",
+            other => panic!("{other}"),
+        };
+        assert_eq!(value(&format!("type_of(request.{name})")), rhai, "{name}");
+        assert_eq!(value(&format!("type_of(request[\"{name}\"])")), rhai, "{name}");
+    }
+    for fact in FACTS {
+        assert_eq!(value(&format!("type_of(request.facts.{})", fact.name)), "string");
+    }
+    for (name, kind, _, _) in api::PARTS {
+        assert_eq!(value(&format!("type_of(request.now.{name})")), if *kind == "number" { "i64" } else { "string" });
+    }
+}
+
+#[test]
+fn every_example_runs() {
+    for function in api::FUNCTIONS {
+        let source = format!("fn boot_images(request) {{ let x = {}; [] }}", function.example);
+        let (_folder, config) = site(&[("site.rhai", &source), ("data/machines.csv", "mac,role\n525400123456,lab\n")]);
+        let handler = ScriptHandler::load(&config).unwrap_or_else(|errors| panic!("{errors}"));
+        assert_eq!(
+            block_on(handler.boot_images(&request())),
+            Ok(Answer::Given(BootImages::none())),
+            "{}",
+            function.name
+        );
+    }
+}
+
+#[test]
+fn fields_hold_what_the_client_said() {
+    let mut request = request();
+    request.client.machine_id = Some(MachineId::from_uuid("4c4c4544-0057-5810-804a-c3c04f463732".parse().unwrap()));
+    request.client.ipxe = Some(IpxeBuild {
+        version: Some((1, 21, 1)),
+        features: ["http", "menu"].into(),
+        nic: Some(NicBus { bus: 1, vendor: 0x8086, device: 0x15bb }),
+    });
+    request.network.relay = Some(Relay {
+        giaddr: [10, 7, 0, 1].into(),
+        circuit_id: vec![0, 4, 255],
+        remote_id: vec![],
+        link_selection: None,
+    });
+    let handler = load(
+        "fn allow_boot(r) {
+           deny([r.uuid, r.architecture, r.platform, r.stage, r.is_ipxe, r.ipxe_features, r.ipxe_version, r.nic, r.giaddr,
+                 r.circuit_id, r.remote_id, r.subnet_address, r.client_ip, r.session, r.product, r.facts.serial, r.hostname,
+                 r.now.unix, r.now.weekday, r.now.date, r.now.time].to_string())
+         }",
+    );
+    let Ok(Answer::Given(verdict)) = block_on(handler.allow_boot(&request)) else { panic!() };
+    assert_eq!(
+        verdict.reason(),
+        "[\"4c4c4544-0057-5810-804a-c3c04f463732\", \"x64-uefi\", \"efi\", \"http\", true, [\"http\", \"menu\"], \"1.21.1\", \
+         \"pci:8086:15bb\", \"10.7.0.1\", \"0004ff\", \"\", \"10.7.0.1\", \"10.1.2.3\", \"000102030405\", \"OptiPlex 7010\", \
+         \"7XK3N22\", \"\", 1767254400, \"thursday\", \"2026-01-01\", \"08:00\"]"
+    );
+}
+
+#[test]
+fn now_is_in_the_time_zone_of_the_site() {
+    let (_folder, mut config) =
+        site(&[("site.rhai", "fn allow_boot(request) { deny(`${request.now.hour} ${request.now}`) }")]);
+    config.time_zone = TimeZone::fixed(jiff::tz::offset(9));
+    let handler = ScriptHandler::load(&config).unwrap();
+    let Ok(Answer::Given(verdict)) = block_on(handler.allow_boot(&request())) else { panic!() };
+    assert!(verdict.reason().starts_with("17 2026-01-01T17:00:00+09:00"), "{verdict:?}");
+}
+
+#[test]
+fn a_table_gives_one_row_several_or_all() {
+    let (_folder, config) = site(&[
+        (
+            "site.rhai",
+            "fn allow_boot(request) { let t = table(\"m.tsv\"); let n = 0; for row in t.rows() { if row.role == \"lab\" { n += 1; } } deny(`${t.len()} ${n} ${t.find_all(\"role\", \"LAB\").len()} ${t.find(\"asset tag\", 7)[\"asset tag\"]} ${t.find(\"role\", \"x\") == ()} ${t.find(\"role\", ()) == ()}`) }",
+        ),
+        ("data/m.tsv", "\u{feff}# comment\nrole\tasset tag\nlab\t7\nlab\t8\nweb\t9\n"),
+    ]);
+    let handler = ScriptHandler::load(&config).unwrap();
+    assert_eq!(block_on(handler.allow_boot(&request())), Ok(Answer::Given(Verdict::deny("3 2 2 7 true true"))));
+}
+
+#[test]
+fn methods_of_fields_and_cells_can_be_called() {
+    assert_eq!(value("request.product.contains(\"7010\")"), "true");
+    assert_eq!(value("request.product.to_upper()"), "OPTIPLEX 7010");
+    assert_eq!(value("{ let p = request.product; p.replace(\"7010\", \"x\"); p }"), "OptiPlex x");
+    assert_eq!(value("request.ipxe_features.len()"), "0");
+    assert_eq!(value("request.now.weekday.len()"), "8");
+    assert_eq!(value("request.product == \"OptiPlex 7010\" && !request.is_ipxe && request.now.hour < 9"), "true");
+}
+
+#[test]
+fn the_uuid_is_that_of_dhcp_else_the_reported_one_but_no_placeholder() {
+    let uuid = |wire: Option<[u8; 16]>, fact: &str| {
+        let mut request = BootRequest { machine: Machine::default(), ..request() };
+        request.client.machine_id = wire.map(MachineId::from_wire);
+        request.machine.insert("uuid", fact);
+        match block_on(load("fn allow_boot(request) { deny(`=${request.uuid}`) }").allow_boot(&request)) {
+            Ok(Answer::Given(verdict)) => verdict.reason().to_owned(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let reported = "4C4C4544-0057-5810-804A-C3C04F463732";
+    assert_eq!(uuid(None, reported), "=4c4c4544-0057-5810-804a-c3c04f463732");
+    assert_eq!(uuid(Some([0; 16]), reported), "=4c4c4544-0057-5810-804a-c3c04f463732");
+    assert_eq!(uuid(Some([1; 16]), reported), "=01010101-0101-0101-0101-010101010101");
+    assert_eq!(uuid(None, "00000000-0000-0000-0000-000000000000"), "=");
+    assert_eq!(uuid(None, "to be filled"), "=");
+}

@@ -1,0 +1,135 @@
+//! A DHCP client as firmware and iPXE are: writes its packets, reads the replies.
+//!
+//! It knows nothing of the server's own codec, so that one does not agree with the other's mistakes.
+
+use std::net::Ipv4Addr;
+
+use super::Machine;
+
+/// Which program on the machine asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    Firmware,
+    Ipxe,
+}
+
+/// Message types of RFC 2132 section 9.6 that a boot client sees.
+pub(super) const DISCOVER: u8 = 1;
+pub(super) const REQUEST: u8 = 3;
+
+/// What of a reply a boot client looks at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reply {
+    pub(super) message_type: u8,
+    pub(super) your_address: Option<Ipv4Addr>,
+    pub(super) next_server: Option<Ipv4Addr>,
+    pub(super) server_id: Option<Ipv4Addr>,
+    pub(super) file: String,
+    pub(super) vendor_class: String,
+    /// Discovery control (option 43.6), when there is one.
+    pub(super) discovery_control: Option<u8>,
+    /// Priority of the proxy's settings (option 175.1), when there is one.
+    pub(super) priority: Option<u8>,
+}
+
+/// A packet of the machine. `relay` puts it behind a relay agent at that address, which is how a program without
+/// privileges may talk to a DHCP server: the reply comes back to the port that it was sent from (RFC 8357).
+pub(super) fn packet(
+    machine: &Machine,
+    asker: Asker,
+    message_type: u8,
+    xid: u32,
+    address: Option<Ipv4Addr>,
+    relay: Option<Ipv4Addr>,
+) -> Vec<u8> {
+    let mut bytes = vec![1, 1, 6, u8::from(relay.is_some())];
+    bytes.extend(xid.to_be_bytes());
+    bytes.extend([0, 4, 0x80, 0]);
+    for field in [address, None, None, relay] {
+        bytes.extend(field.unwrap_or(Ipv4Addr::UNSPECIFIED).octets());
+    }
+    let mut hardware = [0; 16];
+    let octets = machine.mac.octets();
+    hardware[..octets.len()].copy_from_slice(octets);
+    bytes.extend(hardware);
+    bytes.extend([0; 192]);
+    bytes.extend([0x63, 0x82, 0x53, 0x63]);
+    option(&mut bytes, 53, &[message_type]);
+    option(&mut bytes, 57, &1472_u16.to_be_bytes());
+    let architecture = machine.architecture.code();
+    option(&mut bytes, 93, &architecture.to_be_bytes());
+    option(&mut bytes, 94, &[1, 3, 0x10]);
+    let class = if machine.architecture.is_http() { "HTTPClient" } else { "PXEClient" };
+    option(&mut bytes, 60, format!("{class}:Arch:{architecture:05}:UNDI:003016").as_bytes());
+    option(&mut bytes, 97, &[&[0][..], &machine.uuid.to_bytes_le()].concat());
+    option(&mut bytes, 55, &[1, 3, 6, 12, 43, 60, 66, 67, 175]);
+    if asker == Asker::Ipxe {
+        option(&mut bytes, 77, b"iPXE");
+        let efi: &[u8] = if machine.is_efi() { &[0x24, 1, 1] } else { &[] };
+        let https: &[u8] = if machine.https { &[0x14, 1, 1] } else { &[] };
+        let build =
+            [&[0xb1, 5, 1, 0x1a, 0xf4, 0x10, 0, 0xeb, 3, 1, 21, 1, 0x13, 1, 1, 0x15, 1, 1, 0x27, 1, 1], efi, https];
+        option(&mut bytes, 175, &build.concat());
+    }
+    if relay.is_some() {
+        option(&mut bytes, 82, &[1, 8, b's', b'i', b'm', b'u', b'l', b'a', b't', b'e', 19, 2, 0, 0]);
+    }
+    bytes.push(255);
+    bytes
+}
+
+fn option(bytes: &mut Vec<u8>, tag: u8, value: &[u8]) {
+    bytes.push(tag);
+    bytes.push(value.len() as u8);
+    bytes.extend(value);
+}
+
+/// Reads a reply to `xid`; `None` for anything else.
+pub(super) fn read(bytes: &[u8], xid: u32) -> Option<Reply> {
+    let header = bytes.get(..240)?;
+    if header[0] != 2 || header[4..8] != xid.to_be_bytes() || header[236..240] != [0x63, 0x82, 0x53, 0x63] {
+        return None;
+    }
+    let address = |at: usize| {
+        let octets: [u8; 4] = header.get(at..at + 4)?.try_into().ok()?;
+        Some(Ipv4Addr::from(octets)).filter(|address| !address.is_unspecified())
+    };
+    let mut reply = Reply {
+        your_address: address(16),
+        next_server: address(20),
+        file: text(&header[108..236]),
+        ..Reply::default()
+    };
+    for (tag, value) in tlv(&bytes[240..]) {
+        match tag {
+            53 => reply.message_type = *value.first()?,
+            54 => reply.server_id = <[u8; 4]>::try_from(value).ok().map(Ipv4Addr::from),
+            60 => reply.vendor_class = text(value),
+            67 if reply.file.is_empty() => reply.file = text(value),
+            43 => reply.discovery_control = tlv(value).find(|(tag, _)| *tag == 6)?.1.first().copied(),
+            175 => reply.priority = tlv(value).find(|(tag, _)| *tag == 1)?.1.first().copied(),
+            _ => {}
+        }
+    }
+    Some(reply)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
+}
+
+fn tlv(mut bytes: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    std::iter::from_fn(move || {
+        loop {
+            match bytes {
+                [0, rest @ ..] => bytes = rest,
+                [255, ..] | [] | [_] => return None,
+                [tag, len, rest @ ..] => {
+                    let value = rest.get(..usize::from(*len))?;
+                    bytes = &rest[value.len()..];
+                    return Some((*tag, value));
+                }
+            }
+        }
+    })
+}

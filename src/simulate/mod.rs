@@ -1,0 +1,313 @@
+//! A client made of packets: boots against a running server as firmware and iPXE do, and tells each step.
+//!
+//! It needs no privileges: it speaks to the server as a relay agent on its own address would (RFC 8357), so that no
+//! broadcast and no low port is needed. What it says and reads is written anew here, not taken from the server's code.
+//!
+//! **Invariant**: nothing of the server is used but the vocabulary; the server's own codecs are not.
+
+mod dhcp;
+mod http;
+mod ipxe;
+mod tftp;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::net::UdpSocket;
+use uuid::Uuid;
+
+use crate::boot::{Architecture, HardwareAddress, Platform};
+
+use dhcp::{Asker, DISCOVER, REQUEST, Reply};
+
+/// The machine that is simulated.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// Its MAC address.
+    pub mac: HardwareAddress,
+    /// Its UUID.
+    pub uuid: Uuid,
+    /// Its architecture.
+    pub architecture: Architecture,
+    /// What its SMBIOS says, by fact name.
+    pub facts: Vec<(String, String)>,
+    /// Whether its NIC's ROM is iPXE itself, as in virtual machines: then no loader is fetched.
+    pub ipxe_rom: bool,
+    /// Whether its iPXE build has `params`.
+    pub params: bool,
+    /// Whether its iPXE build has HTTPS.
+    pub https: bool,
+    /// The menu item that a person picks; the default when absent.
+    pub pick: Option<String>,
+}
+
+impl Machine {
+    fn is_efi(&self) -> bool {
+        self.architecture.platform() == Platform::Efi
+    }
+
+    fn fact(&self, name: &str) -> &str {
+        self.facts.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str()).unwrap_or_default()
+    }
+}
+
+/// The server that is asked.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Port of proxyDHCP.
+    pub dhcp_port: u16,
+    /// Port of the PXE boot server.
+    pub boot_server_port: u16,
+    /// Port of TFTP.
+    pub tftp_port: u16,
+    /// CA certificate (PEM) to trust for HTTPS; the system's CAs when absent.
+    pub ca: Option<PathBuf>,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// When, in milliseconds from the start.
+    pub at_ms: u64,
+    /// What.
+    pub what: String,
+}
+
+/// A file that the machine loaded to boot it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LoadedFile {
+    /// Its URL, without the session's token.
+    pub name: String,
+    /// Its length in octets.
+    pub len: u64,
+}
+
+/// How a boot ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Nobody answered: the firmware goes on to its own disk.
+    NoOffer,
+    /// A kernel was started.
+    Booted,
+    /// Another loader was started.
+    Chained,
+    /// A SAN disk was started.
+    Sanboot(String),
+    /// The machine's own disk was started.
+    LocalDisk,
+    /// The script left with this status, and the firmware goes on.
+    Exit(u8),
+    /// The machine restarts.
+    Reboot,
+    /// The machine is off.
+    Poweroff,
+    /// The iPXE command line.
+    Shell,
+    /// The script runs without end.
+    Endless,
+}
+
+/// What a simulated boot showed.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// What happened, in order.
+    pub steps: Vec<Step>,
+    /// What the machine's screen showed.
+    pub screen: Vec<String>,
+    /// The last script that the machine was given.
+    pub script: String,
+    /// The files that were loaded when it booted.
+    pub files: Vec<LoadedFile>,
+    /// How it ended.
+    pub ending: Ending,
+    #[serde(skip)]
+    started: Instant,
+}
+
+impl Report {
+    fn new() -> Report {
+        Report {
+            steps: Vec::new(),
+            screen: Vec::new(),
+            script: String::new(),
+            files: Vec::new(),
+            ending: Ending::NoOffer,
+            started: Instant::now(),
+        }
+    }
+
+    fn note(&mut self, what: &str) {
+        let at_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.steps.push(Step { at_ms, what: what.to_owned() });
+    }
+
+    fn screen(&mut self, line: &str) {
+        self.screen.push(line.to_owned());
+    }
+}
+
+/// Why a simulated boot could not go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct StepError(String);
+
+impl StepError {
+    fn new(text: impl Into<String>) -> StepError {
+        StepError(text.into())
+    }
+}
+
+impl From<std::io::Error> for StepError {
+    fn from(error: std::io::Error) -> Self {
+        StepError(error.to_string())
+    }
+}
+
+/// A boot that broke off, with what happened until then.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Failure {
+    /// What went wrong.
+    pub error: StepError,
+    /// What happened before.
+    pub report: Box<Report>,
+}
+
+/// Boots a machine against a server.
+///
+/// # Errors
+/// When the boot broke off: the server fell silent in the middle, or refused what it had offered.
+pub async fn boot(machine: &Machine, server: &Server) -> Result<Report, Failure> {
+    let mut report = Report::new();
+    match run(machine, server, &mut report).await {
+        Ok(ending) => {
+            report.ending = ending;
+            Ok(report)
+        }
+        Err(error) => Err(Failure { error, report: Box::new(report) }),
+    }
+}
+
+async fn run(machine: &Machine, server: &Server, report: &mut Report) -> Result<Ending, StepError> {
+    let local = local_address(server.address).await?;
+    let http = http::Http::new(server.ca.as_deref())?;
+    if !machine.ipxe_rom {
+        let Some(offer) = discover(machine, server, local, Asker::Firmware, report).await? else {
+            return Ok(Ending::NoOffer);
+        };
+        if machine.architecture.is_http() {
+            report.note(&format!("UEFI HTTP Boot of {}", hidden(&offer.file)));
+            let loaded = http.load(&offer.file, None).await?;
+            report.note(&format!("loader: {} octets", loaded.len));
+        } else {
+            load_by_tftp(machine, server, local, &offer, report).await?;
+        }
+    }
+    let ipxe = Machine { architecture: machine.architecture.machine(), ..machine.clone() };
+    let Some(offer) = discover(&ipxe, server, local, Asker::Ipxe, report).await? else {
+        return Ok(Ending::NoOffer);
+    };
+    if !offer.file.contains("://") {
+        return Err(StepError::new(format!("iPXE was offered `{}`, which is no URL", hidden(&offer.file))));
+    }
+    ipxe::Ipxe::new(&http, &ipxe, report).chain(&offer.file).await
+}
+
+/// Firmware's way to its loader: a UEFI machine without discovery control asks on 4011 first.
+async fn load_by_tftp(
+    machine: &Machine,
+    server: &Server,
+    local: Ipv4Addr,
+    offer: &Reply,
+    report: &mut Report,
+) -> Result<(), StepError> {
+    let mut chosen = offer.clone();
+    if machine.is_efi() && offer.discovery_control.is_none_or(|control| control & 8 == 0) {
+        let to = SocketAddr::from((offer.next_server.unwrap_or(server.address), server.boot_server_port));
+        let packet = |xid| dhcp::packet(machine, Asker::Firmware, REQUEST, xid, Some(local), None);
+        let Some(ack) = ask(local, to, packet).await? else {
+            return Err(StepError::new(format!("no answer on port {} (PXE-E55)", to.port())));
+        };
+        report.note(&format!("REQUEST to port 4011 -> ACK: {}", hidden(&ack.file)));
+        chosen = ack;
+    }
+    let from = SocketAddr::from((chosen.next_server.unwrap_or(server.address), server.tftp_port));
+    let loader = tftp::load(local.into(), from, &chosen.file, machine.is_efi()).await?;
+    report.note(&format!("TFTP: {} ({} octets)", hidden(&chosen.file), loader.len()));
+    if machine.is_efi() {
+        let autoexec = chosen
+            .file
+            .rsplit_once('/')
+            .map_or("autoexec.ipxe".into(), |(folder, _)| format!("{folder}/autoexec.ipxe"));
+        match tftp::load(local.into(), from, &autoexec, false).await {
+            Ok(script) => report.note(&format!("TFTP: autoexec.ipxe ({} octets)", script.len())),
+            Err(error) => report.note(&format!("TFTP: autoexec.ipxe: {error}")),
+        }
+    }
+    Ok(())
+}
+
+/// DISCOVER on port 67, with the firmware's patience.
+async fn discover(
+    machine: &Machine,
+    server: &Server,
+    local: Ipv4Addr,
+    asker: Asker,
+    report: &mut Report,
+) -> Result<Option<Reply>, StepError> {
+    let to = SocketAddr::from((server.address, server.dhcp_port));
+    let packet = |xid| dhcp::packet(machine, asker, DISCOVER, xid, None, Some(local));
+    let who = match asker {
+        Asker::Firmware => "firmware",
+        Asker::Ipxe => "iPXE",
+    };
+    let offer = ask(local, to, packet).await?;
+    match &offer {
+        Some(offer) => report.note(&format!("{who} DISCOVER -> OFFER: {}", hidden(&offer.file))),
+        None => report.note(&format!("{who} DISCOVER -> no offer")),
+    }
+    Ok(offer)
+}
+
+/// Sends a packet up to three times and waits for its reply.
+async fn ask(local: Ipv4Addr, to: SocketAddr, packet: impl Fn(u32) -> Vec<u8>) -> Result<Option<Reply>, StepError> {
+    let socket = UdpSocket::bind((local, 0)).await?;
+    let xid = Uuid::new_v4().as_fields().0;
+    let packet = packet(xid);
+    let mut buffer = vec![0; 2048];
+    for wait in [1, 2, 2] {
+        socket.send_to(&packet, to).await?;
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(wait);
+        while let Ok(received) = tokio::time::timeout_at(deadline, socket.recv_from(&mut buffer)).await {
+            let (len, _) = received?;
+            if let Some(reply) = buffer.get(..len).and_then(|bytes| dhcp::read(bytes, xid)) {
+                return Ok(Some(reply));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Our own address on the way to the server.
+async fn local_address(server: Ipv4Addr) -> Result<Ipv4Addr, StepError> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
+    socket.connect((server, 9)).await?;
+    match socket.local_addr()?.ip() {
+        IpAddr::V4(address) => Ok(address),
+        IpAddr::V6(address) => Err(StepError::new(format!("no IPv4 address on the way to {server}, only {address}"))),
+    }
+}
+
+/// A path or URL without the token, for people to read.
+fn hidden(path: &str) -> String {
+    let token = path.split('/').find(|part| part.len() >= 32 && part.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    match token {
+        Some(token) => path.replace(token, "…"),
+        None => path.to_owned(),
+    }
+}

@@ -1,0 +1,136 @@
+//! Machines: QEMU with firmware as Debian ships it.
+//!
+//! **Invariant:** a machine has a network card on the case's bridge and no other way to the world.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::network::Network;
+use crate::process::Process;
+use crate::transcript::Transcript;
+
+/// How the processor is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Accelerator {
+    /// Hardware virtualization.
+    Kvm,
+    /// QEMU's own emulation: slow, works everywhere.
+    Emulation,
+}
+
+/// What a machine starts with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Firmware {
+    /// SeaBIOS; the network card's ROM is iPXE of 2019.
+    Bios,
+    /// EDK2 for x64 with its own PXE stack; the network card has no ROM.
+    UefiX64,
+}
+
+/// A machine to be switched on.
+pub(crate) struct Plan {
+    /// What it starts with.
+    pub(crate) firmware: Firmware,
+    /// Its MAC address, the identity that scripts look up.
+    pub(crate) mac: &'static str,
+    /// Its SMBIOS UUID.
+    pub(crate) uuid: &'static str,
+    /// A disk to boot when the network has nothing for it.
+    pub(crate) disk: Option<PathBuf>,
+    /// Certificates that its firmware trusts, an `EFI_SIGNATURE_LIST`.
+    pub(crate) trusted: Option<PathBuf>,
+}
+
+impl Plan {
+    /// A machine without a disk that trusts nobody.
+    pub(crate) fn new(firmware: Firmware, mac: &'static str, uuid: &'static str) -> Self {
+        Self { firmware, mac, uuid, disk: None, trusted: None }
+    }
+}
+
+/// A machine that is on; dropped, its plug is pulled.
+pub(crate) struct Machine {
+    _process: Process,
+    /// What its serial console shows.
+    pub(crate) console: Transcript,
+}
+
+const CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+const VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+const TAP: &str = "tap0";
+
+impl Machine {
+    /// Plugs the machine into the bridge and switches it on; its files are in `evidence`.
+    pub(crate) fn power_on(plan: &Plan, network: &Network, accelerator: Accelerator, evidence: &Path) -> Self {
+        network.tap(TAP);
+        let mut command = network.command("clients", "qemu-system-x86_64");
+        bare(&mut command, accelerator);
+        firmware(&mut command, plan.firmware, accelerator, evidence);
+        command.args(["-uuid", plan.uuid]);
+        command.args(["-netdev", &format!("tap,id=lan,ifname={TAP},script=no,downscript=no")]);
+        let rom = if plan.firmware == Firmware::UefiX64 { ",romfile=" } else { "" };
+        command.args(["-device", &format!("virtio-net-pci,netdev=lan,mac={},bootindex=1{rom}", plan.mac)]);
+        if let Some(disk) = &plan.disk {
+            command.args(["-drive", &format!("if=none,id=disk,format=raw,file={}", disk.display())]);
+            command.args(["-device", "virtio-blk-pci,drive=disk,bootindex=2"]);
+        }
+        if let Some(trusted) = &plan.trusted {
+            command.args(["-fw_cfg", &format!("name=etc/edk2/https/cacerts,file={}", trusted.display())]);
+        }
+        let console = Transcript::new("serial console", &evidence.join("serial.log"));
+        Self { _process: Process::start(command, &console), console }
+    }
+}
+
+/// A machine with nothing but a processor, memory and a serial console.
+fn bare(command: &mut Command, accelerator: Accelerator) {
+    let (name, processor) = match accelerator {
+        Accelerator::Kvm => ("kvm", "host"),
+        // EDK2 of some Debian releases hangs in emulation with five-level paging.
+        Accelerator::Emulation => ("tcg", "max,la57=off"),
+    };
+    // graphics=off makes SeaBIOS use the serial line as its screen; EDK2 does so anyway.
+    command.args(["-machine", &format!("q35,accel={name},graphics=off"), "-cpu", processor]);
+    command.args(["-m", "1024", "-nodefaults", "-display", "none", "-vga", "none"]);
+    command.args(["-no-reboot", "-monitor", "none", "-serial", "stdio"]);
+}
+
+fn firmware(command: &mut Command, firmware: Firmware, accelerator: Accelerator, evidence: &Path) {
+    if firmware == Firmware::Bios {
+        return;
+    }
+    let variables = evidence.join(format!("uefi-variables-{accelerator:?}.fd"));
+    fs::copy(VARIABLES, &variables)
+        .unwrap_or_else(|error| panic!("cannot copy {VARIABLES}: {error}; `tests/run` installs the package ovmf"));
+    let code = format!("if=pflash,format=raw,unit=0,readonly=on,file={CODE}");
+    let variables = format!("if=pflash,format=raw,unit=1,file={}", variables.display());
+    command.args(["-drive", &code, "-drive", &variables]);
+    // EDK2's TLS and newer PXE stacks refuse to run without a source of randomness.
+    command.args(["-device", "virtio-rng-pci"]);
+    // Only IPv4 is served here; IPv6 would cost a denied machine a minute more.
+    command.args(["-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=no"]);
+}
+
+/// Whether both firmwares come up under KVM: within a virtual machine they often hang.
+pub(crate) fn probe_kvm(scratch: &Path) -> Accelerator {
+    const LIMIT: Duration = Duration::from_secs(10);
+    if !Path::new("/dev/kvm").exists() {
+        return Accelerator::Emulation;
+    }
+    let comes_up = |kind: Firmware, says: &str| {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--", "qemu-system-x86_64", "-nic", "none"]);
+        bare(&mut command, Accelerator::Kvm);
+        firmware(&mut command, kind, Accelerator::Kvm, scratch);
+        let console = Transcript::new("KVM probe", &scratch.join("kvm-probe.log"));
+        let _machine = Process::start(command, &console);
+        console.wait_for(LIMIT, |text| text.contains(says).then_some(())).is_ok()
+    };
+    if comes_up(Firmware::Bios, "No bootable device") && comes_up(Firmware::UefiX64, "BdsDxe") {
+        Accelerator::Kvm
+    } else {
+        Accelerator::Emulation
+    }
+}

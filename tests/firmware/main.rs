@@ -1,0 +1,205 @@
+//! Real firmware boots through the real server: machines of QEMU, in network namespaces made for
+//! each case, beside a plain DHCP server from Debian that knows nothing of network boot.
+//!
+//! Each case asserts on what the machine's serial console shows and on the server's decision log.
+//! `target/firmware/<case>/` keeps the evidence: both logs, the capture of the bridge, the site.
+//!
+//! These tests need root, QEMU and about 1 GB of memory per machine; `tests/run` installs what is missing.
+//! Without it they fail, unless `POINTSMAN_SKIP_FIRMWARE=1` says that they are not wanted.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`lab`] | one case: all of the below together |
+//! | [`network`] | namespaces, bridge, cables |
+//! | [`machine`] | QEMU and its firmware |
+//! | [`server`] | the site and the server under test |
+//! | [`assets`], [`disk`] | kernels, loaders, disks |
+//! | [`process`], [`transcript`] | children that end with the test, and what they say |
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test that cannot go on says why and ends"
+)]
+
+mod assets;
+mod disk;
+mod lab;
+mod machine;
+mod network;
+mod process;
+mod server;
+mod transcript;
+
+use std::time::Duration;
+
+use assets::{BOOTED, COMMAND_LINE};
+use disk::OWN_DISK;
+use lab::{BOOT_LIMIT, Lab};
+use machine::{Firmware, Plan};
+use server::{ServerUnderTest, Site};
+
+const ALLOW_ALL: &str = "fn allow_boot(request) { allow() }\n";
+
+/// Allows all machines but [`DENIED_MAC`].
+const DENY_ONE: &str = r#"
+fn allow_boot(request) {
+    if request.mac == "52:54:00:aa:00:0d" { return deny("stolen in May"); }
+    allow()
+}
+"#;
+const DENIED_MAC: &str = "52:54:00:aa:00:0d";
+
+/// One Linux, booted at once; what the server knows of the machine arrives in the kernel's command line.
+const ONE_LINUX: &str = r#"
+fn boot_images(request) {
+    linux(#{ kernel: "lab/vmlinuz", initrd: "lab/initramfs.gz", cmdline: `console=ttyS0 quiet lab.mac=${request.mac}` })
+}
+"#;
+
+#[test]
+fn a_bios_machine_with_an_ipxe_rom_boots_the_image_of_the_script() {
+    let Some(mut lab) = Lab::open("bios-rom") else { return };
+    let plan = Plan::new(Firmware::Bios, "52:54:00:aa:00:01", "aa000000-0000-4000-8000-000000000001");
+    let server = lab.serve(&Site::new(ALLOW_ALL, ONE_LINUX));
+    boots_linux(&mut lab, &plan, &server, "x86-bios");
+    assert!(server.stop(), "the server ends well on SIGTERM\n{}", lab.tails());
+}
+
+#[test]
+fn a_uefi_machine_loads_ipxe_by_tftp_and_boots_the_image_of_the_script() {
+    let Some(mut lab) = Lab::open("uefi-pxe") else { return };
+    let plan = Plan::new(Firmware::UefiX64, "52:54:00:aa:00:02", "aa000000-0000-4000-8000-000000000002");
+    let server = lab.serve(&Site::new(ALLOW_ALL, ONE_LINUX));
+    boots_linux(&mut lab, &plan, &server, "x64-uefi");
+}
+
+#[test]
+fn a_uefi_machine_that_trusts_the_private_ca_boots_by_https() {
+    let Some(mut lab) = Lab::open("uefi-https") else { return };
+    let server =
+        lab.serve(&Site { loaders: Some(lab.assets.trixie_loaders()), https: true, ..Site::new(ALLOW_ALL, ONE_LINUX) });
+    let mut plan = Plan::new(Firmware::UefiX64, "52:54:00:aa:00:03", "aa000000-0000-4000-8000-000000000003");
+    plan.trusted = Some(server.authority());
+    let console = boots_linux(&mut lab, &plan, &server, "x64-uefi");
+    for file in ["lab/vmlinuz", "lab/initramfs.gz"] {
+        let loaded = console.lines().any(|line| line.contains("https://") && line.contains(file));
+        assert!(loaded, "{file} was not loaded by HTTPS\n{}", lab.tails());
+    }
+}
+
+#[test]
+fn a_bios_machine_behind_a_relay_agent_boots_the_image_of_the_script() {
+    let Some(mut lab) = Lab::open_routed("bios-relayed") else { return };
+    let plan = Plan::new(Firmware::Bios, "52:54:00:aa:00:08", "aa000000-0000-4000-8000-000000000008");
+    let server = lab.serve(&Site::new(ALLOW_ALL, ONE_LINUX));
+    boots_linux(&mut lab, &plan, &server, "x86-bios");
+}
+
+#[test]
+fn a_uefi_machine_behind_a_relay_agent_boots_the_image_of_the_script() {
+    let Some(mut lab) = Lab::open_routed("uefi-relayed") else { return };
+    let plan = Plan::new(Firmware::UefiX64, "52:54:00:aa:00:09", "aa000000-0000-4000-8000-000000000009");
+    let server = lab.serve(&Site { loaders: Some(lab.assets.trixie_loaders()), ..Site::new(ALLOW_ALL, ONE_LINUX) });
+    boots_linux(&mut lab, &plan, &server, "x64-uefi");
+}
+
+#[test]
+fn a_denied_bios_machine_boots_its_own_disk() {
+    let Some(mut lab) = Lab::open("bios-denied") else { return };
+    let mut plan = Plan::new(Firmware::Bios, DENIED_MAC, "aa000000-0000-4000-8000-000000000004");
+    plan.disk = Some(disk::bios(&lab.evidence));
+    is_denied(&mut lab, &plan);
+}
+
+#[test]
+fn a_denied_uefi_machine_boots_its_own_disk() {
+    let Some(mut lab) = Lab::open("uefi-denied") else { return };
+    let mut plan = Plan::new(Firmware::UefiX64, DENIED_MAC, "aa000000-0000-4000-8000-000000000005");
+    plan.disk = Some(disk::uefi(&lab.evidence));
+    is_denied(&mut lab, &plan);
+}
+
+#[test]
+fn a_menu_boots_its_default_after_its_timeout() {
+    const MENU: &str = r#"
+fn boot_images(request) {
+    menu(#{
+        title: "Lab menu",
+        timeout: 4,
+        default: "chosen",
+        images: [
+            local_disk("Own disk"),
+            linux(#{ id: "chosen", title: "The default", kernel: "lab/vmlinuz", initrd: "lab/initramfs.gz",
+                     cmdline: "console=ttyS0 quiet lab.from=menu" }),
+            poweroff(),
+        ],
+    })
+}
+"#;
+    let Some(mut lab) = Lab::open("bios-menu") else { return };
+    let plan = Plan::new(Firmware::Bios, "52:54:00:aa:00:06", "aa000000-0000-4000-8000-000000000006");
+    let server = lab.serve(&Site::new(ALLOW_ALL, MENU));
+    let machine = lab.power_on(&plan);
+    lab.see(&machine, "Lab menu", BOOT_LIMIT);
+    lab.see(&machine, "The default", BOOT_LIMIT);
+    lab.see(&machine, BOOTED, BOOT_LIMIT);
+    let command_line = lab.see_line(&machine, COMMAND_LINE, BOOT_LIMIT);
+    assert!(command_line.contains("lab.from=menu"), "{command_line}\n{}", lab.tails());
+    lab.decision(&server, &[("mac", plan.mac), ("verdict", "allow"), ("stage", "http")]);
+}
+
+#[test]
+fn the_network_installer_of_debian_shows_its_first_screen() {
+    const INSTALLER: &str = r#"
+fn boot_images(request) {
+    linux(#{ kernel: "installer/linux", initrd: "installer/initrd.gz", cmdline: "console=ttyS0 --- quiet" })
+}
+"#;
+    let Some(mut lab) = Lab::open("uefi-installer") else { return };
+    let plan = Plan::new(Firmware::UefiX64, "52:54:00:aa:00:07", "aa000000-0000-4000-8000-000000000007");
+    // The build with iPXE's own network drivers, for once.
+    let server = lab.serve(&Site { x64_uefi_loader: Some("ipxe.efi"), ..Site::new(ALLOW_ALL, INSTALLER) });
+    let machine = lab.power_on(&plan);
+    lab.see(&machine, "Choose the language to be used for the installation process", 2 * BOOT_LIMIT);
+    lab.decision(&server, &[("mac", plan.mac), ("verdict", "allow"), ("stage", "http")]);
+}
+
+/// Switches the machine on, and sees Linux of [`ONE_LINUX`] start and the decisions that led to it.
+fn boots_linux(lab: &mut Lab, plan: &Plan, server: &ServerUnderTest, architecture: &str) -> String {
+    let machine = lab.power_on(plan);
+    lab.see(&machine, BOOTED, BOOT_LIMIT);
+    let command_line = lab.see_line(&machine, COMMAND_LINE, BOOT_LIMIT);
+    assert!(
+        command_line.contains(&format!("lab.mac={}", plan.mac)),
+        "the kernel was started with {command_line:?}\n{}",
+        lab.tails()
+    );
+    let machine_fields = [("mac", plan.mac), ("uuid", plan.uuid), ("arch", architecture)];
+    let first =
+        lab.decision(server, &[&machine_fields[..], &[("question", "allow_boot"), ("stage", "discover")]].concat());
+    let images =
+        lab.decision(server, &[&machine_fields[..], &[("question", "boot_images"), ("stage", "http")]].concat());
+    for entry in [&first, &images] {
+        assert_eq!(entry["verdict"], "allow", "{entry}");
+        assert_eq!(entry["handler"], "script", "{entry}");
+        assert!(entry["ms"].is_number(), "{entry}");
+    }
+    assert_eq!(first["session"], images["session"], "one boot is one session\n{}", lab.tails());
+    machine.console.text()
+}
+
+/// Switches the machine on, and sees that it gets nothing and goes on to its own disk.
+fn is_denied(lab: &mut Lab, plan: &Plan) {
+    // EDK2 asks for a minute by PXE, then for another by HTTP boot, before it tries its disk.
+    const FIRMWARE_PATIENCE: Duration = Duration::from_secs(300);
+    let server = lab.serve(&Site::new(DENY_ONE, ONE_LINUX));
+    let machine = lab.power_on(plan);
+    lab.see(&machine, OWN_DISK, FIRMWARE_PATIENCE);
+    let entry = lab.decision(&server, &[("mac", plan.mac), ("verdict", "deny")]);
+    assert_eq!(entry["reason"], "stolen in May", "{entry}");
+    for entry in server.decisions() {
+        assert_eq!(entry["verdict"], "deny", "a denied machine is denied at each stage\n{}", lab.tails());
+    }
+    assert!(!machine.console.text().contains(BOOTED), "{}", lab.tails());
+}

@@ -1,0 +1,157 @@
+//! The server under test: a site as an administrator would write it, and the real binary serving it.
+//!
+//! **Invariant:** uses the program from outside only: its commands, its configuration, its log.
+
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::assets::Assets;
+use crate::network::{INTERFACE, Network};
+use crate::process::{Process, run};
+use crate::transcript::{Absent, Transcript};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_pointsman");
+const READY_LIMIT: Duration = Duration::from_secs(20);
+
+/// What distinguishes one site from another.
+pub(crate) struct Site<'a> {
+    /// The file `allow_boot.rhai`.
+    pub(crate) allow_boot: &'a str,
+    /// The file `boot_images.rhai`.
+    pub(crate) boot_images: &'a str,
+    /// The folder with iPXE builds; where Debian installs them when absent.
+    pub(crate) loaders: Option<PathBuf>,
+    /// The build for UEFI machines when it is not the usual one.
+    pub(crate) x64_uefi_loader: Option<&'a str>,
+    /// Whether iPXE builds that can are to use HTTPS.
+    pub(crate) https: bool,
+}
+
+impl<'a> Site<'a> {
+    /// A site with these two scripts and otherwise what `pointsman init` writes.
+    pub(crate) fn new(allow_boot: &'a str, boot_images: &'a str) -> Self {
+        Self { allow_boot, boot_images, loaders: None, x64_uefi_loader: None, https: false }
+    }
+
+    /// What the configuration says differently from its defaults.
+    fn config(&self) -> String {
+        let mut lines = vec![
+            "[server]".to_owned(),
+            format!("interfaces = [{INTERFACE:?}]"),
+            "[log]\nformat = \"json\"\nlevel = \"debug\"".to_owned(),
+            "[[handler]]\nkind = \"script\"\nscripts = \"rules\"".to_owned(),
+            "allow_boot = \"rules/allow_boot.rhai\"\nboot_images = \"rules/boot_images.rhai\"".to_owned(),
+        ];
+        if self.https {
+            lines.push("[https]\nipxe = \"https\"".to_owned());
+        }
+        if let Some(folder) = &self.loaders {
+            lines.push(format!("[loaders]\nfolders = [{folder:?}]"));
+        }
+        if let Some(file) = self.x64_uefi_loader {
+            lines.push(format!("[loaders.files]\nx64-uefi = {file:?}"));
+        }
+        lines.push(String::new());
+        lines.join("\n")
+    }
+}
+
+/// A running server; dropped, it is killed.
+pub(crate) struct ServerUnderTest {
+    process: Process,
+    folder: PathBuf,
+    /// Its log, a JSON object a line.
+    pub(crate) log: Transcript,
+}
+
+impl ServerUnderTest {
+    /// Writes the site under `evidence`, starts the server in the namespace `boot` and waits until it is ready.
+    pub(crate) fn start(site: &Site, assets: &Assets, network: &Network, evidence: &Path) -> Self {
+        let folder = evidence.join("site");
+        write_site(&folder, site, assets);
+        let ready = UnixDatagram::bind(evidence.join("ready.socket")).expect("the evidence folder is new");
+        ready.set_read_timeout(Some(READY_LIMIT)).expect("a limit above zero is valid");
+        let mut command = network.command("boot", PROGRAM);
+        command.args(["serve", "--config"]).arg(folder.join("pointsman.toml"));
+        command.env("NOTIFY_SOCKET", evidence.join("ready.socket"));
+        let log = Transcript::new("log of the server", &evidence.join("server.log"));
+        let server = Self { process: Process::start(command, &log), folder, log };
+        server.wait_until_ready(&ready);
+        server
+    }
+
+    /// Waits for a decision in the log that `wanted` accepts.
+    pub(crate) fn wait_for_decision(&self, limit: Duration, wanted: impl Fn(&Value) -> bool) -> Result<Value, Absent> {
+        self.log.wait_for(limit, |text| {
+            text.lines()
+                .filter_map(|line| serde_json::from_str(line).ok())
+                .find(|entry| is_decision(entry) && wanted(entry))
+        })
+    }
+
+    /// The decisions so far.
+    pub(crate) fn decisions(&self) -> Vec<Value> {
+        self.log.text().lines().filter_map(|line| serde_json::from_str(line).ok()).filter(is_decision).collect()
+    }
+
+    /// The certificate of the private CA that `pointsman init` made, in the form that firmware takes.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.folder.join("state/ca.esl")
+    }
+
+    /// Asks the server to stop as systemd does, and tells whether it ended well.
+    pub(crate) fn stop(mut self) -> bool {
+        run("kill", &["-TERM", &self.process.id().to_string()]);
+        self.process.wait()
+    }
+
+    fn wait_until_ready(&self, socket: &UnixDatagram) {
+        let mut message = [0; 512];
+        loop {
+            let length = socket
+                .recv(&mut message)
+                .unwrap_or_else(|error| panic!("the server did not become ready: {error}\n{}", self.log.tail(40)));
+            if message[..length].split(|&byte| byte == b'\n').any(|line| line == b"READY=1") {
+                return;
+            }
+        }
+    }
+}
+
+fn is_decision(entry: &Value) -> bool {
+    entry["level"] == "INFO" && entry["verdict"].is_string()
+}
+
+/// `pointsman init`, then a configuration, rules and images of this case beside what it wrote.
+fn write_site(folder: &Path, site: &Site, assets: &Assets) {
+    let made = Command::new(PROGRAM).arg("init").arg(folder).output().expect("the program was just built");
+    assert!(made.status.success(), "pointsman init failed: {}", String::from_utf8_lossy(&made.stderr));
+    write(&folder.join("pointsman.toml"), &site.config());
+    write(&folder.join("rules/allow_boot.rhai"), site.allow_boot);
+    write(&folder.join("rules/boot_images.rhai"), site.boot_images);
+    let images = folder.join("images");
+    copy(&assets.kernel(), &images.join("lab/vmlinuz"));
+    copy(&assets.initramfs(), &images.join("lab/initramfs.gz"));
+    for file in ["linux", "initrd.gz"] {
+        copy(&assets.installer().join(file), &images.join("installer").join(file));
+    }
+}
+
+fn write(path: &Path, text: &str) {
+    let folder = path.parent().expect("files of a site are in folders");
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(path, text))
+        .unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+}
+
+fn copy(from: &Path, to: &Path) {
+    let folder = to.parent().expect("images are in folders");
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::hard_link(from, to).or_else(|_| fs::copy(from, to).map(drop)))
+        .unwrap_or_else(|error| panic!("cannot copy {} to {}: {error}", from.display(), to.display()));
+}

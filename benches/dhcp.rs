@@ -6,7 +6,8 @@
 //! * *saturated*: always 128 questions under way; answers a second, and CPU time per answer (utime + stime).
 //! * *paced*: 10,000 questions a second; latency at the 50th and 99th percentile, and loss.
 //!
-//! Pointsman answers with a fixed decision here: what is measured is DHCP. dnsmasq answers from its configuration.
+//! Pointsman is there twice: with a fixed decision, where what is measured is DHCP, and as the whole program with the site
+//! that `pointsman init` writes, where a script looks every machine up in a table. dnsmasq answers from its configuration.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a program that measures may stop and print")]
 
@@ -105,28 +106,19 @@ fn compare() {
         "{:<10} {:>9} {:>12} {:>8} {:>8} {:>8} {:>6}",
         "", "answers/s", "us CPU each", "p50 us", "p99 us", "max us", "lost"
     );
+    let site = site();
+    let config = site.path().join("pointsman.toml");
+    let config = config.to_str().unwrap();
+    let program = env!("CARGO_BIN_EXE_pointsman");
+    let contenders: [(&str, &str, &[&str]); 3] = [
+        ("dnsmasq", "dnsmasq", &DNSMASQ),
+        ("fixed", &own, &["server"]),
+        ("script", program, &["serve", "--config", config]),
+    ];
     for _ in 0..ROUNDS {
-        for name in ["dnsmasq", "pointsman"] {
-            let mut command = match name {
-                "pointsman" => Namespaces::command(&namespaces.server, 0, &own),
-                _ => Namespaces::command(&namespaces.server, 0, "dnsmasq"),
-            };
-            match name {
-                "pointsman" => command.arg("server"),
-                _ => command.args([
-                    "--keep-in-foreground",
-                    "--conf-file=/dev/null",
-                    "--port=0",
-                    "--user=root",
-                    "--quiet-dhcp",
-                    "--log-facility=/dev/null",
-                    "--pid-file=",
-                    "--leasefile-ro",
-                    "--dhcp-range=10.177.0.0,proxy",
-                    "--pxe-service=X86-64_EFI,boot,b/token/snponly.efi",
-                ]),
-            };
-            let server = match command.stderr(Stdio::inherit()).spawn() {
+        for (name, program, arguments) in contenders {
+            let mut command = Namespaces::command(&namespaces.server, 0, program);
+            let server = match command.args(arguments).stdout(Stdio::null()).spawn() {
                 Ok(child) => Stopped(child),
                 Err(error) => {
                     println!("{name}: {error}");
@@ -138,6 +130,30 @@ fn compare() {
             print!("{name:<10} {}", String::from_utf8_lossy(&output.stdout));
         }
     }
+}
+
+const DNSMASQ: [&str; 10] = [
+    "--keep-in-foreground",
+    "--conf-file=/dev/null",
+    "--port=0",
+    "--user=root",
+    "--quiet-dhcp",
+    "--log-facility=/dev/null",
+    "--pid-file=",
+    "--leasefile-ro",
+    "--dhcp-range=10.177.0.0,proxy",
+    "--pxe-service=X86-64_EFI,boot,b/token/snponly.efi",
+];
+
+/// The site that `init` writes, with something in the loader's place: it is named here, not loaded.
+fn site() -> tempfile::TempDir {
+    let folder = tempfile::TempDir::new().unwrap();
+    let site = folder.path().to_str().unwrap();
+    let made = Command::new(env!("CARGO_BIN_EXE_pointsman")).args(["init", site]).stdout(Stdio::null()).status();
+    assert!(made.unwrap().success(), "`pointsman init` failed");
+    let _ = std::fs::create_dir(folder.path().join("loaders"));
+    std::fs::write(folder.path().join("loaders/snponly.efi"), b"MZ").unwrap();
+    folder
 }
 
 /// Always the same answer, at once.

@@ -36,9 +36,9 @@ pub struct Counters {
     pub dropped: [Counter; Dropped::ALL.len()],
     /// Questions of clients behind a relay agent.
     pub relayed: Counter,
-    /// OFFERs sent.
+    /// OFFERs written.
     pub offers: Counter,
-    /// ACKs sent.
+    /// ACKs written.
     pub acks: Counter,
     /// Questions that the decision left without an answer.
     pub ignored: Counter,
@@ -50,10 +50,12 @@ pub struct Counters {
     pub overloaded: Counter,
     /// Questions whose decision panicked.
     pub panicked: Counter,
-    /// Replies that the system did not send.
+    /// Replies that the system did not send, and questions from interfaces that have no address to answer from.
     pub unsent: Counter,
     /// Replies sent without option 82, for want of room.
     pub without_relay_information: Counter,
+    /// Warnings of other servers that keep clients from us; no packets of ours.
+    pub conflicts: Counter,
 }
 
 impl Counters {
@@ -72,8 +74,8 @@ impl Counters {
         }
     }
 
-    /// What became of the packets: every name with its number. But for `received`, `relayed` and
-    /// `without-relay-information`, each packet is in one of them.
+    /// What became of the packets: every name with its number. But for `received`, `relayed`, `unsent` and
+    /// `without-relay-information`, which say more of some, each packet is in one of them.
     pub fn outcomes(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let named = [
             ("received", &self.received),

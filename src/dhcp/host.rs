@@ -13,8 +13,6 @@ use crate::net::interfaces::Interfaces;
 
 /// How old the snapshot may be.
 const AGE_MAX: Duration = Duration::from_secs(10);
-/// At least this long between two looks because of unknown interfaces.
-const PAUSE_MIN: Duration = Duration::from_secs(1);
 
 /// The snapshot.
 #[derive(Debug, Default)]
@@ -33,7 +31,9 @@ impl Host {
     /// Looks again when the interface is not known: a VLAN that was just made.
     pub(super) fn know(&mut self, ifindex: u32, now: Instant) {
         if ifindex != 0 && !self.names.contains_key(&ifindex) {
-            self.read_if_older(PAUSE_MIN, now);
+            self.read_if_older(Duration::ZERO, now);
+            // Gone again already: its other packets cost no look each.
+            self.names.entry(ifindex).or_default();
         }
     }
 

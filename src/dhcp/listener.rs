@@ -20,7 +20,7 @@ use tracing::{debug, error, warn};
 
 use super::counters::Counters;
 use super::host::Host;
-use super::neighbors::{Conflict, Hourly, conflicts};
+use super::neighbors::{Hourly, Neighbors};
 use super::packet::{Message, MessageType, Operation, PACKET_LEN_MAX};
 use super::question::{Asked, Port, ask};
 use super::reply::{NoReply, Reply, ReplyContext, reply};
@@ -37,14 +37,14 @@ pub(super) struct Listener {
     socket: Arc<UdpSocket>,
     shared: Arc<Shared>,
     host: Host,
-    conflicts: Hourly<Conflict>,
+    neighbors: Neighbors,
     mistakes: Hourly<Discriminant<NoReply>>,
 }
 
 impl Listener {
     pub(super) fn new(port: Port, socket: Arc<UdpSocket>, shared: Arc<Shared>) -> Listener {
-        let (conflicts, mistakes) = (Hourly::default(), Hourly::default());
-        Listener { port, socket, shared, host: Host::default(), conflicts, mistakes }
+        let (neighbors, mistakes) = (Neighbors::default(), Hourly::default());
+        Listener { port, socket, shared, host: Host::default(), neighbors, mistakes }
     }
 
     pub(super) async fn run(mut self, stop: CancellationToken) {
@@ -91,7 +91,8 @@ impl Listener {
             }
         };
         if message.header.op == Operation::Reply {
-            self.look_at_neighbor(&message, *peer.ip(), now);
+            let news = self.neighbors.look_at(&message, *peer.ip(), now.into_std(), |address| self.host.has(address));
+            counters.conflicts.add(news);
         }
         self.host.know(datagram.ifindex, now.into_std());
         let is_ours = |address| address == local || self.host.has(address);
@@ -104,7 +105,8 @@ impl Listener {
         };
         counters.relayed.add(u64::from(asked.relay.is_some()));
         let Some(server) = self.server_address(&asked, local, datagram.ifindex) else {
-            warn!(ifindex = datagram.ifindex, "a DHCP packet came in on an interface without IPv4 address: no answer");
+            counters.unsent.increment();
+            debug!(ifindex = datagram.ifindex, "a question came in on an interface without IPv4 address: no answer");
             return;
         };
         let question = self.question(&asked, server, datagram.ifindex);
@@ -175,15 +177,6 @@ impl Listener {
             seen.answer_later(answer, &socket, &shared, deadline).await;
             drop(permit);
         });
-    }
-
-    fn look_at_neighbor(&mut self, message: &Message, sender: Ipv4Addr, now: Instant) {
-        for conflict in conflicts(message, sender) {
-            let (Conflict::PxeClient(server) | Conflict::RivalProxy(server) | Conflict::NoPxeDhcp(server)) = conflict;
-            if !self.host.has(server) && self.conflicts.may_say(conflict, now.into_std()) {
-                warn!("{conflict}");
-            }
-        }
     }
 }
 

@@ -23,10 +23,10 @@
 //!
 //! * [`packet`]: octets and messages (RFC 2131, 2132, 3396). [`pxe`]: options 43 and 175.
 //! * [`client`]: who asks. [`question`]: who is answered. [`reply`]: with what, and where to.
-//! * [`neighbors`]: what other servers on the network do that will get in our way.
+//! * [`neighbors`]: what other servers on the network do that will get in our way; `watch` hears them.
 //! * [`server`]: the sockets, bound by [`listen`], each with a `listener` task that knows its `host`.
 //!
-//! **Invariant**: only those four do I/O and read the clock. What a client boots is decided elsewhere, behind
+//! **Invariant**: only those four and `watch` do I/O and read the clock. What a client boots is decided elsewhere, behind
 //! [`BootAnswers`].
 
 pub mod client;
@@ -40,6 +40,7 @@ pub mod pxe;
 pub mod question;
 pub mod reply;
 pub mod server;
+mod watch;
 mod writer;
 
 pub use counters::Counters;

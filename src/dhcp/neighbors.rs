@@ -9,6 +9,8 @@ use std::hash::Hash;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use tracing::warn;
+
 use super::client::PXE_CLIENT;
 use super::packet::{Message, MessageType, Operation, code};
 use super::pxe::says_no_pxedhcp;
@@ -49,6 +51,36 @@ pub fn conflicts(message: &Message, sender: Ipv4Addr) -> impl Iterator<Item = Co
     let no_proxy = gives_address && message.option(code::IPXE).is_some_and(says_no_pxedhcp);
     let no_proxy = no_proxy.then_some(Conflict::NoPxeDhcp(server));
     pxe.into_iter().chain(no_proxy).filter(move |_| is_answer)
+}
+
+impl Conflict {
+    /// The other server.
+    pub fn server(self) -> Ipv4Addr {
+        match self {
+            Conflict::PxeClient(server) | Conflict::RivalProxy(server) | Conflict::NoPxeDhcp(server) => server,
+        }
+    }
+}
+
+/// What is known of other servers.
+#[derive(Debug, Default)]
+pub(super) struct Neighbors {
+    said: Hourly<Conflict>,
+}
+
+impl Neighbors {
+    /// Says what a server's packet shows; the number of things said.
+    pub(super) fn look_at(
+        &mut self,
+        message: &Message,
+        sender: Ipv4Addr,
+        now: Instant,
+        is_ours: impl Fn(Ipv4Addr) -> bool,
+    ) -> u64 {
+        let others = conflicts(message, sender).filter(|conflict| !is_ours(conflict.server()));
+        let news = others.filter(|conflict| self.said.may_say(*conflict, now));
+        news.map(|conflict| warn!(server = %conflict.server(), "{conflict}")).count() as u64
+    }
 }
 
 /// Lets each thing be said once an hour.
@@ -125,6 +157,16 @@ mod tests {
         assert_eq!(seen(&offer(SERVER)), []);
         assert_eq!(seen(&sample(MessageType::Discover).with(60, b"PXEClient")), []);
         assert_eq!(seen(&offer(SERVER).with(53, &[6]).with(60, b"PXEClient")), []);
+    }
+
+    #[test]
+    fn our_own_packets_are_not_looked_at_and_others_once() {
+        let mut neighbors = Neighbors::default();
+        let now = Instant::now();
+        let message = offer(Ipv4Addr::UNSPECIFIED).with(60, b"PXEClient").message();
+        assert_eq!(neighbors.look_at(&message, SENDER, now, |server| server == OTHER), 0);
+        assert_eq!(neighbors.look_at(&message, SENDER, now, |_| false), 1);
+        assert_eq!(neighbors.look_at(&message, SENDER, now, |_| false), 0);
     }
 
     #[test]

@@ -15,8 +15,9 @@ use tokio_util::task::TaskTracker;
 use super::counters::Counters;
 use super::listen::{Listen, listening_sockets};
 use super::listener::Listener;
-use super::question::{BOOT_SERVER_PORT, Port, SERVER_PORT};
+use super::question::{BOOT_SERVER_PORT, CLIENT_PORT, Port, SERVER_PORT};
 use super::reply::Styles;
+use super::watch::{watch, watching_socket};
 use crate::boot::{Client, Network, Stage};
 use crate::net::udp::{BindError, UdpSocket};
 
@@ -87,6 +88,8 @@ impl Default for ServerOptions {
 /// The bound sockets of both ports.
 pub struct DhcpServer {
     sockets: Vec<(Port, Arc<UdpSocket>)>,
+    /// Hears other servers.
+    watching: Option<UdpSocket>,
     shared: Arc<Shared>,
 }
 
@@ -125,7 +128,9 @@ impl DhcpServer {
             waiting: Arc::new(Semaphore::new(WAITING_MAX)),
             tasks: TaskTracker::new(),
         };
-        Ok(DhcpServer { sockets, shared: Arc::new(shared) })
+        // On another port than 67 this is a test or an experiment, with no neighbors.
+        let watching = if options.port == SERVER_PORT { watching_socket(CLIENT_PORT) } else { None };
+        Ok(DhcpServer { sockets, watching, shared: Arc::new(shared) })
     }
 
     /// Addresses and ports that the sockets of a port are bound to.
@@ -139,6 +144,9 @@ impl DhcpServer {
         for (port, socket) in self.sockets {
             let listener = Listener::new(port, socket, Arc::clone(&self.shared));
             listeners.spawn(listener.run(stop.clone()));
+        }
+        if let Some(socket) = self.watching {
+            listeners.spawn(watch(socket, Arc::clone(&self.shared.counters), stop));
         }
         listeners.close();
         listeners.wait().await;

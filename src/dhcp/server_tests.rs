@@ -284,3 +284,28 @@ async fn beside_a_dhcp_server_broadcasts_reach_both_and_unicast_only_the_other()
 fn first_on(address: Ipv4Addr) -> BindOptions {
     BindOptions { broadcast: true, ..BindOptions::new(SocketAddr::new(address.into(), 0)) }
 }
+
+#[tokio::test]
+async fn another_servers_broadcast_is_warned_of_once() {
+    let watching = watching_socket(0).unwrap();
+    let port = watching.local_addr().port();
+    let (counters, stop) = (Arc::new(Counters::default()), CancellationToken::new());
+    let task = tokio::spawn(watch(watching, Arc::clone(&counters), stop.clone()));
+    // Not one of this host's addresses, though on loopback: what `sender` is to the watcher.
+    let stranger = Ipv4Addr::new(127, 0, 0, 99);
+    let offer = super::super::sample::sample(MessageType::Offer).with(60, b"PXEClient").with(54, &[10, 0, 0, 9]);
+    let octets = offer.header(|header| header.op = Operation::Reply).octets();
+    let other = UdpSocket::bind(&first_on(stranger)).unwrap();
+    let loopback = crate::net::interfaces::Interfaces::read().unwrap().with_address(LOOPBACK.into()).unwrap().index;
+    let source = Some(Source { address: stranger.into(), ifindex: loopback });
+    let until = async {
+        while counters.conflicts.value() == 0 {
+            other.send(&octets, SocketAddr::new(Ipv4Addr::BROADCAST.into(), port), source).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, until).await.unwrap();
+    stop.cancel();
+    task.await.unwrap();
+    assert_eq!(counters.conflicts.value(), 1);
+}

@@ -11,10 +11,10 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, MaybeDone, maybe_done};
 use http_body::{Body, Frame, SizeHint};
-use prometheus_client::metrics::counter::Counter;
 
 use super::socket::{FileQueue, Placeholder};
 use crate::files::Content;
+use crate::observe::Counter;
 
 /// How much is read at once where the bytes pass through this process (TLS, and files kept in memory).
 const READ_LEN: usize = 128 * 1024;

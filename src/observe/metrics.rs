@@ -99,9 +99,7 @@ impl Default for Metrics {
         let metrics = Metrics {
             funnel: put(r, "boots", "How far boots come, by architecture and verdict"),
             decisions: put(r, "decisions", "Decisions evaluated, by handler and verdict"),
-            decision_seconds: Histogram::new(
-                [0.000_01, 0.000_03, 0.000_1, 0.000_3, 0.001, 0.01, 0.1, 0.5, 2.0, 10.0].into_iter(),
-            ),
+            decision_seconds: Histogram::new([0.000_01, 0.000_03, 0.000_1, 0.000_3, 0.001, 0.01, 0.1, 0.5, 2.0, 10.0]),
             http_responses: put(r, "http_responses", "HTTP responses, by status class"),
             http_sent: put(r, "http_sent_bytes", "Octets of file content sent by HTTP and HTTPS"),
             connections_refused: put(r, "connections_refused", "Connections ended before a request, by why"),

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -99,6 +99,11 @@ impl Site {
     /// Starts the daemon.
     pub(crate) fn serve(&self) -> Daemon {
         Daemon::start(&self.config())
+    }
+
+    /// Starts the daemon with another configuration.
+    pub(crate) fn serve_config(&self, config: &Path) -> Daemon {
+        Daemon::start(config.to_str().unwrap())
     }
 }
 

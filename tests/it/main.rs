@@ -4,6 +4,7 @@
 mod architecture;
 mod commands;
 mod daemon;
+mod documents;
 mod harness;
 mod hostile;
 mod reload;

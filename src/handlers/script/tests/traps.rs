@@ -8,6 +8,7 @@ fn refused(source: &str) -> String {
     let (_folder, mut config) = site(&[("site.rhai", source)]);
     config.limits.allow_boot = std::time::Duration::from_secs(2);
     config.limits.boot_images = std::time::Duration::from_secs(2);
+    config.limits.operations = 200_000;
     match ScriptHandler::load(&config) {
         Err(errors) => errors.to_string(),
         Ok(handler) => block_on(handler.allow_boot(&request())).expect_err(source).message,

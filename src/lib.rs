@@ -1,4 +1,63 @@
 //! Pointsman: a scriptable boot-decision engine.
+//!
+//! # Bird's eye
+//!
+//! Machines that boot from the network ask two questions: *may I boot?* and *what do I boot?* Pointsman stands beside a
+//! site's own DHCP server and lets the site's rules answer.
+//!
+//! > A boot request goes in, a boot decision comes out. Whatever speaks a protocol only translates. Whatever knows
+//! > something is a [`RequestHandler`](decision::RequestHandler).
+//!
+//! # The life of one boot
+//!
+//! 1. The firmware broadcasts a DISCOVER. [`dhcp::server`] receives it, [`dhcp::packet`] and [`dhcp::question`] read it
+//!    once into a [`boot::Client`]; what is no question to a proxy is dropped and counted.
+//! 2. The daemon's glue finds or begins the [`decision::Session`] of this boot and asks
+//!    [`DecisionEngine::allow_boot`](decision::DecisionEngine::allow_boot). The handlers are asked in order; the answer
+//!    is remembered for this boot, shared by all who ask meanwhile, and logged once.
+//! 3. [`dhcp::reply`] makes the OFFER in the form that this firmware takes, with a path that holds the session's
+//!    token: `b/<token>/snponly.efi`. A denied firmware gets silence.
+//! 4. The firmware loads that path by [`tftp`]. The token is checked, the verdict asked again (and remembered), the loader
+//!    comes from [`loaders`].
+//! 5. iPXE starts, asks DHCP again, and gets the URL `http://server/b/<token>/boot.ipxe`. [`http`] answers with a script
+//!    that [`ipxe`] rendered: it reports the machine's facts to `script.ipxe`.
+//! 6. [`DecisionEngine::boot_images`](decision::DecisionEngine::boot_images) asks the handlers what to boot; [`ipxe`]
+//!    renders the answer; kernels and images come from [`files`], below the same token.
+//!
+//! # Code map, in reading order
+//!
+//! | module | is |
+//! |---|---|
+//! | [`boot`] | the vocabulary: requests, clients, images, decisions; plain data |
+//! | [`decision`] | the core: the handler trait, the engine, sessions and their tokens, the policy |
+//! | [`handlers`] | what knows things: [`handlers::script`] (Rhai); a database and a referral find their place beside it |
+//! | [`paths`] | the paths that clients are told, and how they are read again |
+//! | [`ipxe`] | typed iPXE commands, and the one function that turns them into text |
+//! | [`dhcp`], [`tftp`], [`http`] | codec, logic and server of each protocol; none knows another |
+//! | [`net`], [`files`], [`tls`] | sockets, names that become files, certificates |
+//! | [`loaders`] | boot loaders by architecture |
+//! | [`config`] | the TOML file, with every problem at once |
+//! | [`observe`] | log and metrics |
+//! | [`site`] | a configuration with everything it names, read and compiled |
+//! | [`daemon`] | a site with sockets: wiring, reload, orderly end |
+//! | [`simulate`] | a client made of packets, for tests and for administrators |
+//! | [`cli`] | the commands |
+//!
+//! # Invariants
+//!
+//! The tests in `tests/it/architecture.rs` hold the first four against the source.
+//!
+//! * Arrows go down only: `boot` knows nothing above it, transports do not know each other, nothing depends on `cli`.
+//! * Each foreign crate has its place: `rhai` under `handlers/script`, `dhcproto` in the DHCP codec, `axum` and `hyper`
+//!   under `http`, `rustls` and `rcgen` under `tls`.
+//! * Protocol logic has no socket and no clock: time and addresses are arguments.
+//! * The environment and the arguments are read by `cli` only.
+//! * Bytes from outside become types once, at the edge, with limits; no input ends in a panic.
+//! * A script's result is data. Text for iPXE is rendered by one function that escapes.
+//! * A path opens something only with the token of a session; a token is in no log line.
+//! * The engine always answers, in bounded time, and closed where it cannot tell. A handler that fails, hangs or panics
+//!   costs one question.
+//! * A reload builds the new world completely and swaps it; a broken one never replaces a good one.
 
 pub mod boot;
 pub mod cli;

@@ -3,7 +3,7 @@
 //!
 //! The test runs itself in the namespaces: `ROLE` says as what.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a test may stop, and says so")]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};

@@ -59,7 +59,7 @@ impl FromStr for HardwareAddress {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = || HardwareAddressError::Text(text.chars().take(64).collect());
         let digits: Vec<u8> = text.bytes().filter(|byte| !matches!(byte, b':' | b'-' | b'.')).take(33).collect();
-        if digits.is_empty() || digits.len() % 2 != 0 || digits.len() > 32 {
+        if digits.is_empty() || !digits.len().is_multiple_of(2) || digits.len() > 32 {
             return Err(wrong());
         }
         let nibble = |digit: u8| char::from(digit).to_digit(16).map(|value| value as u8);

@@ -11,13 +11,13 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, MaybeDone, maybe_done};
 use http_body::{Body, Frame, SizeHint};
-use prometheus_client::metrics::counter::Counter;
 
 use super::socket::{FileQueue, Placeholder};
 use crate::files::Content;
+use crate::observe::Counter;
 
 /// How much is read at once where the bytes pass through this process (TLS, and files kept in memory).
-const READ_LEN: usize = 128 * 1024;
+const READ_LEN: usize = 256 * 1024;
 
 /// Called when the last byte was handed to the connection.
 pub(super) type Finished = Box<dyn FnOnce() + Send>;
@@ -64,8 +64,7 @@ impl FileBody {
                 // Stands for the length only; replaced when it is sent.
                 return Ok(Bytes::new());
             }
-            let bytes = content.read_at(offset, length).await?;
-            if bytes.len() == length { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+            content.read_exact_at(offset, length).await
         };
         self.ahead_from = offset;
         self.next += length as u64;

@@ -13,11 +13,11 @@ use axum::http::header::{
 };
 use axum::http::response::Builder;
 use axum::http::{HeaderValue, Method, Response, StatusCode};
-use prometheus_client::metrics::counter::Counter;
 
 use super::body::{FileBody, Finished};
 use super::socket::FileQueue;
 use crate::files::Content;
+use crate::observe::Counter;
 
 /// Types by extension; the UEFI specification names the first three, and EDK2 compares them exactly.
 const TYPES: [(&str, &str); 7] = [

@@ -28,7 +28,7 @@ use crate::files::Content;
 pub(super) struct Placeholder(Bytes);
 
 impl Placeholder {
-    /// The longest piece of a file, in bytes. Each costs one turn of a blocking thread that waits for the disk.
+    /// The longest piece of a file, in bytes. Each waits for the disk once, where it is not cached.
     pub(super) const LEN: usize = 2 * 1024 * 1024;
 
     pub(super) fn new() -> Placeholder {

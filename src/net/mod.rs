@@ -12,3 +12,4 @@ pub mod port_holder;
 pub mod tcp;
 pub mod udp;
 mod udp_batch;
+mod udp_calls;

@@ -4,4 +4,6 @@ mod logging;
 mod metrics;
 
 pub use logging::{LogTarget, start_logging};
+pub use prometheus_client::metrics::counter::Counter;
+
 pub use metrics::{BootLabels, Funnel, HandlerLabels, Metrics, ReasonLabel};

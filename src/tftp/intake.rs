@@ -17,7 +17,7 @@ use super::pool::Pool;
 use super::reader::Reader;
 use super::registry::{Admission, Permit};
 use super::server::Shared;
-use super::socket_task::{Command, Job};
+use super::socket_task::{Command, Job, Repetition};
 use super::source::{ReadRequest, Refusal};
 use super::transfer::TransferPlan;
 use crate::boot::FileName;
@@ -102,7 +102,13 @@ impl Shared {
             Admission::Opening => {}
             Admission::Repeated(socket) => {
                 if let Some(socket) = self.pool(listener).and_then(|pool| pool.get(socket)) {
-                    let _ = socket.commands.send(Command::Repeat(datagram.peer));
+                    let _ = socket.commands.send(Command::Repeat(Box::new(Repetition {
+                        listener,
+                        payload: Bytes::copy_from_slice(datagram.payload),
+                        peer: datagram.peer,
+                        local: datagram.local,
+                        ifindex: datagram.ifindex,
+                    })));
                 }
             }
             // No answer: the client asks again, and a forged one gains nothing.

@@ -51,3 +51,5 @@ pub use transfer::{RetryLimits, TransferOutcome, TransferResult};
 
 #[cfg(test)]
 mod server_tests;
+#[cfg(test)]
+mod sim;

@@ -6,7 +6,7 @@
 //! **Invariant**: decides nothing; it carries packets to [`Transfer`]s, and what they want sent out.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -43,13 +43,23 @@ pub(super) struct Job {
     pub(super) reader: Reader,
 }
 
+/// A request that came again, as it came.
+#[derive(Debug)]
+pub(super) struct Repetition {
+    pub(super) listener: usize,
+    pub(super) payload: Bytes,
+    pub(super) peer: SocketAddr,
+    pub(super) local: IpAddr,
+    pub(super) ifindex: u32,
+}
+
 /// What a socket's task is told.
 #[derive(Debug)]
 pub(super) enum Command {
     /// Serve this transfer.
     Start(Box<Job>),
-    /// The client repeats its request.
-    Repeat(SocketAddr),
+    /// A client repeats its request.
+    Repeat(Box<Repetition>),
     /// Content that a transfer waited for.
     Fetched(Fetched),
 }
@@ -186,18 +196,28 @@ impl SocketTask {
         let now = Instant::now();
         match command {
             Command::Start(job) => self.start(*job, now),
-            Command::Repeat(client) => {
-                if let Some(slot) = self.transfers.get_mut(&client) {
-                    let again = Packet::Read(packet::Request {
-                        file_name: &[],
-                        mode: packet::Mode::Octet,
-                        options: Vec::new(),
-                    });
-                    let action = slot.transfer.handle_packet(&again, now);
-                    self.act(client, action, now);
-                }
-            }
+            Command::Repeat(repetition) => self.repeat(&repetition, now),
             Command::Fetched(fetched) => self.continue_with(fetched, now),
+        }
+    }
+
+    /// The transfer may have ended while the repetition was on its way to us: then it is a new request.
+    fn repeat(&mut self, repetition: &Repetition, now: Instant) {
+        let client = repetition.peer;
+        let Some(slot) = self.transfers.get_mut(&client) else {
+            let datagram = Datagram {
+                payload: &repetition.payload,
+                peer: client,
+                local: repetition.local,
+                destination: repetition.local,
+                ifindex: repetition.ifindex,
+            };
+            self.shared.accept(repetition.listener, &datagram);
+            return;
+        };
+        if let Ok(packet) = Packet::parse(&repetition.payload) {
+            let action = slot.transfer.handle_packet(&packet, now);
+            self.act(client, action, now);
         }
     }
 

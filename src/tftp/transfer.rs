@@ -6,6 +6,9 @@
 //! 2. An ACK that repeats the last one never sends anything at once. With windows it arms a short timer,
 //!    once; any progress disarms it. Otherwise EDK2, which acknowledges every packet out of order, and a
 //!    server that answers every ACK would multiply packets without end.
+//!    An ACK in the middle of a window that was sent *before* is doubtful: it may tell of a gap, or only of
+//!    the copies. Then only blocks that were never sent complete the window, and the same timer is armed:
+//!    were the whole window sent, every later one would be sent twice as well, to the end of the file.
 //! 3. Any other ACK is ignored.
 //! 4. Without windows repeated ACKs are ignored altogether (the "Sorcerer's Apprentice").
 //! 5. All packets of a transfer are counted against a limit.
@@ -129,6 +132,8 @@ pub struct Transfer {
     /// Highest block of the present window, and the highest ever sent.
     window_end: u64,
     highest_sent: u64,
+    /// The present window holds blocks that were sent before.
+    is_repeated: bool,
     /// Packets sent, and those of them that were sent before.
     packets: u64,
     retransmissions: u64,
@@ -166,6 +171,7 @@ impl Transfer {
             base: 0,
             window_end: 0,
             highest_sent: 0,
+            is_repeated: false,
             packets: 0,
             retransmissions: 0,
             sent_once_at: None,
@@ -295,18 +301,23 @@ impl Transfer {
             self.finish(TransferResult::Complete, now);
             return Action::Nothing;
         }
+        if self.is_repeated && self.base < self.window_end {
+            return self.complete_window(now);
+        }
         self.send_window(now)
     }
 
     fn arm_repeat_timer(&mut self, now: Instant) {
         let windows = self.plan.agreed.windowsize > 1;
-        // ACK 0 to DATA 1 of a client that was never heard is no sign of loss but a forgery or a guess.
         if windows && self.is_heard && self.repeat == RepeatTimer::Unused {
-            let delay = self.smoothed_round_trip.map_or(REPEATED_ACK_DELAY_DEFAULT, |round_trip| {
-                (round_trip * 2).clamp(*REPEATED_ACK_DELAY.start(), *REPEATED_ACK_DELAY.end())
-            });
-            self.repeat = RepeatTimer::Armed(now + delay);
+            self.repeat = RepeatTimer::Armed(now + self.repeat_delay());
         }
+    }
+
+    fn repeat_delay(&self) -> Duration {
+        let (shortest, longest) = REPEATED_ACK_DELAY.into_inner();
+        self.smoothed_round_trip
+            .map_or(REPEATED_ACK_DELAY_DEFAULT, |round_trip| (round_trip * 2).clamp(shortest, longest))
     }
 
     fn handle_error(&mut self, code: u16, now: Instant) {
@@ -322,18 +333,40 @@ impl Transfer {
         action
     }
 
-    /// Sends the OACK, or the whole window behind `base`; arms the ordinary timer.
+    /// Sends the OACK, or the whole window behind `base`.
     fn send_window(&mut self, now: Instant) -> Action {
+        if self.is_negotiating {
+            let repeated = u64::from(self.packets > 0);
+            return self.send(Action::OptionAck, 1, repeated, now);
+        }
+        let (first, end) = (self.base + 1, self.end_of_window());
+        let repeated = (self.highest_sent.min(end) + 1).saturating_sub(first);
+        self.window_end = end;
+        self.highest_sent = self.highest_sent.max(end);
+        self.is_repeated = repeated > 0;
+        self.send(Action::Data(first..=end), end + 1 - first, repeated, now)
+    }
+
+    /// Sends what the window lacks besides the blocks that are under way already.
+    fn complete_window(&mut self, now: Instant) -> Action {
+        self.window_end = self.end_of_window();
+        let (first, end) = (self.highest_sent + 1, self.window_end);
+        self.highest_sent = self.highest_sent.max(end);
+        self.repeat = RepeatTimer::Armed(now + self.repeat_delay());
+        let count = (end + 1).saturating_sub(first);
+        let action = if count == 0 { Action::Nothing } else { Action::Data(first..=end) };
+        let action = self.send(action, count, 0, now);
+        self.sent_once_at = None;
+        action
+    }
+
+    fn end_of_window(&self) -> u64 {
         let window = u64::from(self.plan.agreed.windowsize.max(1));
-        let (action, count, repeated) = if self.is_negotiating {
-            (Action::OptionAck, 1, u64::from(self.packets > 0))
-        } else {
-            let (first, end) = (self.base + 1, (self.base + window).min(self.last_block));
-            let repeated = (self.highest_sent.min(end) + 1).saturating_sub(first);
-            self.window_end = end;
-            self.highest_sent = self.highest_sent.max(end);
-            (Action::Data(first..=end), end + 1 - first, repeated)
-        };
+        (self.base + window).min(self.last_block)
+    }
+
+    /// Counts `action` against the limit and arms the ordinary timer.
+    fn send(&mut self, action: Action, count: u64, repeated: u64, now: Instant) -> Action {
         let limit = self.last_block.saturating_mul(PACKETS_PER_BLOCK_MAX) + PACKETS_EXTRA_MAX;
         if self.packets + count > limit {
             self.finish(TransferResult::TimedOut, now);

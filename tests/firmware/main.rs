@@ -33,6 +33,8 @@ mod transcript;
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use assets::{BOOTED, COMMAND_LINE};
 use disk::OWN_DISK;
 use lab::{BOOT_LIMIT, Lab};
@@ -49,6 +51,7 @@ fn allow_boot(request) {
 }
 "#;
 const DENIED_MAC: &str = "52:54:00:aa:00:0d";
+const DENIED_REASON: &str = "stolen in May";
 
 /// One Linux, booted at once; what the server knows of the machine arrives in the kernel's command line.
 const ONE_LINUX: &str = r#"
@@ -109,7 +112,8 @@ fn a_denied_bios_machine_boots_its_own_disk() {
     let Some(mut lab) = Lab::open("bios-denied") else { return };
     let mut plan = Plan::new(Firmware::Bios, DENIED_MAC, "aa000000-0000-4000-8000-000000000004");
     plan.disk = Some(disk::bios(&lab.evidence));
-    is_denied(&mut lab, &plan);
+    let console = is_denied(&mut lab, &plan);
+    assert!(console.contains(DENIED_REASON), "iPXE shows why\n{}", lab.tails());
 }
 
 #[test]
@@ -127,7 +131,7 @@ fn boot_images(request) {
     menu(#{
         title: "Lab menu",
         timeout: 4,
-        default: "chosen",
+        default_image: "chosen",
         images: [
             local_disk("Own disk"),
             linux(#{ id: "chosen", title: "The default", kernel: "lab/vmlinuz", initrd: "lab/initramfs.gz",
@@ -186,20 +190,26 @@ fn boots_linux(lab: &mut Lab, plan: &Plan, server: &ServerUnderTest, architectur
         assert!(entry["ms"].is_number(), "{entry}");
     }
     assert_eq!(first["session"], images["session"], "one boot is one session\n{}", lab.tails());
+    let sent = server.files_sent();
+    for file in ["lab/vmlinuz", "lab/initramfs.gz"] {
+        let log_tells = sent.iter().any(|entry| entry["file"] == file && entry["session"] == first["session"]);
+        assert!(log_tells, "{file} was sent in the same session\n{}", lab.tails());
+    }
     machine.console.text()
 }
 
 /// Switches the machine on, and sees that it gets nothing and goes on to its own disk.
-fn is_denied(lab: &mut Lab, plan: &Plan) {
+fn is_denied(lab: &mut Lab, plan: &Plan) -> String {
     // EDK2 asks for a minute by PXE, then for another by HTTP boot, before it tries its disk.
     const FIRMWARE_PATIENCE: Duration = Duration::from_secs(300);
     let server = lab.serve(&Site::new(DENY_ONE, ONE_LINUX));
     let machine = lab.power_on(plan);
     lab.see(&machine, OWN_DISK, FIRMWARE_PATIENCE);
     let entry = lab.decision(&server, &[("mac", plan.mac), ("verdict", "deny")]);
-    assert_eq!(entry["reason"], "stolen in May", "{entry}");
+    assert_eq!(entry["reason"], DENIED_REASON, "{entry}");
     for entry in server.decisions() {
         assert_eq!(entry["verdict"], "deny", "a denied machine is denied at each stage\n{}", lab.tails());
     }
-    assert!(!machine.console.text().contains(BOOTED), "{}", lab.tails());
+    assert_eq!(server.files_sent(), Vec::<Value>::new(), "a denied machine gets no file\n{}", lab.tails());
+    machine.console.text()
 }

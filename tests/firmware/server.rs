@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -16,7 +16,8 @@ use crate::process::{Process, run};
 use crate::transcript::{Absent, Transcript};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pointsman");
-const READY_LIMIT: Duration = Duration::from_secs(20);
+const READY_LIMIT: Duration = Duration::from_secs(30);
+const TAIL_LINES: usize = 40;
 
 /// What distinguishes one site from another.
 pub(crate) struct Site<'a> {
@@ -75,7 +76,6 @@ impl ServerUnderTest {
         let folder = evidence.join("site");
         write_site(&folder, site, assets);
         let ready = UnixDatagram::bind(evidence.join("ready.socket")).expect("the evidence folder is new");
-        ready.set_read_timeout(Some(READY_LIMIT)).expect("a limit above zero is valid");
         let mut command = network.command("boot", PROGRAM);
         command.args(["serve", "--config"]).arg(folder.join("pointsman.toml"));
         command.env("NOTIFY_SOCKET", evidence.join("ready.socket"));
@@ -87,16 +87,17 @@ impl ServerUnderTest {
 
     /// Waits for a decision in the log that `wanted` accepts.
     pub(crate) fn wait_for_decision(&self, limit: Duration, wanted: impl Fn(&Value) -> bool) -> Result<Value, Absent> {
-        self.log.wait_for(limit, |text| {
-            text.lines()
-                .filter_map(|line| serde_json::from_str(line).ok())
-                .find(|entry| is_decision(entry) && wanted(entry))
-        })
+        self.log.wait_for(limit, |text| entries(text).find(|entry| is_decision(entry) && wanted(entry)))
     }
 
     /// The decisions so far.
     pub(crate) fn decisions(&self) -> Vec<Value> {
-        self.log.text().lines().filter_map(|line| serde_json::from_str(line).ok()).filter(is_decision).collect()
+        entries(&self.log.text()).filter(is_decision).collect()
+    }
+
+    /// The files that machines were sent so far, by whatever protocol.
+    pub(crate) fn files_sent(&self) -> Vec<Value> {
+        entries(&self.log.text()).filter(|entry| entry["octets"].is_number()).collect()
     }
 
     /// The certificate of the private CA that `pointsman init` made, in the form that firmware takes.
@@ -110,17 +111,30 @@ impl ServerUnderTest {
         self.process.wait()
     }
 
+    /// Listens for the readiness that systemd would hear.
     fn wait_until_ready(&self, socket: &UnixDatagram) {
+        const POLL: Duration = Duration::from_millis(100);
+        socket.set_read_timeout(Some(POLL)).expect("a limit above zero is valid");
+        let deadline = Instant::now() + READY_LIMIT;
         let mut message = [0; 512];
         loop {
-            let length = socket
-                .recv(&mut message)
-                .unwrap_or_else(|error| panic!("the server did not become ready: {error}\n{}", self.log.tail(40)));
+            let length = socket.recv(&mut message).unwrap_or_default();
             if message[..length].split(|&byte| byte == b'\n').any(|line| line == b"READY=1") {
                 return;
             }
+            let ended = self.log.wait_for(Duration::ZERO, |_| None::<()>) == Err(Absent::Ended);
+            assert!(
+                !ended && Instant::now() < deadline,
+                "the server did not become ready ({})\n{}",
+                if ended { "it ended" } else { "it took too long" },
+                self.log.tail(TAIL_LINES)
+            );
         }
     }
+}
+
+fn entries(log: &str) -> impl Iterator<Item = Value> {
+    log.lines().filter_map(|line| serde_json::from_str(line).ok())
 }
 
 fn is_decision(entry: &Value) -> bool {

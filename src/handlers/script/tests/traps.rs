@@ -1,12 +1,14 @@
 //! The ways out of the sandbox that Rhai leaves open, each closed.
 
+use super::super::limits::EXPRESSION_DEPTH_MAX;
 use super::*;
 
 /// The error of a script that may fail when it is loaded or when it runs.
 fn refused(source: &str) -> String {
     let (_folder, mut config) = site(&[("site.rhai", source)]);
-    config.limits.allow_boot = std::time::Duration::from_millis(300);
-    config.limits.boot_images = std::time::Duration::from_millis(300);
+    config.limits.allow_boot = std::time::Duration::from_secs(2);
+    config.limits.boot_images = std::time::Duration::from_secs(2);
+    config.limits.operations = 200_000;
     match ScriptHandler::load(&config) {
         Err(errors) => errors.to_string(),
         Ok(handler) => block_on(handler.allow_boot(&request())).expect_err(source).message,
@@ -170,5 +172,43 @@ fn no_state_is_kept_between_questions() {
         load("const LIST = [1];\nfn allow_boot(request) { let l = global::LIST; l.push(2); deny(`${l.len()}`) }");
     for _ in 0..3 {
         assert_eq!(block_on(handler.allow_boot(&request())), Ok(Answer::Given(Verdict::deny("2"))));
+    }
+}
+
+/// The deepest run that the limits allow must fit into the stack of a thread of Tokio's (2 MiB), of which others use a
+/// part: an overflow would end the daemon.
+#[test]
+fn the_deepest_run_fits_into_the_stack() {
+    const STACK: usize = 3 << 19;
+    let shapes = [
+        ("[", "]"),
+        ("max(1, ", ")"),
+        ("{ ", " }"),
+        ("if true { ", " } else { 0 }"),
+        ("(1 + ", ")"),
+        ("`${", "}`"),
+        ("#{a: ", "}"),
+        ("[0][", "]"),
+        ("-", ""),
+        ("f(", ")"),
+        ("switch 1 { 1 => ", " }"),
+        ("for i in 0..1 { ", " }"),
+        ("try { ", " } catch { 1 }"),
+        ("{ let x = ", "; x }"),
+    ];
+    let engine = sandbox::engine();
+    for (open, close) in shapes {
+        let source = |depth| {
+            let nested = format!("{}f(x + 1){}", open.repeat(depth), close.repeat(depth));
+            format!("fn f(x) {{ {nested} }}\nfn allow_boot(request) {{ f(0) }}")
+        };
+        let deepest = (1..=EXPRESSION_DEPTH_MAX).rev().map(source).find(|source| engine.compile(source).is_ok());
+        let handler = load(&deepest.unwrap_or_else(|| panic!("`{open}` nests nowhere")));
+        let run = move || block_on(handler.allow_boot(&request())).unwrap_err().message;
+        let error = std::thread::Builder::new().stack_size(STACK).spawn(run).unwrap().join().unwrap();
+        assert!(
+            error.contains("too deep") || error.contains("too large") || error.contains("steps"),
+            "{open}: {error}"
+        );
     }
 }

@@ -1,0 +1,154 @@
+//! What the documents show is run: every `sh` line of the program, every configuration, every rule; and every example
+//! starts.
+
+use std::path::{Path, PathBuf};
+
+use crate::harness::{Site, pointsman, printed};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// README and every page, with its name.
+fn pages() -> Vec<(String, String)> {
+    let mut paths = vec![root().join("README.md")];
+    paths.extend(std::fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path()));
+    let read = |path: PathBuf| {
+        (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read_to_string(path).unwrap())
+    };
+    paths.into_iter().map(read).collect()
+}
+
+/// The fenced blocks of a language.
+fn blocks(page: &str, language: &str) -> Vec<String> {
+    let fence = format!("```{language}\n");
+    page.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn every_shell_line_of_the_program_does_what_it_says() {
+    let mut count = 0;
+    for (name, page) in pages() {
+        for line in blocks(&page, "sh").iter().flat_map(|block| block.lines()) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match words.as_slice() {
+                // The README's two commands: the demo is run by `commands`, the test command runs this.
+                ["cargo", "run", "--release", "--", "demo"] => {}
+                ["tests/run"] => assert!(root().join("tests/run").exists()),
+                ["pointsman", rest @ ..] => {
+                    run_on_a_site(&name, rest);
+                    count += 1;
+                }
+                _ => panic!("{name}: `{line}` is run by no test; show it as `console`, or teach this test"),
+            }
+        }
+    }
+    assert!(count >= 6, "only {count} lines");
+}
+
+/// Runs a line with a site of its own in the place of `/etc/pointsman`.
+fn run_on_a_site(page: &str, words: &[&str]) {
+    let site = Site::new();
+    let folder = site.path("").to_str().unwrap().trim_end_matches('/').to_owned();
+    let words: Vec<String> = words.iter().map(|word| word.replace("/etc/pointsman", &folder)).collect();
+    if words.iter().any(|word| word == "serve") {
+        assert_eq!(site.serve().stop(), Some(0), "{page}: {words:?}");
+        return;
+    }
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let output = pointsman(&words);
+    assert!(output.status.success(), "{page}: {words:?}\n{}", printed(&output));
+}
+
+#[test]
+fn every_configuration_shown_is_good() {
+    let mut count = 0;
+    for (name, page) in pages() {
+        for block in blocks(&page, "toml").iter().filter(|block| !block.contains("[[case]]")) {
+            let site = Site::new();
+            site.write("shown.toml", block);
+            let output = pointsman(&["--config", site.path("shown.toml").to_str().unwrap(), "check"]);
+            let text = printed(&output);
+            assert!(text.contains("ok  configuration"), "{name}:\n{block}\n{text}");
+            count += 1;
+        }
+    }
+    assert!(count >= 3, "only {count} configurations");
+}
+
+#[test]
+fn the_rule_of_the_readme_decides() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let rules = blocks(&readme, "rhai");
+    let site = Site::with_rules(&rules[0]);
+    let decide = |arguments: &[&str]| printed(&site.run(&[&["decide"][..], arguments].concat()));
+    assert!(decide(&["--mac", "00:11:22:33:44:55"]).contains("deny: not one of our virtual machines"));
+    assert!(
+        decide(&["--fact", "product=OptiPlex 7010"]).contains("image    linux")
+            || decide(&["--fact", "product=OptiPlex 7010"]).contains("Debian installer")
+    );
+    assert!(decide(&["--fact", "product=Standard PC"]).contains("menu Standard PC") || decide(&[]).contains("choose"));
+}
+
+#[test]
+fn every_link_of_the_documents_leads_somewhere() {
+    for (name, page) in pages() {
+        let folder = if name == "README.md" { root() } else { root().join("docs") };
+        for target in page.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            let path = target.split('#').next().unwrap();
+            assert!(path.is_empty() || path.starts_with("http") || folder.join(path).exists(), "{name}: {target}");
+        }
+    }
+}
+
+#[test]
+fn every_example_is_good_and_starts() {
+    let mut count = 0;
+    for entry in std::fs::read_dir(root().join("examples")).unwrap() {
+        let example = entry.unwrap().path();
+        let site = Site::new();
+        copy(&example, &site.path("example"));
+        let config = site.path("example/pointsman.toml");
+        on_loopback(&config);
+        let output = pointsman(&["--config", config.to_str().unwrap(), "check"]);
+        let text = printed(&output);
+        let others: Vec<_> =
+            text.lines().filter(|line| line.contains("PROBLEM") && !line.contains("image file")).collect();
+        assert!(others.is_empty(), "{}:\n{text}", example.display());
+        assert!(text.contains("cases pass"), "{}: no cases", example.display());
+        assert_eq!(site.serve_config(&config).stop(), Some(0));
+        count += 1;
+    }
+    assert!(count >= 3, "only {count} examples");
+}
+
+/// The example as it is, but on loopback ports that the kernel chooses, with a log that the test reads.
+fn on_loopback(config: &Path) {
+    let text = std::fs::read_to_string(config).unwrap();
+    let mut table: toml::Table = text.parse().unwrap();
+    let mut set = |name: &str, key: &str, value: toml::Value| {
+        let section = table.entry(name).or_insert_with(|| toml::Table::new().into());
+        section.as_table_mut().unwrap().insert(key.to_owned(), value);
+    };
+    for (name, key) in
+        [("dhcp", "port"), ("dhcp", "boot_server_port"), ("tftp", "port"), ("http", "port"), ("https", "port")]
+    {
+        set(name, key, 0.into());
+    }
+    set("log", "format", "json".into());
+    if text.contains("interfaces") {
+        set("server", "interfaces", vec![toml::Value::from("lo")].into());
+    } else {
+        set("server", "address", "127.0.0.1".into());
+    }
+    std::fs::write(config, toml::to_string(&table).unwrap()).unwrap();
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() { copy(&path, &target) } else { std::fs::copy(&path, &target).map(drop).unwrap() }
+    }
+}

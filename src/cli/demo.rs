@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
@@ -11,7 +12,7 @@ use uuid::Uuid;
 
 use super::init::write_site;
 use super::output::say;
-use super::simulate::{sentence, show};
+use super::simulate::{Live, sentence};
 use crate::boot::{Architecture, HardwareAddress};
 use crate::config::{Config, FILE_NAME, LogFormat, LogSection};
 use crate::daemon::{Daemon, Ports};
@@ -169,14 +170,12 @@ async fn act(scene: &Scene, server: &Server) -> bool {
         pick: scene.pick.map(Into::into),
     };
     say(&format!("\n{} ({}, {})", scene.title, machine.mac, machine.architecture));
-    match boot(&machine, server).await {
+    match boot(&machine, server, Arc::new(Live::default())).await {
         Ok(report) => {
-            show(&report);
             say(&format!("=> {}", sentence(&report.ending)));
             true
         }
-        Err(Failure { error, report }) => {
-            show(&report);
+        Err(Failure { error, .. }) => {
             say(&format!("=> broke off: {error}"));
             false
         }

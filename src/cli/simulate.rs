@@ -3,12 +3,14 @@
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
 
 use super::machine::MachineArgs;
 use super::output::{complain, say, say_json};
-use crate::simulate::{Ending, Failure, Machine, Report, Server, boot};
+use crate::simulate::{Ending, Failure, Machine, Server, Step, Unwatched, Watcher, boot};
 
 /// Boot a simulated machine against a running server, and show each step
 ///
@@ -84,13 +86,13 @@ pub(super) fn run(command: &Simulate, config: Option<&Path>) -> anyhow::Result<E
         pick: command.pick.clone(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    match runtime.block_on(boot(&machine, &server)) {
+    let watcher: Arc<dyn Watcher> = if command.json { Arc::new(Unwatched) } else { Arc::new(Live::default()) };
+    match runtime.block_on(boot(&machine, &server, watcher)) {
         Ok(report) if command.json => {
             say_json(&report)?;
             Ok(exit_code(&report.ending))
         }
         Ok(report) => {
-            show(&report);
             say(&format!("=> {}", sentence(&report.ending)));
             if report.ending == Ending::NoOffer {
                 complain(
@@ -100,21 +102,41 @@ pub(super) fn run(command: &Simulate, config: Option<&Path>) -> anyhow::Result<E
             }
             Ok(exit_code(&report.ending))
         }
-        Err(Failure { error, report }) => {
-            show(&report);
-            Err(error.into())
-        }
+        Err(Failure { error, .. }) => Err(error.into()),
     }
 }
 
-/// Prints steps and screen of a boot.
-pub(super) fn show(report: &Report) {
-    for step in &report.steps {
+/// Prints what happens while it happens, with a bar for long files where a person watches.
+#[derive(Default)]
+pub(super) struct Live {
+    bar: Mutex<Option<ProgressBar>>,
+}
+
+/// A shorter file is there before a bar could be read.
+const BAR_LEN_MIN: u64 = 4 * 1024 * 1024;
+
+impl Watcher for Live {
+    fn step(&self, step: &Step) {
+        if let Some(bar) = self.bar.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            bar.finish_and_clear();
+        }
         say(&format!("{:>7} ms  {}", step.at_ms, step.what));
     }
-    if !report.screen.is_empty() {
-        say("  its screen:");
-        report.screen.iter().for_each(|line| say(&format!("    | {line}")));
+
+    fn screen(&self, line: &str) {
+        say(&format!("     screen | {line}"));
+    }
+
+    fn loading(&self, name: &str, loaded: u64, total: Option<u64>) {
+        let Some(total) = total.filter(|total| *total >= BAR_LEN_MIN) else { return };
+        let mut bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        // Draws on standard error, and only on a terminal.
+        let bar = bar.get_or_insert_with(|| {
+            let bar = ProgressBar::new(total).with_message(name.to_owned());
+            let style = ProgressStyle::with_template("  {msg} {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec}");
+            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        });
+        bar.set_position(loaded);
     }
 }
 

@@ -14,7 +14,7 @@ use super::sections::{
 
 impl Default for ServerSection {
     fn default() -> Self {
-        ServerSection { interfaces: Vec::new(), address: None, state: PathBuf::from("state"), sessions_max: 65_536 }
+        ServerSection { interfaces: Vec::new(), address: None, state: PathBuf::from("state"), sessions_max: 20_000 }
     }
 }
 

@@ -101,6 +101,9 @@ impl Daemon {
         let tftp = listeners::tftp(&config, &addresses, &shared, &mut problems);
         problems.check()?;
         watch_counters(&metrics, &counters, tftp.as_ref());
+        // The engine counts into the metrics: held strongly both ways, neither would ever end.
+        let counted = Arc::downgrade(&shared.engine);
+        metrics.count_sessions(Box::new(move || counted.upgrade().map_or(0, |engine| engine.sessions().count())));
         let limits = Limits { connections_max: config.http.connections_max, ..Limits::default() };
         let state = HttpState::new(Arc::clone(&shared.engine), Arc::clone(&shared) as _, metrics);
         let web = Server::new(state, limits);

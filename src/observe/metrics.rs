@@ -1,6 +1,6 @@
 //! Every metric, once: names, labels and what they count.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
@@ -74,6 +74,7 @@ struct Watched {
 pub struct Metrics {
     registry: Registry,
     watched: Mutex<Vec<Watched>>,
+    sessions_known: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
     /// How far boots come.
     pub funnel: Family<BootLabels, Counter>,
     /// Decisions evaluated (not those remembered).
@@ -88,8 +89,7 @@ pub struct Metrics {
     pub connections_refused: Family<ReasonLabel, Counter>,
     /// Reloads, by result.
     pub reloads: Family<ReasonLabel, Counter>,
-    /// Boot sessions known.
-    pub sessions: Gauge,
+    sessions: Gauge,
 }
 
 impl Default for Metrics {
@@ -107,6 +107,7 @@ impl Default for Metrics {
             sessions: put(r, "sessions", "Boot sessions known"),
             registry: Registry::default(),
             watched: Mutex::default(),
+            sessions_known: OnceLock::new(),
         };
         let seconds = metrics.decision_seconds.clone();
         registry.register_with_unit("decision", "How long evaluations took", Unit::Seconds, seconds);
@@ -130,8 +131,15 @@ impl Metrics {
         watched.push(Watched { name, help, read });
     }
 
+    /// Shows how many sessions are known, as this function counts them.
+    pub fn count_sessions(&self, count: Box<dyn Fn() -> u64 + Send + Sync>) {
+        let _ = self.sessions_known.set(count);
+    }
+
     /// The text that Prometheus scrapes.
     pub fn text(&self) -> String {
+        let sessions = self.sessions_known.get().map_or(0, |count| count());
+        self.sessions.set(i64::try_from(sessions).unwrap_or(i64::MAX));
         let mut others = Registry::with_prefix("pointsman");
         for Watched { name, help, read } in &*self.watched.lock().unwrap_or_else(PoisonError::into_inner) {
             let family: Family<OutcomeLabel, Counter> = put(&mut others, name, help);
@@ -167,7 +175,7 @@ mod tests {
     fn the_page_has_every_metric_under_its_name() {
         let metrics = Metrics::default();
         metrics.count_boot(Funnel::offered, Architecture::X64_UEFI, "allow");
-        metrics.sessions.set(3);
+        metrics.count_sessions(Box::new(|| 3));
         metrics.watch("dhcp_packets", "DHCP packets", Box::new(|| vec![("offer", 7)]));
         let text = metrics.text();
         assert!(

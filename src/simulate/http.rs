@@ -1,9 +1,10 @@
 //! An HTTP client as iPXE is: no redirects followed into the dark, bounded bodies, the site's CA if one is given.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::StepError;
+use super::{StepError, Watcher};
 
 /// What was loaded.
 pub(super) struct Loaded {
@@ -18,11 +19,12 @@ const SCRIPT_LEN_MAX: u64 = 1024 * 1024;
 
 pub(super) struct Http {
     client: reqwest::Client,
+    watcher: Arc<dyn Watcher>,
 }
 
 impl Http {
     /// A client that trusts the CA of this PEM file, or the system's.
-    pub(super) fn new(ca: Option<&Path>) -> Result<Http, StepError> {
+    pub(super) fn new(ca: Option<&Path>, watcher: Arc<dyn Watcher>) -> Result<Http, StepError> {
         let builder = reqwest::Client::builder()
             .user_agent("iPXE/1.21.1+ (pointsman simulate)")
             .redirect(reqwest::redirect::Policy::limited(4))
@@ -38,7 +40,8 @@ impl Http {
             }
             None => builder,
         };
-        Ok(Http { client: builder.build().map_err(|error| StepError::new(words(&error)))? })
+        let client = builder.build().map_err(|error| StepError::new(words(&error)))?;
+        Ok(Http { client, watcher })
     }
 
     /// GET, or POST when there is a form.
@@ -54,10 +57,13 @@ impl Http {
             let text: String = text.chars().take(200).collect();
             return Err(StepError::new(format!("HTTP {status}: {}", text.trim())));
         }
+        let total = response.content_length();
+        let name = url.rsplit('/').next().unwrap_or(url);
         let mut body = Vec::new();
         let mut len = 0_u64;
         while let Some(chunk) = response.chunk().await.map_err(|error| StepError::new(words(&error)))? {
             len += chunk.len() as u64;
+            self.watcher.loading(name, len, total);
             if len <= SCRIPT_LEN_MAX {
                 body.extend_from_slice(&chunk);
             }

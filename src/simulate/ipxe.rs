@@ -383,7 +383,8 @@ mod tests {
             https: false,
             pick: None,
         };
-        let (http, mut report) = (Http::new(None).unwrap(), Report::new());
+        let watcher = || std::sync::Arc::new(super::super::Unwatched);
+        let (http, mut report) = (Http::new(None, watcher()).unwrap(), Report::new(watcher()));
         let mut ipxe = Ipxe::new(&http, &machine, &mut report);
         let result = ipxe.run(script, "http://h/", 0).await.map(drop).map_err(|error| error.to_string());
         (report.screen, result)

@@ -12,6 +12,7 @@ mod tftp;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -86,6 +87,23 @@ pub struct LoadedFile {
     pub len: u64,
 }
 
+/// Is told what happens while it happens. Every method may be left as it is.
+pub trait Watcher: Send + Sync {
+    /// A step was taken.
+    fn step(&self, _: &Step) {}
+
+    /// The machine's screen shows a line.
+    fn screen(&self, _: &str) {}
+
+    /// A file is being loaded: octets so far, and in all where the server told.
+    fn loading(&self, _: &str, _: u64, _: Option<u64>) {}
+}
+
+/// Looks away.
+pub struct Unwatched;
+
+impl Watcher for Unwatched {}
+
 /// How a boot ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -113,7 +131,7 @@ pub enum Ending {
 }
 
 /// What a simulated boot showed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Serialize)]
 pub struct Report {
     /// What happened, in order.
     pub steps: Vec<Step>,
@@ -127,10 +145,12 @@ pub struct Report {
     pub ending: Ending,
     #[serde(skip)]
     started: Instant,
+    #[serde(skip)]
+    watcher: Arc<dyn Watcher>,
 }
 
 impl Report {
-    fn new() -> Report {
+    fn new(watcher: Arc<dyn Watcher>) -> Report {
         Report {
             steps: Vec::new(),
             screen: Vec::new(),
@@ -138,15 +158,19 @@ impl Report {
             files: Vec::new(),
             ending: Ending::NoOffer,
             started: Instant::now(),
+            watcher,
         }
     }
 
     fn note(&mut self, what: &str) {
         let at_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.steps.push(Step { at_ms, what: what.to_owned() });
+        let step = Step { at_ms, what: what.to_owned() };
+        self.watcher.step(&step);
+        self.steps.push(step);
     }
 
     fn screen(&mut self, line: &str) {
+        self.watcher.screen(line);
         self.screen.push(line.to_owned());
     }
 }
@@ -169,7 +193,7 @@ impl From<std::io::Error> for StepError {
 }
 
 /// A boot that broke off, with what happened until then.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error("{error}")]
 pub struct Failure {
     /// What went wrong.
@@ -178,12 +202,18 @@ pub struct Failure {
     pub report: Box<Report>,
 }
 
+impl std::fmt::Debug for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
 /// Boots a machine against a server.
 ///
 /// # Errors
 /// When the boot broke off: the server fell silent in the middle, or refused what it had offered.
-pub async fn boot(machine: &Machine, server: &Server) -> Result<Report, Failure> {
-    let mut report = Report::new();
+pub async fn boot(machine: &Machine, server: &Server, watcher: Arc<dyn Watcher>) -> Result<Report, Failure> {
+    let mut report = Report::new(watcher);
     match run(machine, server, &mut report).await {
         Ok(ending) => {
             report.ending = ending;
@@ -195,7 +225,7 @@ pub async fn boot(machine: &Machine, server: &Server) -> Result<Report, Failure>
 
 async fn run(machine: &Machine, server: &Server, report: &mut Report) -> Result<Ending, StepError> {
     let local = local_address(server.address).await?;
-    let http = http::Http::new(server.ca.as_deref())?;
+    let http = http::Http::new(server.ca.as_deref(), Arc::clone(&report.watcher))?;
     if !machine.ipxe_rom {
         let Some(offer) = discover(machine, server, local, Asker::Firmware, report).await? else {
             return Ok(Ending::NoOffer);

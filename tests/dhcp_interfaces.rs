@@ -3,7 +3,12 @@
 //!
 //! The test runs itself in the namespaces: `ROLE` says as what.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a test may stop, and says so")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test may stop, and speaks to its other half"
+)]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};

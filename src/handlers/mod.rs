@@ -1,6 +1,6 @@
 //! What knows things: one folder per kind of handler, each the only user of its crates.
 //!
-//! A new kind implements [`RequestHandler`](crate::decision::RequestHandler) in a folder of its own, and gets an arm in
+//! A new kind implements [`RequestHandler`] in a folder of its own, and gets an arm in
 //! [`build`], the one place where the configuration's handlers become running ones.
 
 pub mod script;

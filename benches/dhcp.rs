@@ -28,9 +28,9 @@ const SERVER: Ipv4Addr = Ipv4Addr::new(10, 177, 0, 2);
 const RELAY: Ipv4Addr = Ipv4Addr::new(10, 177, 0, 1);
 const UNDER_WAY: usize = 128;
 const PER_SECOND: u64 = 10_000;
-const ROUNDS: usize = 3;
-const SATURATED: Duration = Duration::from_secs(4);
-const PACED: Duration = Duration::from_secs(4);
+const ROUNDS: usize = 5;
+const SATURATED: Duration = Duration::from_secs(3);
+const PACED: Duration = Duration::from_secs(3);
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -269,6 +269,8 @@ async fn load(server: u32) {
     }
     let (per_second, cpu) = saturate(&mut relay, server).await;
     while relay.take(Duration::from_millis(200), &mut latencies).await > 0 {}
+    // An answer that still comes is none of the next phase.
+    relay.asked_at.fill(None);
     let (mut latencies, asked) = pace(&mut relay).await;
     latencies.sort_unstable();
     let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize].as_micros();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -46,10 +46,14 @@ pub(super) fn run(_: &Serve, file: &Path) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(site: Site) -> anyhow::Result<()> {
+    // Before anything is served: from then on a signal means an orderly end.
+    let terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let daemon = Daemon::bind(site)?;
     let stop = CancellationToken::new();
-    tokio::spawn(stop_on_signal(stop.clone()));
-    reload_on_signal(daemon.reload_signal())?;
+    tokio::spawn(stop_on_signal(terminate, interrupt, stop.clone()));
+    tokio::spawn(reload_on_signal(hangup, daemon.reload_signal()));
     let _ = sd_notify::notify(&[NotifyState::Ready]);
     let running = daemon.run(stop.clone());
     tokio::pin!(running);
@@ -64,30 +68,17 @@ async fn serve(site: Site) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn stop_on_signal(stop: CancellationToken) {
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
-        }
-    };
+async fn stop_on_signal(mut terminate: Signal, mut interrupt: Signal, stop: CancellationToken) {
     tokio::select! {
-        () = terminated => info!("SIGTERM"),
-        _ = tokio::signal::ctrl_c() => info!("interrupted"),
+        _ = terminate.recv() => info!("SIGTERM"),
+        _ = interrupt.recv() => info!("SIGINT"),
     }
     stop.cancel();
 }
 
-/// SIGHUP reloads.
-fn reload_on_signal(reload: ReloadSignal) -> anyhow::Result<()> {
-    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
-    tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            info!("SIGHUP");
-            reload.send();
-        }
-    });
-    Ok(())
+async fn reload_on_signal(mut hangup: Signal, reload: ReloadSignal) {
+    while hangup.recv().await.is_some() {
+        info!("SIGHUP");
+        reload.send();
+    }
 }

@@ -41,6 +41,8 @@ pub struct Reloader {
     acceptor: Option<Acceptor>,
     signal: mpsc::Sender<()>,
     signals: mpsc::Receiver<()>,
+    /// It watches for as long as it is kept.
+    watcher: Option<notify::RecommendedWatcher>,
 }
 
 impl Reloader {
@@ -51,7 +53,9 @@ impl Reloader {
         acceptor: Option<Acceptor>,
     ) -> Reloader {
         let (signal, signals) = mpsc::channel(1);
-        Reloader { config, folders, shared, acceptor, signal, signals }
+        let mut reloader = Reloader { config, folders, shared, acceptor, signal, signals, watcher: None };
+        reloader.watcher = reloader.watch();
+        reloader
     }
 
     pub(super) fn signal(&self) -> ReloadSignal {
@@ -59,8 +63,6 @@ impl Reloader {
     }
 
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        // It watches for as long as it is kept.
-        let mut _watcher = self.watch();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -68,7 +70,7 @@ impl Reloader {
             }
             self.settle().await;
             if self.reload().await {
-                _watcher = self.watch();
+                self.watcher = self.watch();
             }
         }
     }

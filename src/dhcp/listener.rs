@@ -44,7 +44,7 @@ pub(super) struct Listener {
 impl Listener {
     pub(super) fn new(port: Port, socket: Arc<UdpSocket>, shared: Arc<Shared>) -> Listener {
         let (neighbors, mistakes) = (Neighbors::default(), Hourly::default());
-        Listener { port, socket, shared, host: Host::default(), neighbors, mistakes }
+        Listener { port, socket, shared, host: Host::new(std::time::Instant::now()), neighbors, mistakes }
     }
 
     pub(super) async fn run(mut self, stop: CancellationToken) {

@@ -32,7 +32,7 @@ pub(super) fn watching_socket(port: u16) -> Option<UdpSocket> {
 
 /// Watches until `stop` is cancelled.
 pub(super) async fn watch(socket: UdpSocket, counters: Arc<Counters>, stop: CancellationToken) {
-    let (mut host, mut neighbors) = (Host::default(), Neighbors::default());
+    let (mut host, mut neighbors) = (Host::new(Instant::now()), Neighbors::default());
     let mut received = RecvBatch::new(BATCH_LEN, PACKET_LEN_MAX);
     while let Some(result) = stop.run_until_cancelled(socket.recv_batch(&mut received)).await {
         let now = Instant::now();

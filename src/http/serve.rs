@@ -51,7 +51,8 @@ pub struct Limits {
     pub head: Duration,
     /// The largest head, in octets.
     pub head_len_max: usize,
-    /// How long a client may take nothing of what is written.
+    /// How long a client may take nothing of what is written. The kernel tells of progress only when a third of its send
+    /// buffer (up to 4 MiB) is free again, so that this also bounds how slowly a client may read: about 25 kB/s.
     pub stall: Duration,
     /// How long requests may go on once the server is to stop.
     pub grace: Duration,

@@ -1,8 +1,12 @@
 //! Whole boots against the running daemon.
 
 use std::net::UdpSocket;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
 
-use crate::harness::{Site, printed};
+use crate::harness::{Daemon, PATIENCE, Site, printed};
 
 fn steps(report: &serde_json::Value) -> String {
     report["steps"].as_array().unwrap().iter().map(|step| format!("{}\n", step["what"].as_str().unwrap())).collect()
@@ -71,9 +75,38 @@ fn a_denied_machine_gets_nothing_on_any_protocol() {
     let report = daemon.boot(&["--mac", "52:54:00:00:00:66", "--ipxe-rom", "--arch", "x86-bios"]);
     assert!(report["screen"].to_string().contains("not today"), "{report:#}");
     assert_eq!((&report["ending"], &report["files"]), (&"local_disk".into(), &serde_json::json!([])));
-    // Once allowed, then denied by a change of the rules: its session's paths are closed too.
+}
+
+#[test]
+fn a_machine_that_is_denied_later_finds_its_paths_closed() {
+    let allow = "fn allow_boot(request) { allow() }\n\
+                 fn boot_images(request) { linux(#{ id: \"d\", title: \"d\", kernel: \"debian/linux\" }) }\n";
+    let site = Site::with_rules(allow);
+    let daemon = site.serve();
     let report = daemon.boot(&["--mac", "52:54:00:00:00:65"]);
-    assert_eq!(report["ending"], "booted");
+    let script = report["script"].as_str().unwrap();
+    let base = script[script.find("/b/").unwrap()..].split("f/debian").next().unwrap().to_owned();
+    let image = format!("{base}f/debian/linux");
+    assert!(daemon.get(&image).starts_with("HTTP/1.1 200"));
+    assert_eq!(first_tftp_answer(&daemon, &format!("{base}snponly.efi"))[..4], [0, 3, 0, 1]);
+    site.write("scripts/allow_boot.rhai", &allow.replace("{ allow() }", "{ deny(\"closed\") }"));
+    daemon.wait_for_log(|line| line["message"].as_str().is_some_and(|text| text.starts_with("reloaded")));
+    let response = daemon.get(&image);
+    assert!(response.starts_with("HTTP/1.1 403") && response.ends_with("closed\n"), "{response}");
+    assert!(daemon.get(&format!("{base}script.ipxe")).contains("closed"));
+    let answer = first_tftp_answer(&daemon, &format!("{base}snponly.efi"));
+    assert_eq!(answer[..4], [0, 5, 0, 2], "{}", String::from_utf8_lossy(&answer));
+    assert!(String::from_utf8_lossy(&answer).contains("closed"));
+}
+
+fn first_tftp_answer(daemon: &Daemon, name: &str) -> Vec<u8> {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.send_to(format!("\0\x01{name}\0octet\0").as_bytes(), ("127.0.0.1", daemon.port("tftp"))).unwrap();
+    let mut answer = vec![0; 1024];
+    let len = socket.recv(&mut answer).unwrap();
+    answer.truncate(len);
+    answer
 }
 
 #[test]
@@ -160,4 +193,41 @@ fn an_address_or_interface_that_is_not_there_is_named() {
     site.edit("pointsman.toml", |text| text.replacen("address = \"192.0.2.7\"", "interfaces = [\"nowhere0\"]", 1));
     let text = printed(&site.run(&["serve"]));
     assert!(text.contains("no interface `nowhere0`") && text.contains("lo"), "{text}");
+}
+
+#[test]
+fn without_privilege_the_low_ports_are_named_with_the_remedy() {
+    if !nix::unistd::geteuid().is_root() {
+        // Then the program has no privilege to lose: it is run as it is.
+        return check_low_ports(Command::new(env!("CARGO_BIN_EXE_pointsman")));
+    }
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    let program = folder.path().join("pointsman");
+    std::fs::copy(env!("CARGO_BIN_EXE_pointsman"), &program).unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(program);
+    command.uid(65_534).gid(65_534);
+    check_low_ports(command);
+}
+
+fn check_low_ports(mut command: Command) {
+    let site = Site::new();
+    site.edit("pointsman.toml", |text| text.replacen("[http]\nport = 0", "[http]\nport = 80", 1));
+    site.edit("pointsman.toml", |text| text.replacen("[tftp]\nport = 0", "[tftp]\nport = 69", 1));
+    open_to_all(&site.path(""));
+    let output = command.args(["--config", &site.config(), "serve"]).output().unwrap();
+    let text = printed(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    for expect in ["http: TCP port 80", "tftp: TFTP: no permission for UDP port 69", "CAP_NET_BIND_SERVICE"] {
+        assert!(text.contains(expect), "no `{expect}` in {text}");
+    }
+}
+
+/// Lets another user read the site and write its state.
+fn open_to_all(path: &Path) {
+    let mode = if path.is_dir() { 0o777 } else { 0o666 };
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    if path.is_dir() {
+        std::fs::read_dir(path).unwrap().for_each(|entry| open_to_all(&entry.unwrap().path()));
+    }
 }

@@ -83,6 +83,21 @@ async fn a_reader_that_stops_reading_ends_its_connection() {
 }
 
 #[tokio::test]
+async fn a_slow_download_is_not_cut_by_the_head_limit() {
+    let limit = Duration::from_millis(200);
+    let server = Running::start(brief(|limits| limits.head = limit), None).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(64 * 1024).unwrap();
+    let mut wire = Wire::new(socket.connect(server.address).await.unwrap());
+    wire.write(&format!("GET {} HTTP/1.1\r\nHost: x\r\n\r\n", server.path("f/big"))).await;
+    for _ in 0..12 {
+        tokio::time::sleep(limit / 4).await;
+        wire.more().await.unwrap();
+    }
+    assert!(wire.reply(false).await.unwrap().body == big_file());
+}
+
+#[tokio::test]
 async fn huge_heads_and_garbage_are_refused() {
     let server = Running::plain().await;
     let mut wire = server.connect().await;

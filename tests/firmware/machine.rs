@@ -27,6 +27,8 @@ pub(crate) enum Firmware {
     Bios,
     /// EDK2 for x64 with its own PXE stack; the network card has no ROM.
     UefiX64,
+    /// The same with PXE switched off, so that it boots by HTTP.
+    UefiX64Http,
 }
 
 /// A machine to be switched on.
@@ -70,7 +72,7 @@ impl Machine {
         firmware(&mut command, plan.firmware, accelerator, evidence);
         command.args(["-uuid", plan.uuid]);
         command.args(["-netdev", &format!("tap,id=lan,ifname={TAP},script=no,downscript=no")]);
-        let rom = if plan.firmware == Firmware::UefiX64 { ",romfile=" } else { "" };
+        let rom = if plan.firmware == Firmware::Bios { "" } else { ",romfile=" };
         command.args(["-device", &format!("virtio-net-pci,netdev=lan,mac={},bootindex=1{rom}", plan.mac)]);
         if let Some(disk) = &plan.disk {
             command.args(["-drive", &format!("if=none,id=disk,format=raw,file={}", disk.display())]);
@@ -111,6 +113,9 @@ fn firmware(command: &mut Command, firmware: Firmware, accelerator: Accelerator,
     command.args(["-device", "virtio-rng-pci"]);
     // Only IPv4 is served here; IPv6 would cost a denied machine a minute more.
     command.args(["-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=no"]);
+    if firmware == Firmware::UefiX64Http {
+        command.args(["-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=no"]);
+    }
 }
 
 /// Whether both firmwares come up under KVM: within a virtual machine they often hang.

@@ -65,7 +65,7 @@ fn a_bios_machine_with_an_ipxe_rom_boots_the_image_of_the_script() {
     let Some(mut lab) = Lab::open("bios-rom") else { return };
     let plan = Plan::new(Firmware::Bios, "52:54:00:aa:00:01", "aa000000-0000-4000-8000-000000000001");
     let server = lab.serve(&Site::new(ALLOW_ALL, ONE_LINUX));
-    boots_linux(&mut lab, &plan, &server, "x86-bios");
+    boots_linux(&mut lab, &plan, &server);
     assert!(server.stop(), "the server ends well on SIGTERM\n{}", lab.tails());
 }
 
@@ -74,7 +74,7 @@ fn a_uefi_machine_loads_ipxe_by_tftp_and_boots_the_image_of_the_script() {
     let Some(mut lab) = Lab::open("uefi-pxe") else { return };
     let plan = Plan::new(Firmware::UefiX64, "52:54:00:aa:00:02", "aa000000-0000-4000-8000-000000000002");
     let server = lab.serve(&Site::new(ALLOW_ALL, ONE_LINUX));
-    boots_linux(&mut lab, &plan, &server, "x64-uefi");
+    boots_linux(&mut lab, &plan, &server);
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_uefi_machine_that_trusts_the_private_ca_boots_by_https() {
         lab.serve(&Site { loaders: Some(lab.assets.trixie_loaders()), https: true, ..Site::new(ALLOW_ALL, ONE_LINUX) });
     let mut plan = Plan::new(Firmware::UefiX64, "52:54:00:aa:00:03", "aa000000-0000-4000-8000-000000000003");
     plan.trusted = Some(server.authority());
-    let console = boots_linux(&mut lab, &plan, &server, "x64-uefi");
+    let console = boots_linux(&mut lab, &plan, &server);
     for file in ["lab/vmlinuz", "lab/initramfs.gz"] {
         let loaded = console.lines().any(|line| line.contains("https://") && line.contains(file));
         assert!(loaded, "{file} was not loaded by HTTPS\n{}", lab.tails());
@@ -92,11 +92,19 @@ fn a_uefi_machine_that_trusts_the_private_ca_boots_by_https() {
 }
 
 #[test]
+fn a_uefi_machine_loads_ipxe_by_http_boot_and_boots_the_image_of_the_script() {
+    let Some(mut lab) = Lab::open("uefi-http") else { return };
+    let plan = Plan::new(Firmware::UefiX64Http, "52:54:00:aa:00:0a", "aa000000-0000-4000-8000-00000000000a");
+    let server = lab.serve(&Site { loaders: Some(lab.assets.trixie_loaders()), ..Site::new(ALLOW_ALL, ONE_LINUX) });
+    boots_linux(&mut lab, &plan, &server);
+}
+
+#[test]
 fn a_bios_machine_behind_a_relay_agent_boots_the_image_of_the_script() {
     let Some(mut lab) = Lab::open_routed("bios-relayed") else { return };
     let plan = Plan::new(Firmware::Bios, "52:54:00:aa:00:08", "aa000000-0000-4000-8000-000000000008");
     let server = lab.serve(&Site::new(ALLOW_ALL, ONE_LINUX));
-    boots_linux(&mut lab, &plan, &server, "x86-bios");
+    boots_linux(&mut lab, &plan, &server);
 }
 
 #[test]
@@ -104,7 +112,7 @@ fn a_uefi_machine_behind_a_relay_agent_boots_the_image_of_the_script() {
     let Some(mut lab) = Lab::open_routed("uefi-relayed") else { return };
     let plan = Plan::new(Firmware::UefiX64, "52:54:00:aa:00:09", "aa000000-0000-4000-8000-000000000009");
     let server = lab.serve(&Site { loaders: Some(lab.assets.trixie_loaders()), ..Site::new(ALLOW_ALL, ONE_LINUX) });
-    boots_linux(&mut lab, &plan, &server, "x64-uefi");
+    boots_linux(&mut lab, &plan, &server);
 }
 
 #[test]
@@ -170,7 +178,7 @@ fn boot_images(request) {
 }
 
 /// Switches the machine on, and sees Linux of [`ONE_LINUX`] start and the decisions that led to it.
-fn boots_linux(lab: &mut Lab, plan: &Plan, server: &ServerUnderTest, architecture: &str) -> String {
+fn boots_linux(lab: &mut Lab, plan: &Plan, server: &ServerUnderTest) -> String {
     let machine = lab.power_on(plan);
     lab.see(&machine, BOOTED, BOOT_LIMIT);
     let command_line = lab.see_line(&machine, COMMAND_LINE, BOOT_LIMIT);
@@ -179,11 +187,18 @@ fn boots_linux(lab: &mut Lab, plan: &Plan, server: &ServerUnderTest, architectur
         "the kernel was started with {command_line:?}\n{}",
         lab.tails()
     );
-    let machine_fields = [("mac", plan.mac), ("uuid", plan.uuid), ("arch", architecture)];
-    let first =
-        lab.decision(server, &[&machine_fields[..], &[("question", "allow_boot"), ("stage", "discover")]].concat());
-    let images =
-        lab.decision(server, &[&machine_fields[..], &[("question", "boot_images"), ("stage", "http")]].concat());
+    // A machine that booted by HTTP says so in its architecture; the iPXE that it loaded is plain x64 again.
+    let (firmware, loader) = match plan.firmware {
+        Firmware::Bios => ("x86-bios", "x86-bios"),
+        Firmware::UefiX64 => ("x64-uefi", "x64-uefi"),
+        Firmware::UefiX64Http => ("x64-uefi-http", "x64-uefi"),
+    };
+    let decision = |question, stage, architecture| {
+        let machine = [("mac", plan.mac), ("uuid", plan.uuid), ("arch", architecture)];
+        lab.decision(server, &[&machine[..], &[("question", question), ("stage", stage)]].concat())
+    };
+    let first = decision("allow_boot", "discover", firmware);
+    let images = decision("boot_images", "http", loader);
     for entry in [&first, &images] {
         assert_eq!(entry["verdict"], "allow", "{entry}");
         assert_eq!(entry["handler"], "script", "{entry}");

@@ -52,12 +52,11 @@ impl Line {
         let mut line = String::new();
         for c in text.chars() {
             let c = if c.is_control() { ' ' } else { c };
-            if c == '{' && line.ends_with('$') {
-                line.push(' ');
-            }
-            if line.len() + c.len_utf8() > Line::LEN_MAX {
+            let gap = if c == '{' && line.ends_with('$') { " " } else { "" };
+            if line.len() + gap.len() + c.len_utf8() > Line::LEN_MAX {
                 break;
             }
+            line.push_str(gap);
             line.push(c);
         }
         Line(line)
@@ -106,6 +105,15 @@ mod tests {
         assert_eq!(Line::new("x ${net0/mac}"), Err(LineError::Expansion));
         assert!(Line::new("a".repeat(2049)).is_err());
         assert!(Line::new("root=/dev/sda1 quiet; ok").is_ok());
+    }
+
+    /// Found by fuzzing: the space that breaks an expansion did not fit.
+    #[test]
+    fn a_text_that_is_cut_at_an_expansion_is_a_line() {
+        for len in Line::LEN_MAX - 3..Line::LEN_MAX + 3 {
+            let text = format!("{}${{x}}", "a".repeat(len));
+            assert!(Line::new(Line::clean(&text).as_str()).is_ok(), "{len}");
+        }
     }
 
     proptest! {

@@ -70,6 +70,7 @@ pub mod handlers;
 pub mod http;
 pub mod ipxe;
 pub mod loaders;
+mod nearest;
 pub mod net;
 pub mod observe;
 pub mod paths;

@@ -7,6 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::{Config, HandlerSection, Problem, Problems, defaults};
+use crate::nearest::remedy;
 
 /// The tables there are.
 const TABLES: [&str; 10] =
@@ -58,7 +59,7 @@ impl Reader<'_> {
         for key in table.keys() {
             let name = key.get_ref().as_ref();
             if !TABLES.contains(&name) {
-                self.problem(key.span().start, format!("unknown table `{name}`"), nearest(name, &TABLES));
+                self.problem(key.span().start, format!("unknown table `{name}`"), remedy(name, TABLES));
             }
         }
     }
@@ -180,16 +181,9 @@ fn explain(message: &str, table: &str) -> (String, String) {
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     match quoted.split_first() {
         Some((unknown, known)) if message.starts_with("unknown field") => {
-            (format!("unknown key `{table}.{unknown}`"), nearest(unknown, known))
+            (format!("unknown key `{table}.{unknown}`"), remedy(unknown, known.iter().copied()))
         }
         _ => (format!("{table}: {message}"), String::new()),
-    }
-}
-
-fn nearest(name: &str, known: &[&str]) -> String {
-    match known.iter().max_by(|one, other| strsim::jaro(name, one).total_cmp(&strsim::jaro(name, other))) {
-        Some(best) if strsim::jaro(name, best) > 0.7 => format!("did you mean `{best}`?"),
-        _ => format!("there are: {}", known.join(", ")),
     }
 }
 

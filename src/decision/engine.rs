@@ -12,11 +12,12 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, info, warn};
+use tracing::warn;
 
 use crate::boot::{BootDecision, BootImages, BootRequest, Client, Machine, Network, Outcome, Stage, Step, Verdict};
 
 use super::flight::{Decided, Flight, FlightKey};
+use super::log::{DecisionLog, image_ids};
 use super::{Answer, HandlerError, Policy, RequestHandler, Session, Sessions, TokenError};
 
 /// What decides: the handlers in the order they are asked, and the policy for when they do not answer. A reload makes
@@ -34,6 +35,7 @@ pub struct DecisionEngine {
     generation: AtomicU64,
     sessions: Sessions,
     background: TaskTracker,
+    log: Arc<DecisionLog>,
     observer: Observer,
 }
 
@@ -48,6 +50,7 @@ impl DecisionEngine {
             generation: AtomicU64::new(0),
             sessions,
             background: TaskTracker::new(),
+            log: Arc::default(),
             observer: Arc::new(|_| ()),
         }
     }
@@ -136,9 +139,14 @@ impl DecisionEngine {
     }
 
     fn evaluation(&self, world: &Arc<World>, request: BootRequest, question: Question) -> BoxFuture<'static, Decided> {
-        let observer = Arc::clone(&self.observer);
-        let evaluated = evaluate(Arc::clone(world), request, question);
-        evaluated.inspect(move |decided| observer(&decided.decision)).boxed()
+        let (world, log, observer) = (Arc::clone(world), Arc::clone(&self.log), Arc::clone(&self.observer));
+        async move {
+            let decision = evaluate(&world, &request, question).await;
+            log.write(question.name(), &request, &decision);
+            observer(&decision);
+            Decided { decision: Arc::new(decision), at: Instant::now() }
+        }
+        .boxed()
     }
 
     fn request(
@@ -209,10 +217,10 @@ enum Said {
     Images(BootImages),
 }
 
-async fn evaluate(world: Arc<World>, request: BootRequest, question: Question) -> Decided {
+async fn evaluate(world: &World, request: &BootRequest, question: Question) -> BootDecision {
     let started = Instant::now();
     let mut trail = Vec::new();
-    let work = ask(&world, &request, question, &mut trail);
+    let work = ask(world, request, question, &mut trail);
     let said = match tokio::time::timeout(world.policy.limits.work, work).await {
         Ok(said) => said,
         Err(_) => {
@@ -227,9 +235,7 @@ async fn evaluate(world: Arc<World>, request: BootRequest, question: Question) -
         Said::Images(images) => (Verdict::Allow, Some(images)),
     };
     let handler = trail.last().map_or_else(String::new, |step| step.handler.clone());
-    let decision = BootDecision { verdict, images, handler, trail, elapsed_us: micros(started.elapsed()) };
-    log(&request, question, &decision);
-    Decided { decision: Arc::new(decision), at: Instant::now() }
+    BootDecision { verdict, images, handler, trail, elapsed_us: micros(started.elapsed()) }
 }
 
 async fn ask(world: &World, request: &BootRequest, question: Question, trail: &mut Vec<Step>) -> Said {
@@ -322,34 +328,6 @@ fn summary(said: &Said) -> String {
     }
 }
 
-fn image_ids(images: &BootImages) -> String {
-    if images.images().is_empty() {
-        return "local disk".into();
-    }
-    images.images().iter().map(|image| image.id.as_str()).collect::<Vec<_>>().join(", ")
-}
-
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// The one `info` line of a decision.
-fn log(request: &BootRequest, question: Question, decision: &BootDecision) {
-    let client = &request.client;
-    info!(
-        target: "pointsman::decision",
-        question = question.name(),
-        session = %request.session,
-        mac = %client.hardware,
-        uuid = client.uuid().map(tracing::field::display),
-        arch = %client.architecture,
-        stage = request.stage.name(),
-        handler = decision.handler,
-        verdict = decision.verdict.name(),
-        reason = decision.verdict.reason(),
-        images = decision.images.as_ref().map(image_ids),
-        ms = decision.elapsed_us as f64 / 1000.0,
-        "boot decided"
-    );
-    debug!(session = %request.session, trail = ?decision.trail, "trail");
 }

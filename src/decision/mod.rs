@@ -8,6 +8,7 @@
 
 mod engine;
 mod flight;
+mod log;
 mod policy;
 mod session;
 #[cfg(test)]

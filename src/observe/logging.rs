@@ -20,7 +20,7 @@ pub enum LogTarget {
 
 /// Installs the logger of this process; a second call does nothing.
 pub fn start_logging(section: &LogSection, target: LogTarget) {
-    let filter: Targets = section.level.parse().unwrap_or_else(|_| Targets::new().with_default(tracing::Level::INFO));
+    let filter = filter(&section.level);
     let is_terminal = match target {
         LogTarget::Stdout => std::io::stdout().is_terminal(),
         LogTarget::Stderr => std::io::stderr().is_terminal(),
@@ -34,4 +34,29 @@ pub fn start_logging(section: &LogSection, target: LogTarget) {
         LogFormat::Text => fmt::layer().with_ansi(is_terminal).with_target(false).with_writer(writer).boxed(),
     };
     let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
+}
+
+/// What is logged. rustls warns of every iPXE and EDK2 handshake, because they name an IP address where a host name belongs;
+/// it is heard only where the site asks for it.
+fn filter(level: &str) -> Targets {
+    let filter: Targets = level.parse().unwrap_or_else(|_| Targets::new().with_default(tracing::Level::INFO));
+    match level.contains("rustls") {
+        true => filter,
+        false => filter.with_target("rustls", tracing::Level::ERROR),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn rustls_is_quiet_unless_asked_for() {
+        assert!(!filter("info").would_enable("rustls::msgs::handshake", &Level::WARN));
+        assert!(filter("info").would_enable("pointsman::dhcp", &Level::INFO));
+        assert!(filter("info,rustls=debug").would_enable("rustls::msgs", &Level::DEBUG));
+        assert!(!filter("off").would_enable("pointsman", &Level::ERROR));
+    }
 }

@@ -9,6 +9,7 @@ mod dhcp;
 mod http;
 mod ipxe;
 mod tftp;
+mod words;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

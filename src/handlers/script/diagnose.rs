@@ -5,8 +5,8 @@ use std::fmt;
 use rhai::{EvalAltResult, ParseError, ParseErrorType, Position};
 
 use super::api;
-use super::nearest::{cut, nearest};
 use super::sources::Sources;
+use crate::nearest::{cut, nearest};
 
 /// One problem in a script, its cases or its tables.
 #[derive(Debug, Clone, PartialEq, Eq)]

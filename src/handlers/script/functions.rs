@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use rhai::{Array, Engine, EvalAltResult, ImmutableString};
 
-use super::nearest::cut;
 use super::sandbox::{self, fail};
+use crate::nearest::cut;
 
 /// Registers the functions.
 pub(super) fn register(engine: &mut Engine) {

@@ -21,7 +21,6 @@ mod lexer;
 mod limits;
 mod memory;
 mod modules;
-mod nearest;
 mod options;
 mod program;
 mod request;

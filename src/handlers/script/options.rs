@@ -3,9 +3,9 @@
 use rhai::{Array, Dynamic, EvalAltResult, ImmutableString, Map};
 
 use super::api::plain_type;
-use super::nearest::{cut, remedy};
 use super::sandbox::fail;
 use crate::boot::{Line, Source};
+use crate::nearest::{cut, remedy};
 
 /// The options of one builder, each read by name. Unknown ones are refused.
 pub(super) struct Options {

@@ -10,13 +10,13 @@ use rhai::{AST, Dynamic, Engine, Scope};
 use super::diagnose::{self, ScriptError, ScriptErrors, at_place};
 use super::limits::Limits;
 use super::modules::{Loader, Modules, Trail, read};
-use super::nearest::cut;
 use super::request::Request;
 use super::sandbox::{self, Budget, Ended};
 use super::sources::Sources;
 use super::tables::Tables;
 use super::{ScriptConfig, api};
 use crate::boot::BootRequest;
+use crate::nearest::cut;
 
 /// One of the two questions that a script may answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString};
 
-use super::nearest::{cut, remedy};
 use super::sandbox::fail;
 use super::time::Time;
 use crate::boot::{BootRequest, FACTS, Fact, MachineId};
+use crate::nearest::{cut, remedy};
 
 /// A request in a script.
 #[derive(Clone)]

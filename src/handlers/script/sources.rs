@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::api;
 use super::diagnose::{ScriptError, at_place};
 use super::lexer::{Kind, Token, tokens};
-use super::nearest::{nearest, remedy};
+use crate::nearest::{nearest, remedy};
 
 /// The scripts by the name that errors give them.
 #[derive(Debug, Default)]

@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString};
 
 use super::api::plain_type;
-use super::nearest::{cut, remedy};
 use super::sandbox::{fail, need_time};
+use crate::nearest::{cut, remedy};
 
 /// The tables by file name; a file that could not be read is kept with the reason.
 #[derive(Default)]

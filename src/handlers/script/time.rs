@@ -5,8 +5,8 @@ use jiff::civil;
 use jiff::fmt::strtime;
 use rhai::{Engine, EvalAltResult, ImmutableString};
 
-use super::nearest::{cut, remedy};
 use super::sandbox::fail;
+use crate::nearest::{cut, remedy};
 
 /// A time in a script.
 #[derive(Clone)]

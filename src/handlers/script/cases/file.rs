@@ -11,12 +11,12 @@ use toml::Spanned;
 
 use super::super::Question;
 use super::super::diagnose::ScriptError;
-use super::super::nearest::remedy;
 use super::expect::{Expected, Kind};
 use crate::boot::{
     Architecture, BootRequest, Client, FACTS, HardwareAddress, IpxeBuild, Machine, MachineId, Network, NicBus, Relay,
     SessionId, Stage,
 };
+use crate::nearest::remedy;
 
 /// The cases of one file.
 #[derive(Debug, Clone)]

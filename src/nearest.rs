@@ -1,7 +1,7 @@
-//! The name that somebody probably meant.
+//! The name that somebody probably meant, for errors that help.
 
 /// The candidate most like `name`, if one is like it at all.
-pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = cut(name).to_ascii_lowercase();
     let score = |candidate: &'a str| {
         let lower = candidate.to_ascii_lowercase();
@@ -18,7 +18,7 @@ pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
 }
 
 /// The end of an error message: the name that was probably meant, else the names that there are.
-pub(super) fn remedy<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str> + Clone) -> String {
+pub(crate) fn remedy<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str> + Clone) -> String {
     match nearest(name, candidates.clone()) {
         Some(meant) => format!("did you mean `{meant}`?"),
         None => {
@@ -29,7 +29,7 @@ pub(super) fn remedy<'a>(name: &str, candidates: impl IntoIterator<Item = &'a st
 }
 
 /// The start of a text from a script, short enough for a message.
-pub(super) fn cut(text: &str) -> &str {
+pub(crate) fn cut(text: &str) -> &str {
     text.char_indices().nth(SHOWN_MAX).and_then(|(at, _)| text.get(..at)).unwrap_or(text)
 }
 

@@ -104,7 +104,10 @@ impl Daemon {
         // The engine counts into the metrics: held strongly both ways, neither would ever end.
         let counted = Arc::downgrade(&shared.engine);
         metrics.count_sessions(Box::new(move || counted.upgrade().map_or(0, |engine| engine.sessions().count())));
-        let limits = Limits { connections_max: config.http.connections_max, ..Limits::default() };
+        // A whole site may be behind one NAT address, and still leaves half to the others.
+        let connections_max = config.http.connections_max;
+        let limits =
+            Limits { connections_max, connections_per_peer_max: connections_max.div_ceil(2), ..Limits::default() };
         let state = HttpState::new(Arc::clone(&shared.engine), Arc::clone(&shared) as _, metrics);
         let web = Server::new(state, limits);
         let reloader = Reloader::new(config, folders, Arc::clone(&shared), acceptor.clone());

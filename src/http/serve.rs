@@ -62,8 +62,8 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             connections_max: 4096,
-            // A classroom behind one NAT address; a machine has at most a handful.
-            connections_per_peer_max: 256,
+            // A whole site may be behind one NAT address, and still leaves half to the others.
+            connections_per_peer_max: 2048,
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(20),
             head_len_max: 64 * 1024,

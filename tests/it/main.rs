@@ -8,3 +8,4 @@ mod documents;
 mod harness;
 mod hostile;
 mod reload;
+mod storm;

@@ -114,11 +114,16 @@ impl Reader<'_> {
 
     /// What no single key can tell.
     fn check(&mut self, config: &Config) {
-        let rules: [(bool, &str, &str); 7] = [
+        let rules: [(bool, &str, &str); 8] = [
             (
                 !config.server.interfaces.is_empty() && config.server.address.is_some(),
                 "server.interfaces and server.address are both given",
                 "keep one of them",
+            ),
+            (
+                config.dhcp.enabled && config.server.address.is_some_and(|address| address.is_ipv6()),
+                "server.address is an IPv6 address, and DHCP needs an IPv4 one",
+                "name the IPv4 address, or set dhcp.enabled = false",
             ),
             (
                 config.https.certificate.is_some() != config.https.key.is_some(),

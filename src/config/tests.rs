@@ -56,6 +56,7 @@ fn values_that_cannot_work_together_are_refused() {
         assert!(error.contains(expect), "{expect} not in:\n{error}");
     };
     check("[server]\naddress = \"10.0.0.2\"\ninterfaces = [\"eth0\"]", "both given");
+    check("[server]\naddress = \"fd00::2\"", "needs an IPv4");
     check("[https]\nkey = \"k.pem\"", "belong together");
     check("[https]\nenabled = false\nipxe = \"https\"", "needs HTTPS");
     check("[tftp]\nblksize_max = 7", "blksize_max");

@@ -57,10 +57,10 @@ fn machine(number: u16) -> Machine {
     Machine {
         mac: [0x52, 0x54, 0, 7, high, low].into(),
         uuid: Uuid::from_u128(u128::from(number) + 1),
-        architecture: if number % 2 == 0 { Architecture::X64_UEFI } else { Architecture::X86_BIOS },
+        architecture: if number.is_multiple_of(2) { Architecture::X64_UEFI } else { Architecture::X86_BIOS },
         facts: vec![("serial".into(), format!("serial-{number}"))],
         ipxe_rom: false,
-        params: number % 3 != 0,
+        params: !number.is_multiple_of(3),
         https: false,
         pick: None,
     }

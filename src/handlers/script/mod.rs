@@ -34,6 +34,7 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use jiff::tz::TimeZone;
@@ -49,6 +50,7 @@ pub use limits::Limits;
 pub use program::Question;
 
 use program::Program;
+use sandbox::Ended;
 
 /// Where the scripts are, and what they may use.
 #[derive(Debug, Clone)]
@@ -74,7 +76,13 @@ pub struct ScriptHandler {
     name: String,
     program: Arc<Program>,
     background: Arc<Semaphore>,
+    /// How many of the next runs begin in the background at once.
+    shy: AtomicU32,
 }
+
+/// A script that needed more than the inline budget will likely need it again, and each attempt holds up the packets
+/// behind it: so this many runs after it do not try.
+const SHY_RUNS: u32 = 32;
 
 impl ScriptHandler {
     /// Reads and compiles the scripts, what they import, and the tables.
@@ -88,7 +96,7 @@ impl ScriptHandler {
     fn load_with(config: &ScriptConfig, extend: impl FnOnce(&mut Engine)) -> Result<ScriptHandler, ScriptErrors> {
         let program = Arc::new(Program::load(config, extend)?);
         let background = Arc::new(Semaphore::new(config.limits.background_runs.clamp(1, Semaphore::MAX_PERMITS)));
-        Ok(ScriptHandler { name: config.name.clone(), program, background })
+        Ok(ScriptHandler { name: config.name.clone(), program, background, shy: AtomicU32::new(0) })
     }
 
     /// The script file that answers a question, if it has the function.
@@ -105,21 +113,41 @@ impl ScriptHandler {
         if !self.program.answers(question) {
             return Ok(Answer::Pass);
         }
-        let mut ended = self.program.run(question, request, self.program.inline(), convert);
-        if ended.overrun {
-            let permit = Arc::clone(&self.background).acquire_owned().await;
-            let program = Arc::clone(&self.program);
-            let again = request.clone();
-            // The permit goes with the run: it cannot be cancelled, only end.
-            let run = move || (permit, program.run(question, &again, program.full(question), convert)).1;
-            let joined = tokio::task::spawn_blocking(run).await;
-            ended = joined.map_err(|error| HandlerError::new(format!("the script did not run: {error}")))?;
+        let inline = self.begins_inline().then(|| self.program.run(question, request, self.program.inline(), convert));
+        if inline.as_ref().is_some_and(|ended| ended.overrun) {
+            self.shy.store(SHY_RUNS, Ordering::Relaxed);
         }
+        let ended = match inline.filter(|ended| !ended.overrun) {
+            Some(ended) => ended,
+            None => self.run_in_background(question, request, convert).await?,
+        };
         let mac = request.client.hardware;
         for line in &ended.log {
             info!(handler = %self.name, session = %request.session, %mac, stage = request.stage.name(), "script: {line}");
         }
         ended.value.map_err(|error| HandlerError::new(format!("{} (machine {mac})", error.one_line())))
+    }
+}
+
+impl ScriptHandler {
+    /// Whether this run is tried on the caller's thread.
+    fn begins_inline(&self) -> bool {
+        self.shy.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |runs| runs.checked_sub(1)).is_err()
+    }
+
+    /// A run with the full limits on a thread of its own.
+    async fn run_in_background<T: Send + 'static>(
+        &self,
+        question: Question,
+        request: &BootRequest,
+        convert: fn(Dynamic) -> Result<Answer<T>, String>,
+    ) -> Result<Ended<Result<Answer<T>, ScriptError>>, HandlerError> {
+        let permit = Arc::clone(&self.background).acquire_owned().await;
+        let (program, request) = (Arc::clone(&self.program), request.clone());
+        // The permit goes with the run: it cannot be cancelled, only end.
+        let run = move || (permit, program.run(question, &request, program.full(question), convert)).1;
+        let joined = tokio::task::spawn_blocking(run).await;
+        joined.map_err(|error| HandlerError::new(format!("the script did not run: {error}")))
     }
 }
 

@@ -237,6 +237,7 @@ async fn serve(folder: &Path) {
     let engine = Arc::new(DecisionEngine::new(world, Sessions::new(TokenKey::new(&[1; 32]), 10)));
     let client = Client::new([2, 0, 0, 0, 0, 1].into(), Architecture::X64_UEFI);
     let session = engine.session_for(&client, 1, Stage::Discover, Timestamp::now());
+    let token = engine.sessions().token(&session, true, Timestamp::now());
     let state = HttpState::new(engine, Arc::new(Folder(FileRoot::new(folder).unwrap())), Arc::new(Metrics::default()));
     let server = Server::new(state, Limits::default());
     let stop = tokio_util::sync::CancellationToken::new();
@@ -245,6 +246,6 @@ async fn serve(folder: &Path) {
         println!("{}", listener.local_addr().unwrap());
         tokio::spawn(Arc::clone(&server).serve(listener, tls, stop.clone()));
     }
-    println!("/b/{}/f/file", session.token());
+    println!("/b/{token}/f/file");
     std::future::pending().await
 }

@@ -73,6 +73,7 @@ pub mod loaders;
 mod nearest;
 pub mod net;
 pub mod observe;
+mod pace;
 pub mod paths;
 pub mod simulate;
 pub mod site;

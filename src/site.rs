@@ -82,6 +82,8 @@ impl Site {
         let mut folders: Vec<PathBuf> = self.handlers.iter().flat_map(|built| built.folders.clone()).collect();
         folders.push(self.config.folder().to_owned());
         folders.extend(self.config.loaders.folders.iter().cloned());
+        let own = [&self.config.https.certificate, &self.config.https.key];
+        folders.extend(own.into_iter().flatten().filter_map(|file| file.parent()).map(Into::into));
         folders.sort();
         folders.dedup();
         folders

@@ -142,8 +142,8 @@ impl Reader<'_> {
             ),
             (config.tftp.windowsize_max == 0, "tftp.windowsize_max is out of range", "use 1 to 65535 (RFC 7440)"),
             (
-                config.tftp.transfers_max == 0 || config.http.connections_max == 0 || config.server.sessions_max == 0,
-                "transfers_max, connections_max and sessions_max must be at least 1",
+                config.tftp.transfers_max == 0 || config.http.connections_max < 16 || config.server.sessions_max == 0,
+                "transfers_max and sessions_max must be at least 1, connections_max at least 16",
                 "leave the key out to use the default",
             ),
             (

@@ -11,12 +11,20 @@ use crate::boot::{BootDecision, Client};
 use crate::decision::{Progress, Session};
 use crate::dhcp::server::{BootAnswers, DhcpAnswer, DhcpQuestion};
 use crate::observe::Funnel;
+use crate::pace::Pace;
 use crate::paths;
 
 use super::shared::Shared;
 
 /// Tells boot clients what to load.
-pub(super) struct DhcpAnswers(pub(super) Arc<Shared>);
+pub(super) struct DhcpAnswers {
+    shared: Arc<Shared>,
+    /// Warnings of machines without a loader.
+    warnings: Pace,
+}
+
+/// Warnings in one second: each packet of such a machine is a reason for one.
+const WARNINGS_PER_SECOND_MAX: u64 = 1;
 
 impl BootAnswers for DhcpAnswers {
     fn answer(self: Arc<Self>, question: DhcpQuestion) -> BoxFuture<'static, DhcpAnswer> {
@@ -25,14 +33,18 @@ impl BootAnswers for DhcpAnswers {
 }
 
 impl DhcpAnswers {
+    pub(super) fn new(shared: Arc<Shared>) -> DhcpAnswers {
+        DhcpAnswers { shared, warnings: Pace::default() }
+    }
+
     async fn decide(&self, question: DhcpQuestion) -> DhcpAnswer {
         let DhcpQuestion { client, network, stage, xid } = question;
         let now = Timestamp::now();
         let Some(server) = network.server else { return DhcpAnswer::Silent };
-        let session = self.0.engine.session_for(&client, xid, stage, now);
-        let decision = self.0.engine.allow_boot(&session, stage, network, now).await;
+        let session = self.shared.engine.session_for(&client, xid, stage, now);
+        let decision = self.shared.engine.allow_boot(&session, stage, network, now).await;
         let Some(file) = self.file(&client, &session, &decision, server) else { return DhcpAnswer::Silent };
-        self.0.advance(&session, Progress::Offered, Funnel::offered, &decision);
+        self.shared.advance(&session, Progress::Offered, Funnel::offered, &decision);
         DhcpAnswer::Boot { file, next_server: None }
     }
 
@@ -47,23 +59,26 @@ impl DhcpAnswers {
         if client.is_ipxe() {
             // A denied iPXE gets its script too: that is where it shows why.
             let is_silent = decision.verdict.name() == "ignore";
-            let secure = self.0.wants_https(client);
-            return (!is_silent).then(|| self.0.url(session, server, secure, paths::BOOTSTRAP));
+            let secure = self.shared.wants_https(client);
+            let is_allowed = decision.verdict.allows();
+            return (!is_silent).then(|| self.shared.url(session, is_allowed, server, secure, paths::BOOTSTRAP));
         }
         if !decision.verdict.allows() {
             return None;
         }
-        let site = self.0.site.load();
+        let site = self.shared.site.load();
         let Some(loader) = site.loaders.of(client.architecture) else {
-            warn!(
-                mac = %client.hardware, arch = %client.architecture,
-                "no boot loader for this architecture; name one in [loaders.files]"
-            );
+            if self.warnings.take(Timestamp::now().as_second(), WARNINGS_PER_SECOND_MAX).is_free {
+                warn!(
+                    mac = %client.hardware, arch = %client.architecture,
+                    "no boot loader for this architecture; name one in [loaders.files]"
+                );
+            }
             return None;
         };
         Some(match client.is_http_boot() {
-            true => self.0.url(session, server, false, loader.name.as_str()),
-            false => paths::session_path(session.token(), loader.name.as_str()),
+            true => self.shared.url(session, true, server, false, loader.name.as_str()),
+            false => self.shared.path(session, true, loader.name.as_str()),
         })
     }
 }

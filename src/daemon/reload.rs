@@ -16,8 +16,8 @@ use crate::observe::ReasonLabel;
 use crate::site::Site;
 use crate::tls::Acceptor;
 
-use super::certificate;
 use super::shared::{Shared, SitePart};
+use super::{Certificate, certificate};
 
 /// Editors write a file in several steps: a change counts once nothing more has changed for this long.
 const QUIET: Duration = Duration::from_millis(200);
@@ -90,9 +90,13 @@ impl Reloader {
     /// Makes the site anew; `true` when it was swapped in.
     async fn reload(&mut self) -> bool {
         let file = self.config.file.clone();
-        let loaded = tokio::task::spawn_blocking(move || Site::load(Config::read(&file)?, true)).await;
-        let site = match loaded {
-            Ok(Ok(site)) => site,
+        let load = move || {
+            let site = Site::load(Config::read(&file)?, true)?;
+            let certificate = site.config.https.enabled.then(|| certificate(&site.config, Timestamp::now()));
+            Ok((site, certificate))
+        };
+        let (site, certificate) = match tokio::task::spawn_blocking(load).await {
+            Ok(Ok(loaded)) => loaded,
             Ok(Err(problems)) => {
                 self.refuse(&problems);
                 return false;
@@ -108,7 +112,7 @@ impl Reloader {
             self.count("refused");
             return false;
         }
-        self.swap(site);
+        self.swap(site, certificate);
         true
     }
 
@@ -117,10 +121,9 @@ impl Reloader {
         self.count("refused");
     }
 
-    fn swap(&mut self, site: Site) {
+    fn swap(&mut self, site: Site, renewed: Option<anyhow::Result<Certificate>>) {
         warn_of_restart(&self.config, &site.config);
-        if let (Some(acceptor), true) = (&self.acceptor, site.config.https.enabled) {
-            let renewed = certificate(&site.config, Timestamp::now());
+        if let (Some(acceptor), Some(renewed)) = (&self.acceptor, renewed) {
             let replaced = renewed.and_then(|renewed| Ok(acceptor.replace(&renewed.identity)?));
             if let Err(error) = replaced {
                 error!("the certificate stays as it was: {error:#}");

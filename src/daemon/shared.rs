@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use crate::boot::{Architecture, BootDecision, Client};
 use crate::config::{Config, IpxeScheme};
@@ -59,24 +60,29 @@ impl Shared {
     }
 
     /// The start of the session's URLs: `http://10.0.0.2/b/<token>/`.
-    fn base(&self, session: &Session, server: IpAddr, secure: bool) -> String {
+    fn base(&self, session: &Session, is_allowed: bool, server: IpAddr, secure: bool) -> String {
         let server = server.to_canonical();
         let origin = match self.ports.https.filter(|_| secure) {
             Some(port) => paths::origin("https", 443, SocketAddr::new(server, port)),
             None => paths::origin("http", 80, SocketAddr::new(server, self.ports.http)),
         };
-        format!("{origin}/{}", paths::session_path(session.token(), ""))
+        format!("{origin}/{}", self.path(session, is_allowed, ""))
+    }
+
+    /// The path of something in a session, with a fresh token that carries the verdict.
+    pub(super) fn path(&self, session: &Session, is_allowed: bool, rest: &str) -> String {
+        paths::session_path(&self.engine.sessions().token(session, is_allowed, Timestamp::now()), rest)
     }
 
     /// The URL of something in a session.
-    pub(super) fn url(&self, session: &Session, server: IpAddr, secure: bool, rest: &str) -> String {
-        self.base(session, server, secure) + rest
+    pub(super) fn url(&self, session: &Session, is_allowed: bool, server: IpAddr, secure: bool, rest: &str) -> String {
+        self.base(session, is_allowed, server, secure) + rest
     }
 
-    /// The session's URLs for scripts.
+    /// The URLs of an allowed session, for its scripts.
     pub(super) fn urls(&self, session: &Session, server: IpAddr, secure: bool) -> SessionUrls {
         #[expect(clippy::expect_used, reason = "made of an address, a port and base32 digits only")]
-        self.base(session, server, secure).parse().expect("a base of our own making")
+        self.base(session, true, server, secure).parse().expect("a base of our own making")
     }
 
     /// Whether this client is sent to HTTPS: the site wants it, and the build says that it can.

@@ -3,13 +3,13 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
@@ -31,13 +31,23 @@ pub struct World {
 
 /// Answers every question, in bounded time, and closed where it cannot tell.
 pub struct DecisionEngine {
-    world: ArcSwap<World>,
-    generation: AtomicU64,
+    era: ArcSwap<Era>,
     sessions: Sessions,
     background: TaskTracker,
+    /// Bounds what goes on in the background.
+    places: Arc<Semaphore>,
     log: Arc<DecisionLog>,
     observer: Observer,
 }
+
+/// A world with its number, so that both are read at once: no old answer is kept as a new one.
+struct Era {
+    generation: u64,
+    world: Arc<World>,
+}
+
+/// Evaluations that may go on in the background at a time; one more lives as long as somebody waits for it.
+const BACKGROUND_MAX: usize = 4096;
 
 /// Is told of every decision that was evaluated, not of those remembered.
 pub type Observer = Arc<dyn Fn(&BootDecision) + Send + Sync>;
@@ -46,10 +56,10 @@ impl DecisionEngine {
     /// An engine with these handlers and sessions.
     pub fn new(world: World, sessions: Sessions) -> DecisionEngine {
         DecisionEngine {
-            world: ArcSwap::from_pointee(world),
-            generation: AtomicU64::new(0),
+            era: ArcSwap::from_pointee(Era { generation: 0, world: Arc::new(world) }),
             sessions,
             background: TaskTracker::new(),
+            places: Arc::new(Semaphore::new(BACKGROUND_MAX)),
             log: Arc::default(),
             observer: Arc::new(|_| ()),
         }
@@ -62,8 +72,8 @@ impl DecisionEngine {
 
     /// Swaps in new handlers and policy; what was remembered of the old ones is asked anew.
     pub fn replace(&self, world: World) {
-        self.world.store(Arc::new(world));
-        self.generation.fetch_add(1, Ordering::SeqCst);
+        let world = Arc::new(world);
+        self.era.rcu(|era| Era { generation: era.generation + 1, world: Arc::clone(&world) });
     }
 
     /// The sessions that the engine knows.
@@ -92,8 +102,13 @@ impl DecisionEngine {
         network: Network,
         now: Timestamp,
     ) -> Arc<BootDecision> {
-        let world = self.world.load_full();
-        let key = FlightKey { generation: self.generation.load(Ordering::SeqCst), facts: 0 };
+        let era = self.era.load_full();
+        let world = Arc::clone(&era.world);
+        let network = session.placed(network, stage);
+        let key = FlightKey { generation: era.generation, facts: 0 };
+        if let Some(is_allowed) = session.token_allows {
+            session.verdict.preset(key, of_token(is_allowed));
+        }
         if let Some(decision) = session.verdict.decided(key, &world.policy) {
             return decision;
         }
@@ -119,10 +134,12 @@ impl DecisionEngine {
         if !verdict.verdict.allows() {
             return verdict;
         }
-        let world = self.world.load_full();
+        let era = self.era.load_full();
+        let world = Arc::clone(&era.world);
+        let network = session.placed(network, Stage::Http);
         let mut hasher = DefaultHasher::new();
         machine.hash(&mut hasher);
-        let key = FlightKey { generation: self.generation.load(Ordering::SeqCst), facts: hasher.finish() };
+        let key = FlightKey { generation: era.generation, facts: hasher.finish() };
         let limit = world.policy.limits.boot_images;
         let start = || -> BoxFuture<'static, Decided> {
             let request = self.request(session, Stage::Http, network, machine, now);
@@ -138,10 +155,25 @@ impl DecisionEngine {
         self.background.wait().await;
     }
 
+    /// The stand-in for an answer that is not there in time.
+    fn late(&self, session: &Session, stage: Stage, policy: &Policy, limit: Duration) -> BootDecision {
+        let detail = format!("no answer within {} ms", limit.as_millis());
+        if self.log.has_room(Timestamp::now()) {
+            warn!(
+                session = %session.id(), mac = %session.client().hardware, stage = stage.name(),
+                limit_ms = limit.as_millis() as u64, "decision is late; on_timeout stands in, the work goes on"
+            );
+        }
+        let verdict = policy.on_timeout.verdict(&detail);
+        let elapsed_us = micros(limit);
+        let step = Step { handler: "policy".into(), outcome: Outcome::TimedOut, detail, elapsed_us };
+        BootDecision { verdict, images: None, handler: "policy".into(), trail: vec![step], elapsed_us }
+    }
+
     fn evaluation(&self, world: &Arc<World>, request: BootRequest, question: Question) -> BoxFuture<'static, Decided> {
         let (world, log, observer) = (Arc::clone(world), Arc::clone(&self.log), Arc::clone(&self.observer));
         async move {
-            let decision = evaluate(&world, &request, question).await;
+            let decision = evaluate(&world, &request, question, &log).await;
             log.write(question.name(), &request, &decision);
             observer(&decision);
             Decided { decision: Arc::new(decision), at: Instant::now() }
@@ -174,26 +206,25 @@ impl DecisionEngine {
         if let Some(decided) = (&mut flight).now_or_never() {
             return decided.decision;
         }
-        if is_new {
-            self.background.spawn(flight.clone().map(drop));
+        if is_new && let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            self.background.spawn(flight.clone().map(move |_| drop(place)));
         }
         match tokio::time::timeout(limit, flight).await {
             Ok(decided) => decided.decision,
-            Err(_) => Arc::new(late(session, stage, policy, limit)),
+            Err(_) => Arc::new(self.late(session, stage, policy, limit)),
         }
     }
 }
 
-/// The stand-in for an answer that is not there in time.
-fn late(session: &Session, stage: Stage, policy: &Policy, limit: Duration) -> BootDecision {
-    let detail = format!("no answer within {} ms", limit.as_millis());
-    warn!(
-        session = %session.id(), mac = %session.client().hardware, stage = stage.name(),
-        limit_ms = limit.as_millis() as u64, "decision is late; on_timeout stands in, the work goes on"
-    );
-    let verdict = policy.on_timeout.verdict(&detail);
-    let step = Step { handler: "policy".into(), outcome: Outcome::TimedOut, detail, elapsed_us: micros(limit) };
-    BootDecision { verdict, images: None, handler: "policy".into(), trail: vec![step], elapsed_us: micros(limit) }
+/// What the token of a session says that this server did not see begin: the rules were asked then, with facts that are
+/// not known any more. They are asked again when they change.
+fn of_token(is_allowed: bool) -> BootDecision {
+    let (verdict, detail) = match is_allowed {
+        true => (Verdict::Allow, "the session's token says that the boot was allowed"),
+        false => (Verdict::deny("this boot was denied; start the machine again to ask anew"), "denied by its token"),
+    };
+    let step = Step { handler: "token".into(), outcome: Outcome::Given, detail: detail.into(), elapsed_us: 0 };
+    BootDecision { verdict, images: None, handler: "token".into(), trail: vec![step], elapsed_us: 0 }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -217,10 +248,10 @@ enum Said {
     Images(BootImages),
 }
 
-async fn evaluate(world: &World, request: &BootRequest, question: Question) -> BootDecision {
+async fn evaluate(world: &World, request: &BootRequest, question: Question, log: &DecisionLog) -> BootDecision {
     let started = Instant::now();
     let mut trail = Vec::new();
-    let work = ask(world, request, question, &mut trail);
+    let work = ask(world, request, question, log, &mut trail);
     let said = match tokio::time::timeout(world.policy.limits.work, work).await {
         Ok(said) => said,
         Err(_) => {
@@ -238,7 +269,13 @@ async fn evaluate(world: &World, request: &BootRequest, question: Question) -> B
     BootDecision { verdict, images, handler, trail, elapsed_us: micros(started.elapsed()) }
 }
 
-async fn ask(world: &World, request: &BootRequest, question: Question, trail: &mut Vec<Step>) -> Said {
+async fn ask(
+    world: &World,
+    request: &BootRequest,
+    question: Question,
+    log: &DecisionLog,
+    trail: &mut Vec<Step>,
+) -> Said {
     for handler in &world.handlers {
         let started = Instant::now();
         let answer = ask_one(&**handler, request, question).await;
@@ -253,10 +290,12 @@ async fn ask(world: &World, request: &BootRequest, question: Question, trail: &m
             }
             Ok(Answer::Pass) => step(Outcome::Passed, String::new()),
             Err(error) => {
-                warn!(
+                if log.has_room(request.now) {
+                    warn!(
                     session = %request.session, mac = %request.client.hardware, stage = request.stage.name(),
                     handler = handler.name(), %error, "handler failed"
-                );
+                    );
+                }
                 step(Outcome::Failed, error.message);
                 if let Some(fallback) = world.policy.on_error.fallback() {
                     let verdict = fallback.verdict("the server could not decide; see its log");

@@ -59,6 +59,16 @@ impl Slot {
         (flight, true)
     }
 
+    /// Puts a decision in the place of an evaluation.
+    pub(super) fn preset(&self, key: FlightKey, decision: BootDecision) {
+        let decided = Decided { decision: Arc::new(decision), at: Instant::now() };
+        let flight = std::future::ready(decided).boxed().shared();
+        // Polled once, so that it can be seen from outside to be done.
+        let _ = flight.clone().now_or_never();
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        current.get_or_insert((key, flight));
+    }
+
     /// The decision, if one was made for this key and still holds.
     pub(super) fn decided(&self, key: FlightKey, policy: &Policy) -> Option<Arc<BootDecision>> {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);

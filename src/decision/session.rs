@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::rand;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use moka::ops::compute::Op;
 
-use crate::boot::{Client, HardwareAddress, Machine, SessionId, Stage};
+use crate::boot::{Client, HardwareAddress, Machine, Network, SessionId, Stage};
 
 use super::flight::Slot;
 use super::token::{TokenContent, TokenError, TokenKey};
@@ -33,10 +33,13 @@ pub enum Progress {
 /// One boot of one machine.
 pub struct Session {
     id: SessionId,
-    token: String,
     started: Timestamp,
     client: ArcSwap<Client>,
+    /// Where DHCP saw it: what a relay agent says of a client's place is not known by TFTP and HTTP.
+    place: ArcSwap<Network>,
     machine: Mutex<Arc<Machine>>,
+    /// What its token says, when the session was taken up by one.
+    pub(super) token_allows: Option<bool>,
     xid: AtomicU32,
     progress: AtomicU8,
     pub(super) verdict: Slot,
@@ -44,12 +47,13 @@ pub struct Session {
 }
 
 impl Session {
-    fn new(id: SessionId, token: String, client: Client, xid: u32, started: Timestamp) -> Session {
+    fn new(id: SessionId, client: Client, xid: u32, started: Timestamp) -> Session {
         Session {
             id,
-            token,
             started,
             client: ArcSwap::from_pointee(client),
+            place: ArcSwap::default(),
+            token_allows: None,
             machine: Mutex::default(),
             xid: AtomicU32::new(xid),
             progress: AtomicU8::new(Progress::Discovered as u8),
@@ -63,11 +67,6 @@ impl Session {
         self.id
     }
 
-    /// The session's token, for the paths that the client is told; a secret.
-    pub fn token(&self) -> &str {
-        &self.token
-    }
-
     /// When its first packet came.
     pub fn started(&self) -> Timestamp {
         self.started
@@ -76,6 +75,19 @@ impl Session {
     /// The client, as its latest packet describes it.
     pub fn client(&self) -> Arc<Client> {
         self.client.load_full()
+    }
+
+    /// Where the client is, with what DHCP knew of its place.
+    pub(super) fn placed(&self, network: Network, stage: Stage) -> Network {
+        if matches!(stage, Stage::Discover | Stage::BootServer) {
+            if **self.place.load() != network {
+                self.place.store(Arc::new(network.clone()));
+            }
+            return network;
+        }
+        let place = self.place.load();
+        let interface = if network.interface.is_empty() { place.interface.clone() } else { network.interface };
+        Network { interface, relay: network.relay.or_else(|| place.relay.clone()), ..network }
     }
 
     /// What the machine last reported of itself.
@@ -102,13 +114,20 @@ impl Session {
     /// Whether this packet belongs to the boot. The firmware's DISCOVER after its loader was fetched, and iPXE's after
     /// its script was served, come from a machine that was restarted. Another UUID behind the same address is another
     /// machine with the same USB adapter.
-    fn continues(&self, client: &Client, xid: u32, stage: Stage) -> bool {
+    fn continues(&self, client: &Client, xid: u32, stage: Stage, now: Timestamp) -> bool {
         if let (Some(one), Some(other)) = (self.client.load().machine_id, client.machine_id)
             && one != other
         {
             return false;
         }
-        if stage != Stage::Discover || self.xid.load(Ordering::Relaxed) == xid {
+        if stage != Stage::Discover {
+            return true;
+        }
+        // No boot lasts so long before its script, but a machine may ask all night.
+        if now.duration_since(self.started) > DISCOVERING_MAX {
+            return false;
+        }
+        if self.xid.load(Ordering::Relaxed) == xid {
             return true;
         }
         let end = if client.is_ipxe() { Progress::ScriptServed } else { Progress::LoaderFetched };
@@ -136,29 +155,38 @@ impl Session {
 
 /// The sessions of the last minutes, bounded in number.
 pub struct Sessions {
+    /// The present boot of each machine.
     by_hardware: moka::sync::Cache<HardwareAddress, Arc<Session>>,
+    /// Those that were taken up by a token.
+    resumed: moka::sync::Cache<SessionId, Arc<Session>>,
     key: TokenKey,
 }
 
-/// A boot without a packet for this long is over.
+/// A boot without a packet for this long is over; its token still opens it.
 const IDLE: Duration = Duration::from_secs(30 * 60);
+/// A DISCOVER this long after the first begins another boot.
+const DISCOVERING_MAX: SignedDuration = SignedDuration::from_hours(1);
 
 impl Sessions {
     /// Room for this many sessions; beyond it the least used are forgotten, and found again by their tokens.
     pub fn new(key: TokenKey, capacity: u64) -> Sessions {
-        Sessions { by_hardware: moka::sync::Cache::builder().max_capacity(capacity).time_to_idle(IDLE).build(), key }
+        Sessions {
+            by_hardware: moka::sync::Cache::builder().max_capacity(capacity).time_to_idle(IDLE).build(),
+            resumed: moka::sync::Cache::builder().max_capacity(capacity).time_to_idle(IDLE).build(),
+            key,
+        }
     }
 
     /// The session that a DHCP packet continues, else a new one.
     pub fn for_packet(&self, client: &Client, xid: u32, stage: Stage, now: Timestamp) -> Arc<Session> {
         if let Some(session) = self.by_hardware.get(&client.hardware)
-            && session.continues(client, xid, stage)
+            && session.continues(client, xid, stage, now)
         {
             session.update(client, xid, stage);
             return session;
         }
         let result = self.by_hardware.entry(client.hardware).and_compute_with(|entry| match entry {
-            Some(entry) if entry.value().continues(client, xid, stage) => Op::Nop,
+            Some(entry) if entry.value().continues(client, xid, stage, now) => Op::Nop,
             _ => Op::Put(Arc::new(self.begin(client.clone(), xid, now))),
         });
         match result.into_entry() {
@@ -174,13 +202,21 @@ impl Sessions {
             // Ids need to differ, not to be secret: the token's signature is what cannot be guessed.
             id.copy_from_slice(&now.as_nanosecond().to_be_bytes()[10..]);
         }
-        let content = TokenContent {
-            session: SessionId(id),
+        Session::new(SessionId(id), client, xid, now)
+    }
+
+    /// The token of a session, for the paths that the client is told; a secret. It is good from now on for
+    /// [`TokenKey::LIFETIME_S`], and says whether the machine was allowed to boot when it was given out.
+    pub fn token(&self, session: &Session, is_allowed: bool, now: Timestamp) -> String {
+        let client = session.client.load();
+        self.key.seal(&TokenContent {
+            session: session.id,
             hardware: client.hardware,
             architecture: client.architecture,
+            machine_id: client.machine_id,
+            is_allowed,
             issued: unix_seconds(now),
-        };
-        Session::new(content.session, self.key.seal(&content), client, xid, now)
+        })
     }
 
     /// The session of a token. One that this server has forgotten, or another server began, is taken up again.
@@ -189,19 +225,19 @@ impl Sessions {
     /// When the token is forged or too old.
     pub fn resume(&self, token: &str, now: Timestamp) -> Result<Arc<Session>, TokenError> {
         let content = self.key.open(token, unix_seconds(now))?;
-        let known = self.by_hardware.get(&content.hardware);
-        if let Some(session) = known.as_ref().filter(|session| session.id == content.session) {
-            return Ok(Arc::clone(session));
+        let known = self.by_hardware.get(&content.hardware).or_else(|| self.resumed.get(&content.session));
+        if let Some(session) = known.filter(|session| session.id == content.session) {
+            return Ok(session);
         }
-        let client = Client::new(content.hardware, content.architecture);
-        let session = Session::new(content.session, self.key.seal(&content), client, 0, now);
-        session.advance(Progress::Offered);
-        let session = Arc::new(session);
-        // A newer boot of the same machine keeps its place.
-        if known.is_none() {
-            self.by_hardware.insert(content.hardware, Arc::clone(&session));
-        }
-        Ok(session)
+        // Not in the place of a newer boot of the same machine.
+        Ok(self.resumed.get_with(content.session, || {
+            let mut client = Client::new(content.hardware, content.architecture);
+            client.machine_id = content.machine_id;
+            let mut session = Session::new(content.session, client, 0, now);
+            session.token_allows = Some(content.is_allowed);
+            session.advance(Progress::Offered);
+            Arc::new(session)
+        }))
     }
 
     /// About how many sessions are known.
@@ -244,7 +280,7 @@ mod tests {
         assert!(!first.advance(Progress::LoaderFetched));
         assert_eq!(id(true, 2, Stage::Discover), first.id(), "iPXE goes on with the boot");
         assert!(first.client().is_ipxe());
-        assert_eq!(sessions.resume(first.token(), now).unwrap().id(), first.id());
+        assert_eq!(sessions.resume(&sessions.token(&first, true, now), now).unwrap().id(), first.id());
     }
 
     #[test]
@@ -270,11 +306,13 @@ mod tests {
     #[test]
     fn a_forgotten_session_is_found_again_by_its_token() {
         let now = Timestamp::now();
-        let first = sessions().for_packet(&client(false), 1, Stage::Discover, now);
+        let before = sessions();
+        let first = before.for_packet(&client(false), 1, Stage::Discover, now);
+        let token = before.token(&first, true, now);
         let restarted = sessions();
-        let again = restarted.resume(first.token(), now).unwrap();
-        assert_eq!((again.id(), again.client().hardware), (first.id(), first.client().hardware));
-        assert_eq!(again.token(), first.token());
+        let again = restarted.resume(&token, now).unwrap();
+        assert_eq!((again.id(), again.client().machine_id), (first.id(), first.client().machine_id));
+        assert!(Arc::ptr_eq(&again, &restarted.resume(&token, now).unwrap()), "it is one session from then on");
         assert!(restarted.resume("nonsense", now).is_err());
     }
 
@@ -284,7 +322,36 @@ mod tests {
         let old = sessions.for_packet(&client(false), 1, Stage::Discover, now);
         old.advance(Progress::LoaderFetched);
         let new = sessions.for_packet(&client(false), 2, Stage::Discover, now);
-        assert_eq!(sessions.resume(old.token(), now).unwrap().id(), old.id());
-        assert_eq!(sessions.resume(new.token(), now).unwrap().id(), new.id());
+        assert_eq!(sessions.resume(&sessions.token(&old, true, now), now).unwrap().id(), old.id());
+        assert_eq!(sessions.resume(&sessions.token(&new, true, now), now).unwrap().id(), new.id());
+    }
+
+    #[test]
+    fn a_machine_that_asks_all_night_gets_a_new_session_and_a_fresh_token() {
+        let (sessions, now) = (sessions(), Timestamp::now());
+        let first = sessions.for_packet(&client(false), 1, Stage::Discover, now);
+        let morning = now + SignedDuration::from_hours(13);
+        let second = sessions.for_packet(&client(false), 1, Stage::Discover, morning);
+        assert_ne!(first.id(), second.id());
+        assert!(sessions.resume(&sessions.token(&second, true, morning), morning).is_ok());
+        assert!(sessions.resume(&sessions.token(&first, true, now), morning).is_err());
+    }
+
+    #[test]
+    fn what_a_relay_said_is_known_at_every_stage() {
+        let (sessions, now) = (sessions(), Timestamp::now());
+        let session = sessions.for_packet(&client(false), 1, Stage::Discover, now);
+        let relay = crate::boot::Relay {
+            giaddr: [10, 7, 0, 1].into(),
+            circuit_id: vec![1, 2],
+            remote_id: Vec::new(),
+            link_selection: None,
+        };
+        let seen = Network { interface: "eth0".into(), relay: Some(relay), ..Network::default() };
+        assert_eq!(session.placed(seen.clone(), Stage::Discover), seen);
+        let by_http = Network { client: Some([10, 7, 0, 9].into()), ..Network::default() };
+        let placed = session.placed(by_http, Stage::Http);
+        assert_eq!((placed.relay, &*placed.interface), (seen.relay, "eth0"));
+        assert_eq!(placed.client, Some([10, 7, 0, 9].into()));
     }
 }

@@ -234,3 +234,55 @@ async fn an_allowed_machine_without_images_boots_its_disk() {
     let decision = engine.boot_images(&session, Network::default(), Machine::default(), Timestamp::now()).await;
     assert_eq!(decision.images, Some(BootImages::none()));
 }
+
+/// Allows machines that no relay agent speaks for.
+struct ByRelay;
+
+#[async_trait]
+impl RequestHandler for ByRelay {
+    fn name(&self) -> &str {
+        "by-relay"
+    }
+    async fn allow_boot(&self, request: &BootRequest) -> Result<Answer<Verdict>, HandlerError> {
+        let denied = request.network.relay.is_some();
+        Ok(Answer::Given(if denied { Verdict::deny("that switch port") } else { Verdict::Allow }))
+    }
+    async fn boot_images(&self, _: &BootRequest) -> Result<Answer<BootImages>, HandlerError> {
+        Ok(Answer::Pass)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_denied_for_its_place_stays_denied_on_protocols_that_do_not_know_it() {
+    let world = World { handlers: vec![Arc::new(ByRelay)], policy: Policy::default() };
+    let engine = DecisionEngine::new(world, Sessions::new(TokenKey::new(&[1; 32]), 10));
+    let session = session(&engine, 1);
+    let relay = crate::boot::Relay {
+        giaddr: [10, 7, 0, 1].into(),
+        circuit_id: vec![4],
+        remote_id: Vec::new(),
+        link_selection: None,
+    };
+    let relayed = Network { relay: Some(relay), ..Network::default() };
+    let now = Timestamp::now();
+    assert_eq!(engine.allow_boot(&session, Stage::Discover, relayed, now).await.verdict.name(), "deny");
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    let by_http = engine.allow_boot(&session, Stage::Http, Network::default(), now).await;
+    assert_eq!(by_http.verdict, Verdict::deny("that switch port"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_taken_up_by_its_token_keeps_the_verdict_until_the_rules_change() {
+    let now = Timestamp::now();
+    for is_allowed in [true, false] {
+        let before = engine(&[&Fake::new("before", Temper::Allows)], Policy::default());
+        let token = before.sessions().token(&session(&before, 1), is_allowed, now);
+        let (denies, allows) = (Fake::new("denies", Temper::Denies("new rule")), Fake::new("allows", Temper::Allows));
+        let after = engine(&[&allows], Policy::default());
+        let resumed = after.resume(&token, now).unwrap();
+        assert_eq!(verdict(&after, &resumed).await.allows(), is_allowed);
+        assert_eq!(allows.asked.load(Ordering::SeqCst), 0, "its facts are not known any more");
+        after.replace(World { handlers: vec![denies], policy: Policy::default() });
+        assert_eq!(verdict(&after, &resumed).await, Verdict::deny("new rule"));
+    }
+}

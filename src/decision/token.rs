@@ -6,7 +6,7 @@
 
 use aws_lc_rs::{constant_time, hmac, rand};
 
-use crate::boot::{Architecture, HardwareAddress, SessionId};
+use crate::boot::{Architecture, HardwareAddress, MachineId, SessionId};
 
 /// The secret that signs tokens; servers that stand in for each other share it.
 pub struct TokenKey {
@@ -19,6 +19,10 @@ pub(super) struct TokenContent {
     pub(super) session: SessionId,
     pub(super) hardware: HardwareAddress,
     pub(super) architecture: Architecture,
+    /// The machine's id, so that rules that know it decide alike after a restart.
+    pub(super) machine_id: Option<MachineId>,
+    /// The verdict when the client was given the token.
+    pub(super) is_allowed: bool,
     /// When it was issued, in Unix seconds.
     pub(super) issued: u32,
 }
@@ -36,11 +40,13 @@ pub enum TokenError {
 
 const VERSION: u8 = 1;
 const TAG_LEN: usize = 10;
-const HEAD_LEN: usize = 14;
+const HEAD_LEN: usize = 15;
+const ALLOWED: u8 = 1;
+const HAS_MACHINE_ID: u8 = 2;
 /// Digits without the letters i, l, o and u, which people and old fonts confuse.
 const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-/// Base32 of head, 16 octets of hardware address and tag.
-const TEXT_LEN_MAX: usize = (HEAD_LEN + 16 + TAG_LEN).div_ceil(5) * 8;
+/// Base32 of head, 16 octets of hardware address, machine id and tag.
+const TEXT_LEN_MAX: usize = (HEAD_LEN + 16 + 16 + TAG_LEN).div_ceil(5) * 8;
 
 impl TokenKey {
     /// How long a token opens its session, in seconds: an installer may load files for hours.
@@ -64,13 +70,16 @@ impl TokenKey {
     }
 
     pub(super) fn seal(&self, content: &TokenContent) -> String {
-        let mut octets = Vec::with_capacity(HEAD_LEN + 16 + TAG_LEN);
-        octets.push(VERSION);
+        let mut octets = Vec::with_capacity(HEAD_LEN + 16 + 16 + TAG_LEN);
+        let flags = if content.is_allowed { ALLOWED } else { 0 };
+        let flags = flags | if content.machine_id.is_some() { HAS_MACHINE_ID } else { 0 };
+        octets.extend([VERSION, flags]);
         octets.extend_from_slice(&content.session.0);
         octets.extend_from_slice(&content.architecture.code().to_be_bytes());
         octets.extend_from_slice(&content.issued.to_be_bytes());
         octets.push(content.hardware.octets().len() as u8);
         octets.extend_from_slice(content.hardware.octets());
+        octets.extend(content.machine_id.into_iter().flat_map(MachineId::wire));
         let tag = hmac::sign(&self.key, &octets);
         octets.extend_from_slice(&tag.as_ref()[..TAG_LEN]);
         encode(&octets)
@@ -90,18 +99,23 @@ impl TokenKey {
 }
 
 fn read(body: &[u8]) -> Option<TokenContent> {
-    let (&[VERSION], rest) = body.split_first_chunk()? else { return None };
+    let (&[VERSION, flags], rest) = body.split_first_chunk()? else { return None };
     let (id, rest) = rest.split_first_chunk::<6>()?;
     let (architecture, rest) = rest.split_first_chunk::<2>()?;
     let (issued, rest) = rest.split_first_chunk::<4>()?;
-    let (len, hardware) = rest.split_first()?;
-    if usize::from(*len) != hardware.len() {
-        return None;
-    }
+    let (len, rest) = rest.split_first()?;
+    let (hardware, machine_id) = rest.split_at_checked(usize::from(*len))?;
+    let machine_id = match flags & HAS_MACHINE_ID {
+        0 if machine_id.is_empty() => None,
+        0 => return None,
+        _ => Some(MachineId::from_wire(machine_id.try_into().ok()?)),
+    };
     Some(TokenContent {
         session: SessionId(*id),
         hardware: HardwareAddress::new(hardware).ok()?,
         architecture: Architecture::from_code(u16::from_be_bytes(*architecture)),
+        machine_id,
+        is_allowed: flags & ALLOWED != 0,
         issued: u32::from_be_bytes(*issued),
     })
 }
@@ -154,6 +168,8 @@ mod tests {
             session: SessionId([1, 2, 3, 4, 5, 6]),
             hardware: HardwareAddress::new(hardware).unwrap(),
             architecture: Architecture::X64_UEFI,
+            machine_id: hardware.len().is_multiple_of(2).then(|| MachineId::from_wire([7; 16])),
+            is_allowed: hardware.len() > 3,
             issued: 1_000_000,
         }
     }
@@ -162,7 +178,7 @@ mod tests {
     fn a_token_opens_its_session_in_either_case_until_it_expires() {
         let key = TokenKey::new(&[7; 32]);
         let token = key.seal(&content(&[0x52, 0x54, 0, 1, 2, 3]));
-        assert_eq!(token.len(), 48);
+        assert_eq!(token.len(), 76);
         assert_eq!(key.open(&token, 1_000_100), Ok(content(&[0x52, 0x54, 0, 1, 2, 3])));
         assert_eq!(key.open(&token.to_uppercase(), 1_000_100).map(|c| c.session.0[0]), Ok(1));
         assert_eq!(key.open(&token, 1_000_000 + TokenKey::LIFETIME_S + 1), Err(TokenError::Expired));

@@ -60,7 +60,11 @@ pub(super) struct FileRequest<'a> {
 pub(super) fn respond(content: Content, request: FileRequest<'_>) -> Response<Body> {
     let tag = content.etag();
     let length = content.len();
-    let part = part(request.headers, &tag, content.modified(), length);
+    // Range is for GET only (RFC 9110 section 14.2): HEAD tells the size of the whole.
+    let part = match part(request.headers, &tag, content.modified(), length) {
+        Part::Range(_) | Part::Unsatisfiable if request.method == Method::HEAD => Part::Whole,
+        part => part,
+    };
     let mut response = Response::builder().header(ETAG, &tag).header(ACCEPT_RANGES, "bytes");
     if let Some(modified) = content.modified() {
         response = response.header(LAST_MODIFIED, httpdate::fmt_http_date(modified));
@@ -127,7 +131,8 @@ fn part(headers: &HeaderMap, tag: &str, modified: Option<SystemTime>, length: u6
     }
     let same = match field(IF_RANGE) {
         None => true,
-        Some(validator) if validator.starts_with(['"', 'W']) => validator == tag,
+        // A date may begin with a W too: Wednesday.
+        Some(validator) if validator.starts_with('"') || validator.starts_with("W/") => validator == tag,
         // A date is strong enough: it must be the file's own (RFC 9110 section 13.1.5).
         Some(date) => {
             let date = httpdate::parse_http_date(date).ok();
@@ -222,6 +227,36 @@ mod tests {
         check(&[("if-range", DATE), ("range", "bytes=1-2")], Part::Range(1..3));
         check(&[("if-range", BEFORE), ("range", "bytes=1-2")], Part::Whole);
         check(&[("if-modified-since", "yesterday")], Part::Whole);
+    }
+
+    #[test]
+    fn a_date_on_a_wednesday_is_a_date() {
+        let wednesday = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777 + 3 * 86_400);
+        let date = httpdate::fmt_http_date(wednesday);
+        assert!(date.starts_with("Wed"));
+        let mut headers = HeaderMap::new();
+        headers.insert("range", HeaderValue::from_static("bytes=1-2"));
+        headers.insert("if-range", date.parse().unwrap());
+        assert_eq!(part(&headers, "\"tag\"", Some(wednesday), 1000), Part::Range(1..3));
+    }
+
+    #[test]
+    fn head_tells_the_size_of_the_whole_whatever_the_range() {
+        for range in ["bytes=0-9", "bytes=5000-"] {
+            let mut headers = HeaderMap::new();
+            headers.insert("range", HeaderValue::from_static(range));
+            let request = FileRequest {
+                name: "x",
+                method: &Method::HEAD,
+                headers: &headers,
+                queue: None,
+                sent: Counter::default(),
+                finished: None,
+            };
+            let response = respond(Content::from_bytes("a".repeat(1000)), request);
+            assert_eq!(response.status(), StatusCode::OK);
+            assert_eq!(response.headers()[CONTENT_LENGTH], "1000");
+        }
     }
 
     #[test]

@@ -36,6 +36,7 @@ use tracing::{debug, info, warn};
 use super::socket::{FileQueue, Placeholder, Socket};
 use super::{Connection, HttpState, router};
 use crate::observe::{Metrics, ReasonLabel};
+use crate::pace::Pace;
 use crate::tls::{self, HandshakeFailure};
 
 /// The limits of connections.
@@ -82,7 +83,12 @@ pub struct Server {
     peers: Mutex<HashMap<IpAddr, usize>>,
     placeholder: Placeholder,
     connections: TaskTracker,
+    /// Warnings of handshakes: anybody may cause them.
+    warnings: Pace,
 }
+
+/// Warnings in one second.
+const WARNINGS_PER_SECOND_MAX: u64 = 10;
 
 /// A connection's place in the limits; given back when it is dropped.
 struct Slot {
@@ -115,6 +121,7 @@ impl Server {
             peers: Mutex::default(),
             placeholder: Placeholder::new(),
             connections: TaskTracker::new(),
+            warnings: Pace::default(),
         })
     }
 
@@ -206,13 +213,19 @@ impl Server {
     }
 
     fn handshake_failed(&self, peer: SocketAddr, error: &std::io::Error) {
+        let second = jiff::Timestamp::now().as_second();
+        let may_warn = || self.warnings.take(second, WARNINGS_PER_SECOND_MAX).is_free;
         match tls::handshake_failure(error) {
             HandshakeFailure::TooOld => {
-                warn!(%peer, stage = "http", %error, "client too old for TLS (no ECDHE); give it a newer iPXE or plain HTTP");
+                if may_warn() {
+                    warn!(%peer, stage = "http", %error, "client too old for TLS (no ECDHE); give it a newer iPXE or plain HTTP");
+                }
                 self.count_refused("client too old for TLS");
             }
             HandshakeFailure::Untrusted => {
-                warn!(%peer, stage = "http", %error, "client does not trust the certificate; build iPXE with TRUST=ca.pem");
+                if may_warn() {
+                    warn!(%peer, stage = "http", %error, "client does not trust the certificate; build iPXE with TRUST=ca.pem");
+                }
                 self.count_refused("certificate not trusted");
             }
             HandshakeFailure::Other => {

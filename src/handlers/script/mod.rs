@@ -44,6 +44,7 @@ use tracing::info;
 
 use crate::boot::{BootImages, BootRequest, Verdict};
 use crate::decision::{Answer, HandlerError, RequestHandler};
+use crate::pace::Pace;
 
 pub use diagnose::{ScriptError, ScriptErrors};
 pub use limits::Limits;
@@ -78,7 +79,12 @@ pub struct ScriptHandler {
     background: Arc<Semaphore>,
     /// How many of the next runs begin in the background at once.
     shy: AtomicU32,
+    /// What the scripts log: machines that somebody makes up must not fill the disk with it.
+    pace: Pace,
 }
+
+/// Lines that scripts may log in one second.
+const LOG_LINES_PER_SECOND_MAX: u64 = 2000;
 
 /// A script that needed more than the inline budget will likely need it again, and each attempt holds up the packets
 /// behind it: so this many runs after it do not try.
@@ -96,7 +102,13 @@ impl ScriptHandler {
     fn load_with(config: &ScriptConfig, extend: impl FnOnce(&mut Engine)) -> Result<ScriptHandler, ScriptErrors> {
         let program = Arc::new(Program::load(config, extend)?);
         let background = Arc::new(Semaphore::new(config.limits.background_runs.clamp(1, Semaphore::MAX_PERMITS)));
-        Ok(ScriptHandler { name: config.name.clone(), program, background, shy: AtomicU32::new(0) })
+        Ok(ScriptHandler {
+            name: config.name.clone(),
+            program,
+            background,
+            shy: AtomicU32::new(0),
+            pace: Pace::default(),
+        })
     }
 
     /// The script file that answers a question, if it has the function.
@@ -122,7 +134,9 @@ impl ScriptHandler {
             None => self.run_in_background(question, request, convert).await?,
         };
         let mac = request.client.hardware;
-        for line in &ended.log {
+        for line in
+            ended.log.iter().filter(|_| self.pace.take(request.now.as_second(), LOG_LINES_PER_SECOND_MAX).is_free)
+        {
             info!(handler = %self.name, session = %request.session, %mac, stage = request.stage.name(), "script: {line}");
         }
         ended.value.map_err(|error| HandlerError::new(format!("{} (machine {mac})", error.one_line())))

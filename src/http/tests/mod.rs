@@ -53,7 +53,7 @@ impl RequestHandler for Rules {
     }
 }
 
-struct TestSite(FileRoot);
+struct TestSite(FileRoot, String);
 
 impl Site for TestSite {
     fn images(&self) -> FileRoot {
@@ -64,9 +64,9 @@ impl Site for TestSite {
         (name.as_str() == "snponly.efi").then(|| Content::from_bytes("MZ loader"))
     }
 
-    fn urls(&self, session: &Session, via: &Connection) -> SessionUrls {
+    fn urls(&self, _: &Session, via: &Connection) -> SessionUrls {
         let scheme = if via.secure { "https" } else { "http" };
-        format!("{scheme}://{}/b/{}/", via.local, session.token()).parse().unwrap()
+        format!("{scheme}://{}/b/{}/", via.local, self.1).parse().unwrap()
     }
 
     fn authority(&self) -> Option<Bytes> {
@@ -118,12 +118,13 @@ impl Running {
         let client = Client::new([2, 0, 0, 0, 0, 1].into(), Architecture::X64_UEFI);
         let session = engine.session_for(&client, 1, Stage::Discover, Timestamp::now());
         let metrics = Arc::new(Metrics::default());
-        let site = Arc::new(TestSite(FileRoot::new(images.path()).unwrap()));
+        let token = engine.sessions().token(&session, true, Timestamp::now());
+        let site = Arc::new(TestSite(FileRoot::new(images.path()).unwrap(), token.clone()));
         let server = Server::new(HttpState::new(engine, site, Arc::clone(&metrics)), limits);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         let task = tokio::spawn(server.serve(listener, tls, stop.clone()));
-        Running { address, metrics, token: session.token().into(), rules, images, stop, task }
+        Running { address, metrics, token, rules, images, stop, task }
     }
 
     pub(crate) async fn plain() -> Running {

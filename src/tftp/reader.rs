@@ -98,9 +98,13 @@ impl Reader {
 
     /// The octets of these blocks in one or two runs; none if they are not there yet, then
     /// [`Self::take`] gives the blocks back when they are.
+    ///
+    /// `unacknowledged` is the transfer's first such block: all from there on may be asked for again, also
+    /// where `blocks` begin later; what lies before it is forgotten.
     pub(super) fn blocks(
         &mut self,
         blocks: &RangeInclusive<u64>,
+        unacknowledged: u64,
     ) -> impl Iterator<Item = (RangeInclusive<u64>, Bytes)> + use<> {
         self.waiting = None;
         let (first, last) = (*blocks.start(), *blocks.end());
@@ -111,8 +115,8 @@ impl Reader {
             runs[0] = Some((blocks.clone(), slice(bytes, from, to)));
             return runs.into_iter().flatten();
         }
-        // Only what was not yet acknowledged can be asked for again.
-        self.pieces.retain(|piece| piece.end() > from);
+        let needed = unacknowledged.min(first).saturating_sub(1) * self.blksize;
+        self.pieces.retain(|piece| piece.end() > needed);
         let have_from = self.pieces.first().map_or(u64::MAX, |piece| piece.offset);
         let have_to = self.pieces.last().map_or(0, Piece::end);
         if from >= to {
@@ -143,20 +147,43 @@ impl Reader {
         client: SocketAddr,
         done: &mpsc::WeakUnboundedSender<Command>,
     ) {
-        if self.content.as_memory().is_some() || self.fetching.is_some() || self.pieces.len() >= 2 {
-            return;
-        }
-        let wanted = self.waiting.as_ref().map(|b| (b.start() - 1) * self.blksize);
-        let offset = self.pieces.last().map(Piece::end).or(wanted).unwrap_or(0);
-        let Some(done) = done.upgrade().filter(|_| offset < self.content.len()) else {
+        let Some(done) = done.upgrade() else {
             return;
         };
-        self.fetching = Some(offset);
+        let Some(offset) = self.next_fetch() else {
+            return;
+        };
         let (content, size) = (self.content.clone(), self.piece_size);
         shared.runtime.spawn(async move {
             let result = content.read_at(offset, size).await;
             let _ = done.send(Command::Fetched(Fetched { client, transfer, offset, result }));
         });
+    }
+
+    /// The offset of the piece that is to be fetched now.
+    fn next_fetch(&mut self) -> Option<u64> {
+        if self.content.as_memory().is_some() || self.fetching.is_some() {
+            return None;
+        }
+        let wanted = self.waiting.as_ref().map(|blocks| blocks.start().saturating_sub(1) * self.blksize);
+        if wanted.is_some_and(|offset| !self.leads_to(offset)) {
+            self.pieces.clear();
+        }
+        if self.pieces.len() >= 2 {
+            return None;
+        }
+        let offset = self.pieces.last().map(Piece::end).or(wanted).unwrap_or(0);
+        self.fetching = Some(offset).filter(|offset| *offset < self.content.len());
+        self.fetching
+    }
+
+    /// The piece behind those that are there completes a window that begins at `offset`.
+    fn leads_to(&self, offset: u64) -> bool {
+        match self.pieces.as_slice() {
+            [] => true,
+            [piece] => (piece.offset..=piece.end()).contains(&offset),
+            _ => false,
+        }
     }
 
     /// Takes a fetched piece; gives back the blocks that the transfer waits for.
@@ -182,3 +209,7 @@ fn slice(bytes: &Bytes, from: u64, to: u64) -> Bytes {
     let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
     bytes.slice(at(from).min(at(to))..at(to))
 }
+
+#[cfg(test)]
+#[path = "reader_tests.rs"]
+mod tests;

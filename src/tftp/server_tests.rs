@@ -15,6 +15,9 @@ use super::packet::{self, Packet};
 use super::*;
 use crate::files::{Content, FileRoot};
 
+#[path = "disk_tests.rs"]
+mod disk;
+
 /// Far beyond what loopback takes; only a defect waits for it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -76,12 +79,10 @@ async fn start(change: impl FnOnce(&mut TftpConfig)) -> Server {
     std::fs::write(directory.path().join("Boot/BCD"), content(5_000)).unwrap();
     std::fs::write(directory.path().join("big.wim"), content(9_000_000)).unwrap();
     let sizes = [("empty", 0), ("small", 100), ("even", 1024), ("loader.efi", 300_000), ("huge", 40_000_000)];
-    let site = Arc::new(Site {
-        root: FileRoot::new(directory.path()).unwrap(),
-        made: sizes.map(|(name, size)| (name, Content::from_bytes(content(size)))).into(),
-        outcomes: Mutex::default(),
-        told: tokio::sync::Notify::new(),
-    });
+    let root = FileRoot::new(directory.path()).unwrap();
+    let mut made = HashMap::from(sizes.map(|(name, size)| (name, Content::from_bytes(content(size)))));
+    made.insert("opened.wim", root.open(&"big.wim".parse().unwrap()).await.unwrap());
+    let site = Arc::new(Site { root, made, outcomes: Mutex::default(), told: tokio::sync::Notify::new() });
     let mut config = TftpConfig {
         bind: vec!["127.0.0.1".parse().unwrap()],
         port: 0,

@@ -6,6 +6,7 @@
 //! **Invariant**: decides nothing; it carries packets to [`Transfer`]s, and what they want sent out.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -72,6 +73,17 @@ struct Slot {
     reader: Reader,
     permit: Permit,
     is_heard: bool,
+    /// The disk must have answered by then; none while nothing is awaited from it.
+    disk_deadline: Option<Instant>,
+}
+
+impl Slot {
+    /// When the slot is to be looked at next; none once the transfer is over.
+    fn deadline(&self) -> Option<Instant> {
+        let deadline = self.transfer.deadline()?;
+        // While the disk is slow, the client's silence means nothing.
+        Some(self.disk_deadline.unwrap_or(deadline))
+    }
 }
 
 /// The task's state.
@@ -231,6 +243,7 @@ impl SocketTask {
             reader: job.reader,
             permit: job.permit,
             is_heard: false,
+            disk_deadline: None,
         };
         self.lingering.remove(&client);
         if self.transfers.insert(client, slot).is_some() {
@@ -254,7 +267,7 @@ impl SocketTask {
             }
             Ok(None) => {}
             Err(error) => {
-                tracing::warn!(%error, file = %slot.request.file_name, "tftp content cannot be read");
+                warn_unreadable(&slot.request, &error);
                 let action = slot.transfer.fail(now);
                 self.act(client, action, now);
             }
@@ -275,14 +288,17 @@ impl SocketTask {
             }
             Action::Data(blocks) => {
                 let blksize = usize::from(slot.transfer.agreed().blksize);
-                for (blocks, bytes) in slot.reader.blocks(&blocks) {
+                for (blocks, bytes) in slot.reader.blocks(&blocks, slot.transfer.first_unacknowledged()) {
                     let headers = blocks.map(|block| packet::data_header(wire_number(block)));
                     self.out.push_segments(headers, bytes, blksize, client, source);
                 }
                 slot.reader.read_ahead(&self.shared, slot.permit.id, client, &self.sender);
+                let patience = self.shared.config.retry.patience;
+                let awaited = slot.reader.is_waiting();
+                slot.disk_deadline = awaited.then(|| slot.disk_deadline.unwrap_or(now + patience));
             }
         }
-        match slot.transfer.deadline() {
+        match slot.deadline() {
             Some(deadline) => self.wake_at = self.wake_at.min(deadline),
             None => self.end(client, now),
         }
@@ -313,19 +329,54 @@ impl SocketTask {
         self.wake_at = now + IDLE;
         let mut due = Vec::new();
         for (client, slot) in &self.transfers {
-            match slot.transfer.deadline() {
-                // The disk is slow, not the client.
-                _ if slot.reader.is_waiting() => {}
+            match slot.deadline() {
                 Some(deadline) if deadline > now => self.wake_at = self.wake_at.min(deadline),
                 _ => due.push(*client),
             }
         }
         for client in due {
             if let Some(slot) = self.transfers.get_mut(&client) {
-                let action = slot.transfer.handle_timeout(now);
+                let action = if slot.disk_deadline.is_some() {
+                    warn_unreadable(&slot.request, &io::ErrorKind::TimedOut.into());
+                    slot.transfer.fail(now)
+                } else {
+                    slot.transfer.handle_timeout(now)
+                };
                 self.act(client, action, now);
             }
         }
         self.lingering.retain(|_, until| *until > now);
+    }
+}
+
+/// The last part of the name only: the path holds the session's token, which is a secret.
+fn warn_unreadable(request: &ReadRequest, error: &io::Error) {
+    tracing::warn!(%error, peer = %request.peer, file = request.file_name.last(), "tftp content cannot be read");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn an_unreadable_file_is_logged_without_the_token_in_its_path() {
+        let request = ReadRequest {
+            peer: SocketAddr::from(([192, 0, 2, 7], 2_070)),
+            local: IpAddr::from([192, 0, 2, 1]),
+            ifindex: 0,
+            file_name: "b/SECRET/f/big.wim".parse().unwrap(),
+        };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let writer = Mutex::new(file.reopen().unwrap());
+        let subscriber = tracing_subscriber::fmt().with_writer(writer).with_ansi(false).finish();
+        let error = io::Error::from(io::ErrorKind::UnexpectedEof);
+        tracing::subscriber::with_default(subscriber, || warn_unreadable(&request, &error));
+        let line = std::fs::read_to_string(file.path()).unwrap();
+        assert!(line.contains("big.wim") && line.contains("192.0.2.7:2070"), "{line}");
+        assert!(!line.contains("SECRET"), "{line}");
+        let debug = format!("{request:?}");
+        assert!(debug.contains("big.wim") && !debug.contains("SECRET"), "{debug}");
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! **Invariant**: the only face between TFTP and decisions.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use async_trait::async_trait;
@@ -11,7 +12,9 @@ use crate::boot::FileName;
 use crate::files::Content;
 
 /// A client's wish to read a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// The path may hold a session's token, which is a secret: `Debug` shows the last part of the name only.
+#[derive(Clone, PartialEq, Eq)]
 pub struct ReadRequest {
     /// Who asks.
     pub peer: SocketAddr,
@@ -21,6 +24,17 @@ pub struct ReadRequest {
     pub ifindex: u32,
     /// What is wanted, cleaned.
     pub file_name: FileName,
+}
+
+impl fmt::Debug for ReadRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadRequest")
+            .field("peer", &self.peer)
+            .field("local", &self.local)
+            .field("ifindex", &self.ifindex)
+            .field("file_name", &self.file_name.last())
+            .finish()
+    }
 }
 
 /// Why a client does not get a file.

@@ -33,7 +33,7 @@ pub struct RetryLimits {
     pub longest: Duration,
     /// Retransmissions without progress before giving up, once the client has been heard ...
     pub tries: u32,
-    /// ... and the time without progress that must have passed as well.
+    /// ... and the time without progress that must have passed as well. The disk is given as long.
     pub patience: Duration,
     /// Retransmissions to a peer that was never heard: its address may be forged.
     pub tries_unheard: u32,
@@ -199,6 +199,11 @@ impl Transfer {
     /// The terms of the transfer.
     pub fn agreed(&self) -> &Agreed {
         &self.plan.agreed
+    }
+
+    /// The first block that the client has not acknowledged: no earlier one is ever sent again.
+    pub(super) fn first_unacknowledged(&self) -> u64 {
+        self.base + 1
     }
 
     /// What the transfer did, once it is over.
@@ -380,8 +385,10 @@ impl Transfer {
     }
 
     /// The client's own timeout if it asked for one (RFC 2349), else three round trips; doubled with each try.
+    ///
+    /// A peer that was never heard may be forged: its timeout, of up to 255 s, must not hold a place.
     fn waiting_time(&self) -> Duration {
-        if let Some(timeout) = self.plan.agreed.timeout {
+        if let (Some(timeout), true) = (self.plan.agreed.timeout, self.is_heard) {
             return timeout;
         }
         let limits = &self.limits;

@@ -204,6 +204,22 @@ fn the_clients_own_timeout_is_kept() {
 }
 
 #[test]
+fn a_peer_that_was_never_heard_is_given_up_as_soon_with_a_long_timeout_of_its_own() {
+    for windowsize in [1, 4] {
+        let [own, plain] = [Some(Duration::from_secs(255)), None].map(|timeout| {
+            let now = Instant::now();
+            let mut plan = plan(9, windowsize);
+            plan.agreed.timeout = timeout;
+            let (mut transfer, _) = Transfer::start(plan, RetryLimits::default(), now);
+            let sent = let_time_pass(&mut transfer, now);
+            (sent, transfer.outcome().unwrap())
+        });
+        assert_eq!(own, plain);
+        assert!(own.1.duration < Duration::from_secs(20), "{own:?}");
+    }
+}
+
+#[test]
 fn one_lost_block_costs_edk2_two_windows_at_most() {
     for lost in 1..=40 {
         let mut pair = Pair::new(Style::Edk2, 200 * 1468 + 7, 1468, 4, Faults::lose_once(lost));

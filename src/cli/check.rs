@@ -2,11 +2,13 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
 
 use super::output::{Mark, mark, say, say_json};
+use crate::boot::{Architecture, Client, Machine, Network, Outcome, Stage};
 use crate::config::{Config, Problems};
 use crate::site::Site;
 
@@ -84,12 +86,16 @@ fn check_site(config: Config, findings: &mut Findings) -> anyhow::Result<()> {
     findings.good(format!("configuration {}", config.file.display()));
     // The certificate does not depend on the scripts: its problems are told with theirs.
     certificate(&config, findings);
+    if let Err(error) = crate::daemon::addresses(&config) {
+        findings.bad(format!("{error:#}"));
+    }
     match Site::load(config, true) {
         Ok(site) => {
             handlers(&site, findings);
             loaders(&site, findings);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(images(&site, findings));
+            runtime.block_on(made_up_machine(&site, findings));
         }
         Err(problems) => findings.problems(&problems),
     }
@@ -133,6 +139,21 @@ fn loaders(site: &Site, findings: &mut Findings) {
             missing.architecture, missing.name, missing.why
         ));
     }
+}
+
+/// Asks both questions for a machine that nobody has: many mistakes show only when a rule runs.
+async fn made_up_machine(site: &Site, findings: &mut Findings) {
+    let Ok(engine) = site.private_engine() else { return };
+    let now = jiff::Timestamp::now();
+    let client = Client::new([0x02, 0, 0, 0, 0, 0x01].into(), Architecture::X64_UEFI);
+    let session = Arc::new(engine.sessions().begin(client, 0, now));
+    let network = Network { server: Some([127, 0, 0, 1].into()), ..Network::default() };
+    let allow = engine.allow_boot(&session, Stage::Discover, network.clone(), now).await;
+    let images = engine.boot_images(&session, network, Machine::default(), now).await;
+    let steps = allow.trail.iter().chain(&images.trail);
+    let mut failures: Vec<_> = steps.filter(|step| step.outcome == Outcome::Failed).map(|step| &step.detail).collect();
+    failures.dedup();
+    failures.into_iter().for_each(|detail| findings.bad(format!("asked for a made-up machine: {detail}")));
 }
 
 /// Every file of every image that the cases boot.

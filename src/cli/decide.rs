@@ -63,6 +63,8 @@ struct Shown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     script: Option<String>,
     missing_files: Vec<String>,
+    /// Whether firmware of this architecture finds a loader.
+    has_loader: bool,
 }
 
 pub(super) fn run(command: &Decide, file: &Path) -> anyhow::Result<ExitCode> {
@@ -86,7 +88,8 @@ async fn decide(command: &Decide, config: Config) -> anyhow::Result<ExitCode> {
         None => Vec::new(),
     };
     let failed = decision.trail.iter().any(|step| matches!(step.outcome, Outcome::Failed | Outcome::TimedOut));
-    let shown = Shown { decision: &decision, stage: command.stage, script, missing_files };
+    let has_loader = site.loaders.of(command.machine.arch).is_some();
+    let shown = Shown { decision: &decision, stage: command.stage, script, missing_files, has_loader };
     if command.json {
         say_json(&shown)?
     } else {
@@ -159,6 +162,9 @@ fn show(shown: &Shown<'_>) {
     }
     for image in decision.images.iter().flat_map(|images| images.images()) {
         say(&format!("image    {} ({}): {}", image.id, image.kind.name(), image.title));
+    }
+    if !shown.has_loader {
+        say("note     no boot loader for this architecture: its firmware gets no answer, whatever the verdict is");
     }
     for file in &shown.missing_files {
         say(&format!("missing  {file}"));

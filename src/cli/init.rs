@@ -33,7 +33,10 @@ pub(super) fn run(command: &Init) -> anyhow::Result<ExitCode> {
     let file = folder.join(FILE_NAME);
     say("");
     say("Next:");
-    say(&format!("  put kernels and images into {}", folder.join("images").display()));
+    say(&format!("  put kernels and images into {}; the example rules name", folder.join("images").display()));
+    say(
+        "    debian/linux and debian/initrd.gz, Debian's network installer: until they are there, `check` asks for them",
+    );
     say(&format!("  pointsman check --config {}", file.display()));
     say(&format!("  pointsman decide --config {} --mac 52:54:00:12:34:56", file.display()));
     say(&format!("  pointsman serve --config {}", file.display()));

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::machine::MachineArgs;
 use super::output::{complain, say, say_json};
-use crate::simulate::{Ending, Failure, Machine, Server, Step, Unwatched, Watcher, boot};
+use crate::simulate::{Ending, Failure, Machine, Report, Server, Step, Unwatched, Watcher, boot};
 
 /// Boot a simulated machine against a running server, and show each step
 ///
@@ -23,7 +23,8 @@ use crate::simulate::{Ending, Failure, Machine, Server, Step, Unwatched, Watcher
   pointsman simulate --mac 52:54:00:00:00:07 --fact product=\"OptiPlex 7010\" --fact serial=7XK3N22
   pointsman simulate --pick debian --json
 
-Exit code: 0 when the machine booted or was told to use its disk, 1 when the boot broke off or nobody answered.")]
+Exit code: 0 when the machine booted or was told to use its disk, 1 when something could not be
+loaded or booted, the boot broke off, or nobody answered.")]
 pub(super) struct Simulate {
     /// The server
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
@@ -90,17 +91,17 @@ pub(super) fn run(command: &Simulate, config: Option<&Path>) -> anyhow::Result<E
     match runtime.block_on(boot(&machine, &server, watcher)) {
         Ok(report) if command.json => {
             say_json(&report)?;
-            Ok(exit_code(&report.ending))
+            Ok(exit_code(&report))
         }
         Ok(report) => {
             say(&format!("=> {}", sentence(&report.ending)));
             if report.ending == Ending::NoOffer {
                 complain(
-                    "help: the server is silent for machines that it denies or ignores: `pointsman decide` tells why; \
+                    "help: the server is silent for machines that it denies, ignores or has no loader for: `pointsman decide` tells why; \
                      or nothing listens there",
                 );
             }
-            Ok(exit_code(&report.ending))
+            Ok(exit_code(&report))
         }
         Err(Failure { error, .. }) => Err(error.into()),
     }
@@ -156,9 +157,10 @@ pub(super) fn sentence(ending: &Ending) -> String {
     }
 }
 
-fn exit_code(ending: &Ending) -> ExitCode {
-    match ending {
+fn exit_code(report: &Report) -> ExitCode {
+    match report.ending {
         Ending::NoOffer | Ending::Endless => ExitCode::FAILURE,
+        _ if !report.failures.is_empty() => ExitCode::FAILURE,
         _ => ExitCode::SUCCESS,
     }
 }

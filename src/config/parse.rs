@@ -157,7 +157,25 @@ impl Reader<'_> {
                 self.problems.push(Problem::of_file(self.file, what, remedy));
             }
         }
+        self.check_ports(config);
         self.check_names(config);
+    }
+
+    /// Two services on one port: the second would find the first in its way.
+    fn check_ports(&mut self, config: &Config) {
+        let (dhcp, tftp) = (config.dhcp.enabled, config.tftp.enabled);
+        let pairs = [
+            (dhcp, "dhcp.port", config.dhcp.port, "dhcp.boot_server_port", config.dhcp.boot_server_port),
+            (dhcp && tftp, "dhcp.port", config.dhcp.port, "tftp.port", config.tftp.port),
+            (dhcp && tftp, "dhcp.boot_server_port", config.dhcp.boot_server_port, "tftp.port", config.tftp.port),
+            (config.https.enabled, "http.port", config.http.port, "https.port", config.https.port),
+        ];
+        for (both, one, port, other, other_port) in pairs {
+            if both && port == other_port && port != 0 {
+                let what = format!("{one} and {other} are both {port}");
+                self.problems.push(Problem::of_file(self.file, what, "give each its own port"));
+            }
+        }
     }
 
     fn check_names(&mut self, config: &Config) {
@@ -174,11 +192,24 @@ impl Reader<'_> {
                 self.problems.push(Problem::of_file(self.file, what, "use a name such as Europe/Berlin"));
             }
         }
-        if config.log.level.parse::<tracing_subscriber::filter::Targets>().is_err() {
+        if !is_log_filter(&config.log.level) {
             let what = format!("log.level: `{}` is no log level", config.log.level);
-            self.problems.push(Problem::of_file(self.file, what, "use error, warn, info, debug or trace"));
+            self.problems.push(Problem::of_file(
+                self.file,
+                what,
+                "use error, warn, info, debug, trace or off, or a filter such as info,pointsman::dhcp=debug",
+            ));
         }
     }
+}
+
+/// A level, or levels by target; a word that is no level would be a target, and silence everything else.
+fn is_log_filter(text: &str) -> bool {
+    let is_level = |word: &str| word.trim().parse::<tracing_subscriber::filter::LevelFilter>().is_ok();
+    text.split(',').all(|part| match part.split_once('=') {
+        Some((target, level)) => !target.trim().is_empty() && is_level(level),
+        None => is_level(part),
+    })
 }
 
 /// serde's words, with the table in front and the nearest key behind.

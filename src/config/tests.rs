@@ -63,6 +63,9 @@ fn values_that_cannot_work_together_are_refused() {
     check("[tftp]\nport_range = [9, 3]", "first, last");
     check("[decision]\nremember = \"48h\"", "out of range");
     check("[log]\nlevel = \"loud=very\"", "log level");
+    check("[log]\nlevel = \"verbose\"", "`verbose` is no log level");
+    check("[http]\nport = 443", "http.port and https.port are both 443");
+    check("[tftp]\nport = 67", "dhcp.port and tftp.port are both 67");
     check(MINIMAL, "two handlers are called `script`");
     assert!(parse("").unwrap_err().contains("nobody would decide"));
     assert!(parse("handler = 3").unwrap_err().contains("two brackets"));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use tokio::net::TcpListener;
+use tracing::warn;
 
 use crate::config::{Config, UefiStyle};
 use crate::dhcp::counters::Counters;
@@ -12,6 +13,7 @@ use crate::dhcp::listen::Listen;
 use crate::dhcp::reply::{Style, Styles};
 use crate::dhcp::server::{DhcpServer, ServerOptions};
 use crate::net::interfaces::Interfaces;
+use crate::net::port_holder::find_udp_port_holder;
 use crate::net::tcp::listen;
 use crate::tftp::{TftpConfig, TftpServer};
 
@@ -40,8 +42,14 @@ impl BindProblems {
 }
 
 /// The addresses of TFTP and HTTP: the one configured, those of the interfaces, or all.
-pub(super) fn addresses(config: &Config) -> anyhow::Result<Vec<IpAddr>> {
+///
+/// # Errors
+/// When this host does not have the address or an interface, or the interface has no address.
+pub fn addresses(config: &Config) -> anyhow::Result<Vec<IpAddr>> {
     if let Some(address) = config.server.address {
+        if Interfaces::read()?.with_address(address).is_none() && !address.is_loopback() {
+            bail!("server.address: {address} is not an address of this host; `ip address` lists those it has");
+        }
         return Ok(vec![address]);
     }
     if config.server.interfaces.is_empty() {
@@ -100,6 +108,12 @@ pub(super) fn dhcp(
         (_, []) => Listen::All,
         (_, interfaces) => Listen::Interfaces(interfaces.to_vec()),
     };
+    for port in [config.dhcp.port, config.dhcp.boot_server_port] {
+        // The port is shared on purpose (a DHCP server on this host), so that binding it does not fail.
+        if let Some(holder) = find_udp_port_holder(port).filter(|_| port != 0) {
+            warn!(port, %holder, "another program has this UDP port too: broadcasts reach both, the rest only one of them");
+        }
+    }
     let uefi = match config.dhcp.uefi_style {
         UefiStyle::Binl => Style::Binl,
         UefiStyle::Pxe10 => Style::Pxe10,

@@ -35,6 +35,7 @@ use crate::tftp::TftpServer;
 use crate::tls::Acceptor;
 
 pub use certificate::{Certificate, certificate};
+pub use listeners::addresses;
 pub use reload::{ReloadSignal, Reloader};
 use shared::{Shared, SitePart, WebPorts};
 

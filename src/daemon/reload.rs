@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -43,6 +44,10 @@ pub struct Reloader {
     signals: mpsc::Receiver<()>,
     /// It watches for as long as it is kept.
     watcher: Option<notify::RecommendedWatcher>,
+    /// Whether anything but tables changed since the last reload.
+    rules_changed: Arc<AtomicBool>,
+    /// What the sockets were bound by.
+    bound: Config,
 }
 
 impl Reloader {
@@ -53,7 +58,10 @@ impl Reloader {
         acceptor: Option<Acceptor>,
     ) -> Reloader {
         let (signal, signals) = mpsc::channel(1);
-        let mut reloader = Reloader { config, folders, shared, acceptor, signal, signals, watcher: None };
+        let (rules_changed, bound) = (Arc::default(), config.clone());
+        let watcher = None;
+        let mut reloader =
+            Reloader { config, folders, shared, acceptor, signal, signals, watcher, rules_changed, bound };
         reloader.watcher = reloader.watch();
         reloader
     }
@@ -106,8 +114,12 @@ impl Reloader {
                 return false;
             }
         };
+        let rules_changed = self.rules_changed.swap(false, Ordering::SeqCst);
         let failures: Vec<_> = site.handlers.iter().flat_map(|built| built.cases.failures.clone()).collect();
-        if !failures.is_empty() {
+        if !failures.is_empty() && !rules_changed {
+            warn!("a table changed, and cases that rely on it fail; adjust them\n{}", failures.join("\n"));
+        }
+        if !failures.is_empty() && rules_changed {
             error!("cases of the changed scripts fail; the server goes on as it was\n{}", failures.join("\n"));
             self.count("refused");
             return false;
@@ -122,7 +134,7 @@ impl Reloader {
     }
 
     fn swap(&mut self, site: Site, renewed: Option<anyhow::Result<Certificate>>) {
-        warn_of_restart(&self.config, &site.config);
+        warn_of_restart(&self.bound, &site.config);
         if let (Some(acceptor), Some(renewed)) = (&self.acceptor, renewed) {
             let replaced = renewed.and_then(|renewed| Ok(acceptor.replace(&renewed.identity)?));
             if let Err(error) = replaced {
@@ -145,15 +157,18 @@ impl Reloader {
     /// Watches folders rather than files: editors put a new file in the old one's place.
     fn watch(&self) -> Option<notify::RecommendedWatcher> {
         let signal = self.signal();
+        let rules_changed = Arc::clone(&self.rules_changed);
         let state = self.config.server.state.clone();
         let changed = move |event: notify::Result<notify::Event>| {
-            let is_change = event.is_ok_and(|event| {
-                let is_ours = event.paths.iter().any(|path| !path.starts_with(&state) && !is_scratch(path));
-                is_ours && !event.kind.is_access()
-            });
-            if is_change {
-                signal.send();
+            let Ok(event) = event else { return };
+            let mut ours = event.paths.iter().filter(|path| !path.starts_with(&state) && !is_scratch(path)).peekable();
+            if ours.peek().is_none() || event.kind.is_access() {
+                return;
             }
+            if !ours.all(|path| is_table(path)) {
+                rules_changed.store(true, Ordering::SeqCst);
+            }
+            signal.send();
         };
         let mut watcher = match notify::recommended_watcher(changed) {
             Ok(watcher) => watcher,
@@ -171,6 +186,11 @@ impl Reloader {
     }
 }
 
+/// A table is data: it changes from day to day, and the cases of the rules do not.
+fn is_table(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "csv" || extension == "tsv")
+}
+
 /// What editors leave beside the file they edit.
 fn is_scratch(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -186,9 +206,12 @@ fn warn_of_restart(old: &Config, new: &Config) {
             format!("{:?} {:?}", config.dhcp, config.tftp),
             (config.http.port, config.http.connections_max),
             (config.https.enabled, config.https.port),
+            format!("{:?}", config.log),
         )
     };
     if bound(old) != bound(new) {
-        warn!("[server], [dhcp], [tftp] or a port changed; that takes a restart");
+        warn!(
+            "[server], [dhcp], [tftp], [log] or a port differs from what the server was started with; that takes a restart"
+        );
     }
 }

@@ -14,6 +14,8 @@ use super::{Ending, LoadedFile, Machine, Report, StepError};
 
 /// A script that runs longer than this is endless.
 const COMMANDS_MAX: usize = 2_000;
+/// Commands that a script counts on; others are tried (`params`) or time out (`prompt`).
+const FAILING: [&str; 7] = ["kernel", "initrd", "imgfetch", "chain", "boot", "sanboot", "choose"];
 /// What stands between two commands of a line.
 const JOINTS: [&str; 3] = ["||", "&&", ";"];
 /// Scripts that chain scripts; deeper is a loop.
@@ -104,7 +106,11 @@ impl<'a> Ipxe<'a> {
                     Ok(_) => return last,
                     Err(error) => {
                         self.settings.insert("errno".into(), "2d0c6139".into());
-                        self.report.note(&format!("{}: {error}", command.first().copied().unwrap_or_default()));
+                        let what = format!("{}: {error}", command.first().copied().unwrap_or_default());
+                        self.report.note(&what);
+                        if command.first().is_some_and(|name| FAILING.contains(name)) {
+                            self.report.failures.push(what);
+                        }
                     }
                 }
             }

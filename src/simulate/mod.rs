@@ -142,6 +142,8 @@ pub struct Report {
     pub script: String,
     /// The files that were loaded when it booted.
     pub files: Vec<LoadedFile>,
+    /// What the machine tried and could not do: load a file, boot it, choose an item.
+    pub failures: Vec<String>,
     /// How it ended.
     pub ending: Ending,
     #[serde(skip)]
@@ -157,6 +159,7 @@ impl Report {
             screen: Vec::new(),
             script: String::new(),
             files: Vec::new(),
+            failures: Vec::new(),
             ending: Ending::NoOffer,
             started: Instant::now(),
             watcher,

@@ -15,6 +15,7 @@ pub mod reference;
 
 mod answer;
 mod diagnose;
+mod dropped;
 mod functions;
 mod images;
 mod lexer;

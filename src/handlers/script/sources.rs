@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::api;
 use super::diagnose::{ScriptError, at_place};
+use super::dropped::dropped_answers;
 use super::lexer::{Kind, Token, tokens};
 use crate::nearest::{nearest, remedy};
 
@@ -82,6 +83,11 @@ impl Sources {
         self.top_level(file, tokens, &mut problems);
         self.unknown_calls(file, tokens, &mut problems);
         self.unknown_fields(file, tokens, &mut problems);
+        for (token, name) in dropped_answers(tokens) {
+            let message = format!("the answer of {name}() is thrown away, and the function goes on");
+            let hint = Some(format!("write `return {name}(...);`, or make it the last line of the function"));
+            problems.push(at_place(file, (token.line, token.column), message, hint, self));
+        }
         problems.sort_by_key(|problem| problem.place);
         problems
     }

@@ -56,11 +56,19 @@ fn closing(tokens: &[Token], open: usize, sign: char) -> Option<usize> {
     rest.into_iter().find(|(_, token)| token.depth == depth && token.is_sign(sign)).map(|(at, _)| at)
 }
 
+/// Whether the block that ends here begins behind `=>`.
+fn is_arm(tokens: &[Token], end: usize) -> bool {
+    let before = tokens.get(..end).unwrap_or_default();
+    let depth = tokens.get(end).map_or(0, |token| token.depth);
+    let open = before.iter().rposition(|token| token.depth == depth && token.is_sign('{'));
+    open.and_then(|open| tokens.get(open.checked_sub(1)?)).is_some_and(|token| token.is_sign('>'))
+}
+
 /// Whether the block that ends here, with every `else` of it, stands before another statement: then its value is nobody's.
 fn a_statement_follows(tokens: &[Token], mut end: usize) -> bool {
     let Some(depth) = tokens.get(end).map(|token| token.depth) else { return false };
-    // The end of a function.
-    if depth == 0 {
+    // The end of a function, or of an arm of `switch`, whose value is that of the whole.
+    if depth == 0 || is_arm(tokens, end) {
         return false;
     }
     while tokens.get(end + 1).is_some_and(|next| next.is_word("else")) {

@@ -205,6 +205,7 @@ impl SendBatch {
     pub(super) fn prepare(&mut self, may_cut: bool) {
         self.messages.clear();
         self.next = 0;
+        let mut run: Option<(SocketAddr, u16)> = None;
         for (index, item) in self.items.iter().enumerate() {
             let size = item.prefix.1 + item.payload_per_segment;
             // A remainder of one segment keeps the mark (the kernel ignores it there), so that sorting
@@ -213,6 +214,12 @@ impl SendBatch {
             let cuts = may_cut && item.segments > 1 && cut_size > 0;
             let (per_message, cut) =
                 if cuts { ((DATAGRAM_MAX / size).clamp(1, SEGMENTS_MAX), cut_size) } else { (1, 0) };
+            // So does a single segment that goes on a run to the same peer: it must not overtake it.
+            let cut = match run {
+                Some((peer, mark)) if cut == 0 && peer == item.peer && size <= usize::from(mark) => mark,
+                _ => cut,
+            };
+            run = (cut > 0).then_some((item.peer, cut));
             let mut first = 0;
             while first < item.segments {
                 let segments = per_message.min(item.segments - first);

@@ -89,6 +89,20 @@ async fn a_run_of_segments_arrives_as_datagrams_cut_by_the_kernel_or_by_us() {
 }
 
 #[tokio::test]
+async fn a_single_segment_does_not_overtake_the_run_that_it_goes_on() {
+    let (server, client) = (bind("127.0.0.1:0"), bind("127.0.0.1:0"));
+    let mut batch = SendBatch::default();
+    let peer = client.local_addr();
+    batch.push_segments((0..3_u8).map(|number| [number]), vec![7; 3 * 512].into(), 512, peer, None);
+    batch.push_segments(std::iter::once([3_u8]), vec![7; 512].into(), 512, peer, None);
+    batch.push_segments((4..6_u8).map(|number| [number]), vec![7; 2 * 512].into(), 512, peer, None);
+    assert_eq!(server.send_batch(&mut batch).await.failed, 0);
+    let got = receive(&client, 6).await;
+    let order: Vec<u8> = got.iter().map(|(payload, ..)| payload[0]).collect();
+    assert_eq!(order, [0, 1, 2, 3, 4, 5]);
+}
+
+#[tokio::test]
 async fn one_unsendable_datagram_does_not_stop_the_others() {
     let (server, client) = (bind("127.0.0.1:0"), bind("127.0.0.1:0"));
     let mut batch = SendBatch::default();

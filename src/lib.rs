@@ -42,6 +42,7 @@
 //! | [`daemon`] | a site with sockets: wiring, reload, orderly end |
 //! | [`simulate`] | a client made of packets, for tests and for administrators |
 //! | [`cli`] | the commands |
+//! | `nearest`, `pace` | two small things that several use: the name that was meant, and how much is logged in a second |
 //!
 //! # Invariants
 //!
@@ -54,7 +55,8 @@
 //! * The environment and the arguments are read by `cli` only.
 //! * Bytes from outside become types once, at the edge, with limits; no input ends in a panic.
 //! * A script's result is data. Text for iPXE is rendered by one function that escapes.
-//! * A path opens something only with the token of a session; a token is in no log line.
+//! * A path opens something only with the token of a session; a token is in no log line. It carries the verdict, so that
+//!   a server that did not see the boot begin neither allows what was denied nor the other way round.
 //! * The engine always answers, in bounded time, and closed where it cannot tell. A handler that fails, hangs or panics
 //!   costs one question.
 //! * A reload builds the new world completely and swaps it; a broken one never replaces a good one.

@@ -173,6 +173,7 @@ fn request(n: u32) -> BootRequest {
         client,
         network: Network::default(),
         machine,
+        record: None,
         now: jiff::Timestamp::UNIX_EPOCH,
     }
 }

@@ -30,7 +30,8 @@
 //! |---|---|
 //! | [`boot`] | the vocabulary: requests, clients, images, decisions; plain data |
 //! | [`decision`] | the core: the handler trait, the engine, sessions and their tokens, the policy |
-//! | [`handlers`] | what knows things: [`handlers::script`] (Rhai); a database and a referral find their place beside it |
+//! | [`handlers`] | what knows things: [`handlers::script`] (Rhai); a referral finds its place beside it |
+//! | [`database`], [`store`] | the site's databases, and what is kept in one of them: machines, images, assignments, history |
 //! | [`paths`] | the paths that clients are told, and how they are read again |
 //! | [`ipxe`] | typed iPXE commands, and the one function that turns them into text |
 //! | [`dhcp`], [`tftp`], [`http`] | codec, logic and server of each protocol; none knows another |
@@ -50,7 +51,7 @@
 //!
 //! * Arrows go down only: `boot` knows nothing above it, transports do not know each other, nothing depends on `cli`.
 //! * Each foreign crate has its place: `rhai` under `handlers/script`, `dhcproto` in the DHCP codec, `axum` and `hyper`
-//!   under `http`, `rustls` and `rcgen` under `tls`.
+//!   under `http`, `rustls` and `rcgen` under `tls`, `sqlx` under `database`.
 //! * Protocol logic has no socket and no clock: time and addresses are arguments.
 //! * The environment and the arguments are read by `cli` only.
 //! * Bytes from outside become types once, at the edge, with limits; no input ends in a panic.
@@ -65,6 +66,7 @@ pub mod boot;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod database;
 pub mod decision;
 pub mod dhcp;
 pub mod files;
@@ -79,5 +81,6 @@ mod pace;
 pub mod paths;
 pub mod simulate;
 pub mod site;
+pub mod store;
 pub mod tftp;
 pub mod tls;

@@ -66,6 +66,10 @@ pub struct BootImage {
     pub id: String,
     /// What the menu shows.
     pub title: Line,
+    /// The pending work that booting this image does, in the words of the handler that named it. The machine tells the
+    /// server before it begins to load such an image, so that the work is done once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assignment: Option<String>,
     /// What to do.
     #[serde(flatten)]
     pub kind: ImageKind,
@@ -187,6 +191,8 @@ fn seconds<S: serde::Serializer>(timeout: &Option<Duration>, serializer: S) -> R
 pub struct BootImages {
     images: Vec<BootImage>,
     menu: Option<Menu>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notice: Vec<Line>,
 }
 
 /// Why a list of images makes no sense.
@@ -212,6 +218,9 @@ pub enum ImageError {
 impl BootImages {
     /// The most images that one answer may have.
     pub const IMAGES_MAX: usize = 100;
+
+    /// The most lines that are shown before anything else.
+    pub const NOTICE_LINES_MAX: usize = 12;
 
     /// The machine's own disk.
     pub fn none() -> BootImages {
@@ -246,12 +255,38 @@ impl BootImages {
                 return Err(ImageError::Default(default.clone(), ids.join(", ")));
             }
         }
-        Ok(BootImages { images, menu })
+        Ok(BootImages { images, menu, notice: Vec::new() })
+    }
+
+    /// The same, with lines that the machine's screen shows first.
+    pub fn with_notice(mut self, lines: impl IntoIterator<Item = Line>) -> BootImages {
+        self.notice.extend(lines);
+        self.notice.truncate(Self::NOTICE_LINES_MAX);
+        self
+    }
+
+    /// The same without the images that do an assignment, as when it cannot be noted that they are about to.
+    pub fn without_assignments(&self) -> BootImages {
+        let images: Vec<_> = self.images.iter().filter(|image| image.assignment.is_none()).cloned().collect();
+        let has = |id: &String| images.iter().any(|image| image.id == *id);
+        let menu = self.menu.clone().filter(|_| !images.is_empty());
+        let menu = menu.map(|menu| Menu { default: menu.default.filter(has), ..menu });
+        BootImages { images, menu, notice: self.notice.clone() }
     }
 
     /// The images, in the order that the menu shows.
     pub fn images(&self) -> &[BootImage] {
         &self.images
+    }
+
+    /// What the screen shows before anything else.
+    pub fn notice(&self) -> &[Line] {
+        &self.notice
+    }
+
+    /// The assignments of the images, in their order.
+    pub fn assignments(&self) -> impl Iterator<Item = &str> {
+        self.images.iter().filter_map(|image| image.assignment.as_deref())
     }
 
     /// The menu, if the images are to be offered rather than booted at once.
@@ -265,7 +300,7 @@ mod tests {
     use super::*;
 
     fn local(id: &str) -> BootImage {
-        BootImage { id: id.into(), title: Line::clean(id), kind: ImageKind::Local }
+        BootImage { id: id.into(), title: Line::clean(id), assignment: None, kind: ImageKind::Local }
     }
 
     fn menu(default: Option<&str>) -> Option<Menu> {

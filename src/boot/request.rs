@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Client, Machine, SessionId};
+use super::{Client, Machine, Record, SessionId};
 
 /// One question from one client: who asks, at which stage of its boot, seen from where.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct BootRequest {
     pub network: Network,
     /// What it reported of itself; empty before [`Stage::Http`].
     pub machine: Machine,
+    /// What a handler that was asked before and had no opinion knows of the machine.
+    pub record: Option<Arc<Record>>,
     /// When the question arrived.
     pub now: Timestamp,
 }

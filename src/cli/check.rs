@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::output::{Mark, mark, say, say_json};
 use crate::boot::{Architecture, Client, Machine, Network, Outcome, Stage};
-use crate::config::{Config, Problems};
+use crate::config::{Config, HandlerSection, Problems};
 use crate::site::Site;
 
 /// Find every problem of the site: configuration, scripts and their cases, loaders, images, certificate
@@ -105,6 +105,7 @@ fn check_site(config: Config, findings: &mut Findings) -> anyhow::Result<()> {
 fn handlers(site: &Site, findings: &mut Findings) {
     for (section, built) in site.config.handlers.iter().zip(&site.handlers) {
         let name = section.display_name();
+        let HandlerSection::Script(section) = section else { continue };
         built.cases.failures.iter().for_each(|failure| findings.bad(failure));
         match (built.cases.passed, built.cases.failures.len()) {
             (0, 0) => findings.note(format!(

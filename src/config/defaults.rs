@@ -8,8 +8,8 @@ use crate::boot::Architecture;
 use crate::decision::Policy;
 
 use super::sections::{
-    DecisionSection, DhcpSection, HandlerSection, HttpSection, HttpsSection, ImagesSection, IpxeScheme, LoadersSection,
-    LogFormat, LogSection, ServerSection, TftpSection, UefiStyle,
+    DecisionSection, DhcpSection, HttpSection, HttpsSection, ImagesSection, IpxeScheme, LoadersSection, LogFormat,
+    LogSection, ScriptSection, ServerSection, TftpSection, UefiStyle,
 };
 
 impl Default for ServerSection {
@@ -100,10 +100,10 @@ impl Default for DecisionSection {
     }
 }
 
-impl Default for HandlerSection {
+impl Default for ScriptSection {
     fn default() -> Self {
-        HandlerSection {
-            kind: String::new(),
+        ScriptSection {
+            kind: "script".into(),
             name: None,
             allow_boot: PathBuf::from("scripts/allow_boot.rhai"),
             boot_images: PathBuf::from("scripts/boot_images.rhai"),

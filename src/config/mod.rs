@@ -6,17 +6,20 @@
 //!
 //! **Invariant**: nothing outside this module reads the file; nothing here opens a socket or runs a script.
 
+mod database;
 mod defaults;
 mod parse;
 mod problem;
 mod sections;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use database::{Ambiguous, DatabaseSection, NoImage, SqlSection, StoreSection, UnknownMachine};
 pub use problem::{Problem, Problems};
 pub use sections::{
     DecisionSection, DhcpSection, HandlerSection, HttpSection, HttpsSection, ImagesSection, IpxeScheme, LoadersSection,
-    LogFormat, LogSection, ServerSection, TftpSection, UefiStyle,
+    LogFormat, LogSection, ScriptSection, ServerSection, TftpSection, UefiStyle,
 };
 
 /// The name of the configuration file that commands look for.
@@ -43,6 +46,10 @@ pub struct Config {
     pub images: ImagesSection,
     /// `[decision]`
     pub decision: DecisionSection,
+    /// `[store]`
+    pub store: StoreSection,
+    /// `[database.NAME]`, by name.
+    pub databases: BTreeMap<String, DatabaseSection>,
     /// `[[handler]]`, in the order they are asked.
     pub handlers: Vec<HandlerSection>,
     /// `[log]`

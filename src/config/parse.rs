@@ -1,17 +1,18 @@
 //! From the text of the file to a [`Config`], with every problem on the way.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::{Config, HandlerSection, Problem, Problems, defaults};
+use super::{Config, DatabaseSection, HandlerSection, Problem, Problems, defaults};
 use crate::nearest::remedy;
 
 /// The tables there are.
-const TABLES: [&str; 10] =
-    ["server", "dhcp", "tftp", "http", "https", "loaders", "images", "decision", "handler", "log"];
+const TABLES: [&str; 12] =
+    ["server", "dhcp", "tftp", "http", "https", "loaders", "images", "decision", "store", "database", "handler", "log"];
 
 struct Reader<'a> {
     file: &'a Path,
@@ -38,6 +39,8 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Config, Problems> {
         loaders: reader.section(&mut table, "loaders"),
         images: reader.section(&mut table, "images"),
         decision: reader.section(&mut table, "decision"),
+        store: reader.section(&mut table, "store"),
+        databases: reader.databases(&mut table),
         handlers: reader.handlers(&mut table),
         log: reader.section(&mut table, "log"),
     };
@@ -92,6 +95,22 @@ impl Reader<'_> {
         }
     }
 
+    fn databases(&mut self, table: &mut DeTable<'_>) -> BTreeMap<String, DatabaseSection> {
+        let Some(value) = table.remove("database") else { return BTreeMap::new() };
+        let start = value.span().start;
+        let DeValue::Table(entries) = value.into_inner() else {
+            self.problem(start, "`database` must be tables with names", "write `[database.cmdb]`");
+            return BTreeMap::new();
+        };
+        let mut databases = BTreeMap::new();
+        for (name, entry) in entries {
+            let name = name.into_inner().into_owned();
+            let section = self.value(entry, &format!("database.{name}"));
+            databases.insert(name, section);
+        }
+        databases
+    }
+
     fn handlers(&mut self, table: &mut DeTable<'_>) -> Vec<HandlerSection> {
         let Some(value) = table.remove("handler") else { return Vec::new() };
         let span = value.span();
@@ -102,12 +121,19 @@ impl Reader<'_> {
         let mut handlers = Vec::new();
         for (index, entry) in entries.into_iter().enumerate() {
             let start = entry.span().start;
-            let handler: HandlerSection = self.value(entry, &format!("handler[{index}]"));
-            if handler.kind != "script" {
-                let what = format!("handler[{index}].kind: `{}` is no kind of handler", handler.kind);
-                self.problem(start, what, "write kind = \"script\"");
+            let name = format!("handler[{index}]");
+            let kind = match entry.get_ref() {
+                DeValue::Table(keys) => keys.get("kind").and_then(|kind| kind.get_ref().as_str()).unwrap_or_default(),
+                _ => "",
+            };
+            match kind {
+                "script" => handlers.push(HandlerSection::Script(self.value(entry, &name))),
+                "sql" => handlers.push(HandlerSection::Sql(self.value(entry, &name))),
+                kind => {
+                    let what = format!("{name}.kind: `{kind}` is no kind of handler");
+                    self.problem(start, what, "write kind = \"script\" or kind = \"sql\"");
+                }
             }
-            handlers.push(handler);
         }
         handlers
     }
@@ -185,7 +211,8 @@ impl Reader<'_> {
                 let what = format!("two handlers are called `{name}`");
                 self.problems.push(Problem::of_file(self.file, what, "give each its own name = \"...\""));
             }
-            if let Some(zone) = &handler.time_zone
+            if let HandlerSection::Script(script) = handler
+                && let Some(zone) = &script.time_zone
                 && jiff::tz::TimeZone::get(zone).is_err()
             {
                 let what = format!("handler `{name}`: `{zone}` is no time zone");
@@ -232,8 +259,10 @@ fn complete(config: &mut Config) {
     config.loaders.folders.iter_mut().for_each(resolve);
     config.https.certificate.iter_mut().for_each(resolve);
     config.https.key.iter_mut().for_each(resolve);
+    config.databases.values_mut().filter_map(|database| database.password_file.as_mut()).for_each(resolve);
     for handler in &mut config.handlers {
-        [&mut handler.allow_boot, &mut handler.boot_images, &mut handler.scripts, &mut handler.data]
+        let HandlerSection::Script(script) = handler else { continue };
+        [&mut script.allow_boot, &mut script.boot_images, &mut script.scripts, &mut script.data]
             .into_iter()
             .for_each(resolve);
     }

@@ -11,6 +11,8 @@ use serde::Deserialize;
 use crate::boot::{Architecture, Line};
 use crate::decision::{Fallback, OnError, Policy, TimeLimits};
 
+use super::database::SqlSection;
+
 /// `[server]`: where the server listens and keeps what it must remember.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -168,10 +170,30 @@ impl DecisionSection {
 }
 
 /// One `[[handler]]`.
+#[derive(Clone, Debug)]
+pub enum HandlerSection {
+    /// `kind = "script"`
+    Script(ScriptSection),
+    /// `kind = "sql"`
+    Sql(SqlSection),
+}
+
+impl HandlerSection {
+    /// Its name in logs and trails.
+    pub fn display_name(&self) -> &str {
+        let (kind, name) = match self {
+            HandlerSection::Script(section) => (&section.kind, &section.name),
+            HandlerSection::Sql(section) => (&section.kind, &section.name),
+        };
+        name.as_ref().map_or(kind, |name| name.as_str())
+    }
+}
+
+/// `[[handler]]` with `kind = "script"`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct HandlerSection {
-    /// What kind of handler; `script` is the one there is.
+pub struct ScriptSection {
+    /// `script`.
     pub kind: String,
     /// Its name in logs and trails; the kind when absent.
     pub name: Option<Line>,
@@ -191,13 +213,6 @@ pub struct HandlerSection {
     /// How long `boot_images` may run.
     #[serde(deserialize_with = "duration")]
     pub boot_images_limit: Duration,
-}
-
-impl HandlerSection {
-    /// Its name in logs and trails.
-    pub fn display_name(&self) -> &str {
-        self.name.as_ref().map_or(&self.kind, |name| name.as_str())
-    }
 }
 
 /// `[log]`
@@ -221,18 +236,34 @@ pub enum LogFormat {
 }
 
 /// Reads `"500ms"`, `"60s"`, `"1h 30m"`; from one millisecond to a day.
-fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub(super) fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     use serde::de::Error;
 
     let text = String::deserialize(deserializer)?;
-    let read: jiff::SignedDuration = text.parse().map_err(|_| {
-        D::Error::custom(format!("`{text}` is no length of time; write it like \"500ms\", \"60s\" or \"5m\""))
-    })?;
-    let duration = Duration::try_from(read).map_err(|_| D::Error::custom("a length of time cannot be negative"))?;
+    let duration = length_of_time(&text).map_err(D::Error::custom)?;
     if duration < Duration::from_millis(1) || duration > Duration::from_secs(86_400) {
         return Err(D::Error::custom(format!("`{text}` is out of range; use 1ms to 24h")));
     }
     Ok(duration)
+}
+
+/// Reads `"12h"`, `"90d"`; from a second to ten years.
+pub(super) fn long_duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    use serde::de::Error;
+
+    let text = String::deserialize(deserializer)?;
+    let duration = length_of_time(&text).map_err(D::Error::custom)?;
+    if duration < Duration::from_secs(1) || duration > Duration::from_secs(3653 * 86_400) {
+        return Err(D::Error::custom(format!("`{text}` is out of range; use 1s to 3653d")));
+    }
+    Ok(duration)
+}
+
+fn length_of_time(text: &str) -> Result<Duration, String> {
+    let unclear = || format!("`{text}` is no length of time; write it like \"500ms\", \"60s\", \"5m\" or \"90d\"");
+    let span: jiff::Span = text.parse().map_err(|_| unclear())?;
+    let read = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| unclear())?;
+    Duration::try_from(read).map_err(|_| "a length of time cannot be negative".to_owned())
 }
 
 fn port_range<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<RangeInclusive<u16>>, D::Error> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::boot::Architecture;
 use crate::decision::Policy;
 
-use super::Config;
+use super::{Config, HandlerSection};
 
 const MINIMAL: &str = "[[handler]]\nkind = \"script\"\n";
 
@@ -18,7 +18,8 @@ fn parse(text: &str) -> Result<Config, String> {
 fn two_lines_are_a_site() {
     let config = parse(MINIMAL).unwrap();
     assert_eq!((config.dhcp.port, config.dhcp.boot_server_port, config.tftp.port), (67, 4011, 69));
-    assert_eq!(config.handlers[0].allow_boot, Path::new("/site/scripts/allow_boot.rhai"));
+    let HandlerSection::Script(script) = &config.handlers[0] else { panic!("{:?}", config.handlers) };
+    assert_eq!(script.allow_boot, Path::new("/site/scripts/allow_boot.rhai"));
     assert_eq!(config.loaders.folders[1], Path::new("/usr/lib/ipxe"));
     assert_eq!(config.loaders.files[&Architecture::X64_UEFI], "snponly.efi");
     assert_eq!(config.decision.policy(), Policy::default());

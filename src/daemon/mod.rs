@@ -9,6 +9,7 @@ mod certificate;
 mod dhcp;
 mod http;
 mod listeners;
+mod observing;
 mod reload;
 mod secret;
 mod shared;
@@ -36,6 +37,7 @@ use crate::tls::Acceptor;
 
 pub use certificate::{Certificate, certificate};
 pub use listeners::addresses;
+use observing::Observing;
 pub use reload::{ReloadSignal, Reloader};
 use shared::{Shared, SitePart, WebPorts};
 
@@ -77,9 +79,7 @@ impl Daemon {
         let key = secret::token_key(&config.server.state)?;
         let metrics = Arc::new(Metrics::default());
         let sessions = Sessions::new(key, config.server.sessions_max);
-        let counted = Arc::clone(&metrics);
-        let engine = DecisionEngine::new(site.world(), sessions)
-            .observed(Arc::new(move |decision| counted.count_decision(decision)));
+        let engine = DecisionEngine::new(site.world(), sessions).observed(Arc::new(Observing(Arc::clone(&metrics))));
         let engine = Arc::new(engine);
         let mut problems = listeners::BindProblems::default();
         let addresses = listeners::addresses(&config)?;

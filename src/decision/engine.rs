@@ -1,7 +1,6 @@
 //! The engine: asks the handlers, and answers whatever they do.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,11 +13,12 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::boot::{BootDecision, BootImages, BootRequest, Client, Machine, Network, Outcome, Stage, Step, Verdict};
+use crate::boot::{BootDecision, BootRequest, Client, Machine, Network, Outcome, Stage, Step, Verdict};
 
+use super::chain::{Question, evaluate, guarded, micros};
 use super::flight::{Decided, Flight, FlightKey};
-use super::log::{DecisionLog, image_ids};
-use super::{Answer, HandlerError, Policy, RequestHandler, Session, Sessions, TokenError};
+use super::log::DecisionLog;
+use super::{BootEvent, HandlerError, Policy, RequestHandler, Session, Sessions, TokenError};
 
 /// What decides: the handlers in the order they are asked, and the policy for when they do not answer. A reload makes
 /// a new one and swaps it in whole.
@@ -37,7 +37,7 @@ pub struct DecisionEngine {
     /// Bounds what goes on in the background.
     places: Arc<Semaphore>,
     log: Arc<DecisionLog>,
-    observer: Observer,
+    observer: Arc<dyn Observer>,
 }
 
 /// A world with its number, so that both are read at once: no old answer is kept as a new one.
@@ -49,8 +49,22 @@ struct Era {
 /// Evaluations that may go on in the background at a time; one more lives as long as somebody waits for it.
 const BACKGROUND_MAX: usize = 4096;
 
-/// Is told of every decision that was evaluated, not of those remembered.
-pub type Observer = Arc<dyn Fn(&BootDecision) + Send + Sync>;
+/// Is told what was decided and what happened. It is called in the middle of answering a client, so it must not wait.
+pub trait Observer: Send + Sync {
+    /// A decision was evaluated; those remembered are not told again.
+    fn decided(&self, question: Question, request: &BootRequest, decision: &BootDecision);
+
+    /// Something happened in a boot.
+    fn happened(&self, request: &BootRequest, event: &BootEvent);
+}
+
+/// Nobody who wants to know.
+struct Nobody;
+
+impl Observer for Nobody {
+    fn decided(&self, _: Question, _: &BootRequest, _: &BootDecision) {}
+    fn happened(&self, _: &BootRequest, _: &BootEvent) {}
+}
 
 impl DecisionEngine {
     /// An engine with these handlers and sessions.
@@ -61,12 +75,12 @@ impl DecisionEngine {
             background: TaskTracker::new(),
             places: Arc::new(Semaphore::new(BACKGROUND_MAX)),
             log: Arc::default(),
-            observer: Arc::new(|_| ()),
+            observer: Arc::new(Nobody),
         }
     }
 
-    /// The same engine, with somebody who is told of every evaluated decision.
-    pub fn observed(self, observer: Observer) -> DecisionEngine {
+    /// The same engine, with somebody who is told of every evaluated decision and every event.
+    pub fn observed(self, observer: Arc<dyn Observer>) -> DecisionEngine {
         DecisionEngine { observer, ..self }
     }
 
@@ -149,6 +163,44 @@ impl DecisionEngine {
         self.wait(session, Stage::Http, &world.policy, flight, is_new, limit).await
     }
 
+    /// Tells the handlers what happened in a boot, one after the other, and then the observer.
+    ///
+    /// # Errors
+    /// When a handler could not note it or forbids it; the client must not go on with what it was about to do, and the
+    /// observer is not told.
+    pub async fn report(
+        &self,
+        session: &Arc<Session>,
+        network: Network,
+        event: &BootEvent,
+        now: Timestamp,
+    ) -> Result<(), HandlerError> {
+        let world = Arc::clone(&self.era.load_full().world);
+        let request = self.event_request(session, network, now);
+        let limit = world.policy.limits.boot_images;
+        for handler in &world.handlers {
+            let told = tokio::time::timeout(limit, guarded(handler.boot_event(&request, event)));
+            let late = |_| Err(HandlerError::new(format!("no answer within {} ms", limit.as_millis())));
+            if let Err(error) = told.await.unwrap_or_else(late) {
+                let (name, event) = (handler.name(), event.name());
+                warn!(session = %session.id(), mac = %request.client.hardware, handler = name, event, %error, "not noted");
+                return Err(error);
+            }
+        }
+        self.observer.happened(&request, event);
+        Ok(())
+    }
+
+    /// Tells the observer what happened in a boot, where no handler needs to know.
+    pub fn happened(&self, session: &Arc<Session>, event: &BootEvent, now: Timestamp) {
+        self.observer.happened(&self.event_request(session, Network::default(), now), event);
+    }
+
+    fn event_request(&self, session: &Session, network: Network, now: Timestamp) -> BootRequest {
+        let network = session.placed(network, Stage::Http);
+        self.request(session, Stage::Http, network, (*session.machine()).clone(), now)
+    }
+
     /// Waits until background evaluations have ended: for an orderly stop.
     pub async fn drain(&self) {
         self.background.close();
@@ -170,12 +222,17 @@ impl DecisionEngine {
         BootDecision { verdict, images: None, handler: "policy".into(), trail: vec![step], elapsed_us }
     }
 
-    fn evaluation(&self, world: &Arc<World>, request: BootRequest, question: Question) -> BoxFuture<'static, Decided> {
+    fn evaluation(
+        &self,
+        world: &Arc<World>,
+        mut request: BootRequest,
+        question: Question,
+    ) -> BoxFuture<'static, Decided> {
         let (world, log, observer) = (Arc::clone(world), Arc::clone(&self.log), Arc::clone(&self.observer));
         async move {
-            let decision = evaluate(&world, &request, question, &log).await;
+            let decision = evaluate(&world, &mut request, question, &log).await;
             log.write(question.name(), &request, &decision);
-            observer(&decision);
+            observer.decided(question, &request, &decision);
             Decided { decision: Arc::new(decision), at: Instant::now() }
         }
         .boxed()
@@ -189,7 +246,8 @@ impl DecisionEngine {
         machine: Machine,
         now: Timestamp,
     ) -> BootRequest {
-        BootRequest { session: session.id(), stage, client: (*session.client()).clone(), network, machine, now }
+        let client = (*session.client()).clone();
+        BootRequest { session: session.id(), stage, client, network, machine, record: None, now }
     }
 
     /// Most evaluations are ready at once. One that is not goes on in the background, whether or not this client is
@@ -225,148 +283,4 @@ fn of_token(is_allowed: bool) -> BootDecision {
     };
     let step = Step { handler: "token".into(), outcome: Outcome::Given, detail: detail.into(), elapsed_us: 0 };
     BootDecision { verdict, images: None, handler: "token".into(), trail: vec![step], elapsed_us: 0 }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Question {
-    AllowBoot,
-    BootImages,
-}
-
-impl Question {
-    fn name(self) -> &'static str {
-        match self {
-            Question::AllowBoot => "allow_boot",
-            Question::BootImages => "boot_images",
-        }
-    }
-}
-
-/// What a handler or the policy says to either question.
-enum Said {
-    Verdict(Verdict),
-    Images(BootImages),
-}
-
-async fn evaluate(world: &World, request: &BootRequest, question: Question, log: &DecisionLog) -> BootDecision {
-    let started = Instant::now();
-    let mut trail = Vec::new();
-    let work = ask(world, request, question, log, &mut trail);
-    let said = match tokio::time::timeout(world.policy.limits.work, work).await {
-        Ok(said) => said,
-        Err(_) => {
-            let detail = format!("given up after {} s", world.policy.limits.work.as_secs());
-            let verdict = world.policy.on_timeout.verdict(&detail);
-            trail.push(policy_step(Outcome::TimedOut, detail, micros(started.elapsed())));
-            Said::Verdict(verdict)
-        }
-    };
-    let (verdict, images) = match said {
-        Said::Verdict(verdict) => (verdict, None),
-        Said::Images(images) => (Verdict::Allow, Some(images)),
-    };
-    let handler = trail.last().map_or_else(String::new, |step| step.handler.clone());
-    BootDecision { verdict, images, handler, trail, elapsed_us: micros(started.elapsed()) }
-}
-
-async fn ask(
-    world: &World,
-    request: &BootRequest,
-    question: Question,
-    log: &DecisionLog,
-    trail: &mut Vec<Step>,
-) -> Said {
-    for handler in &world.handlers {
-        let started = Instant::now();
-        let answer = ask_one(&**handler, request, question).await;
-        let mut step = |outcome, detail: String| {
-            let handler = handler.name().to_owned();
-            trail.push(Step { handler, outcome, detail, elapsed_us: micros(started.elapsed()) });
-        };
-        match answer {
-            Ok(Answer::Given(said)) => {
-                step(Outcome::Given, summary(&said));
-                return said;
-            }
-            Ok(Answer::Pass) => step(Outcome::Passed, String::new()),
-            Err(error) => {
-                if log.has_room(request.now) {
-                    warn!(
-                    session = %request.session, mac = %request.client.hardware, stage = request.stage.name(),
-                    handler = handler.name(), %error, "handler failed"
-                    );
-                }
-                step(Outcome::Failed, error.message);
-                if let Some(fallback) = world.policy.on_error.fallback() {
-                    let verdict = fallback.verdict("the server could not decide; see its log");
-                    trail.push(policy_step(Outcome::Policy, format!("on_error: {}", verdict.name()), 0));
-                    return allowed_means_disk(verdict, question);
-                }
-            }
-        }
-    }
-    match question {
-        Question::AllowBoot => {
-            let verdict = world.policy.unknown.verdict("no rule knows this machine");
-            trail.push(policy_step(Outcome::Policy, format!("unknown: {}", verdict.name()), 0));
-            Said::Verdict(verdict)
-        }
-        // An allowed machine for which nobody names an image has nothing to boot but its own disk.
-        Question::BootImages => {
-            trail.push(policy_step(Outcome::Policy, "no handler named an image: local disk".into(), 0));
-            Said::Images(BootImages::none())
-        }
-    }
-}
-
-/// Where the policy allows but no image is known, the machine's own disk is what it boots.
-fn allowed_means_disk(verdict: Verdict, question: Question) -> Said {
-    match question {
-        Question::BootImages if verdict.allows() => Said::Images(BootImages::none()),
-        _ => Said::Verdict(verdict),
-    }
-}
-
-/// Asks one handler; its panic is its failure, and nobody else's.
-async fn ask_one(
-    handler: &dyn RequestHandler,
-    request: &BootRequest,
-    question: Question,
-) -> Result<Answer<Said>, HandlerError> {
-    let asked = async {
-        match question {
-            Question::AllowBoot => Ok(handler.allow_boot(request).await?.map(Said::Verdict)),
-            Question::BootImages => Ok(handler.boot_images(request).await?.map(Said::Images)),
-        }
-    };
-    match AssertUnwindSafe(asked).catch_unwind().await {
-        Ok(answer) => answer,
-        Err(_) => Err(HandlerError::new("the handler panicked; this is a defect, please report it")),
-    }
-}
-
-impl<T> Answer<T> {
-    /// The answer with its content turned into something else.
-    pub fn map<U>(self, turn: impl FnOnce(T) -> U) -> Answer<U> {
-        match self {
-            Answer::Given(content) => Answer::Given(turn(content)),
-            Answer::Pass => Answer::Pass,
-        }
-    }
-}
-
-fn policy_step(outcome: Outcome, detail: String, elapsed_us: u64) -> Step {
-    Step { handler: "policy".into(), outcome, detail, elapsed_us }
-}
-
-fn summary(said: &Said) -> String {
-    match said {
-        Said::Verdict(Verdict::Allow) => "allow".into(),
-        Said::Verdict(verdict) => format!("{}: {}", verdict.name(), verdict.reason()),
-        Said::Images(images) => image_ids(images),
-    }
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

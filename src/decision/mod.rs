@@ -6,7 +6,9 @@
 //!
 //! **Invariant**: this module names no transport, no script language and no database.
 
+mod chain;
 mod engine;
+mod event;
 mod flight;
 mod log;
 mod policy;
@@ -17,9 +19,11 @@ mod token;
 
 use async_trait::async_trait;
 
-use crate::boot::{BootImages, BootRequest, Verdict};
+use crate::boot::{BootImages, BootRequest, Record, Verdict};
 
+pub use chain::Question;
 pub use engine::{DecisionEngine, Observer, World};
+pub use event::BootEvent;
 pub use policy::{Fallback, OnError, Policy, TimeLimits};
 pub use session::{Progress, Session, Sessions};
 pub use token::{TokenError, TokenKey};
@@ -44,15 +48,37 @@ pub trait RequestHandler: Send + Sync {
     /// # Errors
     /// When the handler should have known and could not tell; the engine's policy then decides.
     async fn boot_images(&self, request: &BootRequest) -> Result<Answer<BootImages>, HandlerError>;
+
+    /// Something happened in a boot; every handler is told, whoever decided. Questions change nothing, so that they can
+    /// be asked in a dry run: what is counted is counted here.
+    ///
+    /// # Errors
+    /// When it could not be noted, or must not happen: the client then does not go on with what it was about to do.
+    async fn boot_event(&self, _request: &BootRequest, _event: &BootEvent) -> Result<(), HandlerError> {
+        Ok(())
+    }
 }
 
 /// What a handler says to a question.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Answer<T> {
     /// An answer; an empty list of images is one too (the machine's own disk).
     Given(T),
     /// No opinion: the next handler is asked. Never used for *nothing to boot*.
     Pass,
+    /// No opinion either, but this is known of the machine: handlers asked later see it as the request's record.
+    Noted(Record),
+}
+
+impl<T> Answer<T> {
+    /// The answer with its content turned into something else.
+    pub fn map<U>(self, turn: impl FnOnce(T) -> U) -> Answer<U> {
+        match self {
+            Answer::Given(content) => Answer::Given(turn(content)),
+            Answer::Pass => Answer::Pass,
+            Answer::Noted(record) => Answer::Noted(record),
+        }
+    }
 }
 
 /// Why a handler could not tell. The text is for the administrator: what failed, where (file and line), and what to do.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use crate::boot::BootImages;
-use crate::config::{Config, HandlerSection, Problem, Problems};
+use crate::config::{Config, HandlerSection, Problem, Problems, ScriptSection};
 use crate::decision::RequestHandler;
 
 use script::{Limits, ScriptConfig, ScriptError, ScriptHandler};
@@ -45,24 +45,24 @@ pub fn build(config: &Config, run_cases: bool) -> Result<Vec<Built>, Problems> {
     let mut built = Vec::new();
     let mut problems = Problems::default();
     for section in &config.handlers {
-        // Kinds are a match, not a registry; `config` refuses every other one.
-        match section.kind.as_str() {
-            "script" => match script(section, run_cases) {
+        let name = section.display_name();
+        match section {
+            HandlerSection::Script(section) => match script(section, name, run_cases) {
                 Ok(handler) => built.push(handler),
                 Err(errors) => errors.iter().for_each(|error| problems.push(problem(error))),
             },
-            kind => {
-                problems.push(Problem::of_file(&config.file, format!("`{kind}` is no kind of handler"), "use script"))
+            HandlerSection::Sql(_) => {
+                problems.push(Problem::of_file(&config.file, "sql handlers are not there yet", "use a script"))
             }
         }
     }
     if problems.is_empty() { Ok(built) } else { Err(problems) }
 }
 
-fn script(section: &HandlerSection, run_cases: bool) -> Result<Built, Vec<ScriptError>> {
+fn script(section: &ScriptSection, name: &str, run_cases: bool) -> Result<Built, Vec<ScriptError>> {
     let time_zone = section.time_zone.as_deref().and_then(|name| TimeZone::get(name).ok());
     let config = ScriptConfig {
-        name: section.display_name().to_owned(),
+        name: name.to_owned(),
         allow_boot: section.allow_boot.clone(),
         boot_images: section.boot_images.clone(),
         scripts_dir: section.scripts.clone(),

@@ -11,6 +11,8 @@ const LAYERS: &[&[&str]] = &[
     &["decision", "ipxe"],
     &["tftp", "dhcp"],
     &["config", "tls", "loaders"],
+    &["database"],
+    &["store"],
     &["handlers", "observe"],
     &["http"],
     &["site"],
@@ -21,6 +23,8 @@ const LAYERS: &[&[&str]] = &[
 /// Crates that only these places may name.
 const CRATES: &[(&str, &[&str])] = &[
     ("rhai", &["handlers/script"]),
+    ("sqlx", &["database"]),
+    ("tiberius", &["database"]),
     ("dhcproto", &["dhcp/packet"]),
     ("axum", &["http"]),
     ("hyper", &["http"]),

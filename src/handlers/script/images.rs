@@ -57,7 +57,7 @@ const PLAIN: &[(&str, &str, &str, ImageKind)] = &[
 
 impl Image {
     fn new(id: &str, title: Line, kind: ImageKind) -> Image {
-        Image { image: BootImage { id: id.to_owned(), title, kind }, named: false }
+        Image { image: BootImage { id: id.to_owned(), title, assignment: None, kind }, named: false }
     }
 }
 
@@ -68,7 +68,8 @@ fn only(key: &str, text: ImmutableString) -> Map {
 /// Gives an image the name and title of its options.
 fn named(options: &mut Options, id: &str, title: &str, kind: ImageKind) -> Built {
     let given = options.text("id")?;
-    let mut image = BootImage { id: given.as_deref().unwrap_or(id).to_owned(), title: Line::clean(title), kind };
+    let mut image =
+        BootImage { id: given.as_deref().unwrap_or(id).to_owned(), title: Line::clean(title), assignment: None, kind };
     image.title =
         options.line("title")?.unwrap_or_else(|| Line::clean(if given.is_some() { &image.id } else { title }));
     // The list checks ids again; a single image is checked here, where the line is known.

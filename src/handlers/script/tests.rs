@@ -64,6 +64,7 @@ pub(super) fn request() -> BootRequest {
         client: Client::new(HardwareAddress::from([0x52, 0x54, 0, 0x12, 0x34, 0x56]), Architecture::X64_UEFI),
         network: Network { client: Some("10.1.2.3".parse().unwrap()), ..Network::default() },
         machine,
+        record: None,
         now: "2026-01-01T08:00:00Z".parse::<Timestamp>().unwrap(),
     }
 }

@@ -47,8 +47,12 @@ impl RequestHandler for Rules {
             let _ = pending.await;
         }
         let title = Line::clean(request.machine.get("serial").unwrap_or("no serial"));
-        let image =
-            BootImage { id: "one".into(), title, kind: ImageKind::Chain { source: "next.ipxe".parse().unwrap() } };
+        let image = BootImage {
+            id: "one".into(),
+            title,
+            assignment: None,
+            kind: ImageKind::Chain { source: "next.ipxe".parse().unwrap() },
+        };
         Ok(Answer::Given(BootImages::new(vec![image], None).unwrap()))
     }
 }

@@ -9,7 +9,7 @@ fuzz_target!(|texts: (&str, &str)| {
     let shape = |title: &str, cmdline: &str| {
         let source = |name: &str| name.parse::<Source>().expect("a name");
         let kind = ImageKind::Linux { kernel: source("k"), initrd: vec![source("i")], cmdline: Line::clean(cmdline) };
-        let image = BootImage { id: "one".into(), title: Line::clean(title), kind };
+        let image = BootImage { id: "one".into(), title: Line::clean(title), assignment: None, kind };
         let menu = Menu { title: Line::clean(title), default: None, timeout: None };
         let list = BootImages::new(vec![image], Some(menu)).expect("a list");
         let urls = "http://10.0.0.2/b/token/".parse().expect("a base");

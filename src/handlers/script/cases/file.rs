@@ -195,7 +195,15 @@ impl WrittenCase {
             relay,
         };
         let now = self.now.unwrap_or(Timestamp::UNIX_EPOCH);
-        Ok(BootRequest { session: SessionId([0; 6]), stage, client: self.client(stage)?, network, machine, now })
+        Ok(BootRequest {
+            session: SessionId([0; 6]),
+            stage,
+            client: self.client(stage)?,
+            network,
+            machine,
+            record: None,
+            now,
+        })
     }
 
     fn client(&self, stage: Stage) -> Result<Client, String> {

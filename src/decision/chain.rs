@@ -1,0 +1,166 @@
+//! One question asked of the handlers in their order, until one answers.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::boot::{BootDecision, BootImages, BootRequest, Outcome, Step, Verdict};
+
+use super::log::{DecisionLog, image_ids};
+use super::{Answer, HandlerError, RequestHandler, World};
+
+/// One of the two questions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// May the machine boot?
+    AllowBoot,
+    /// What does it boot?
+    BootImages,
+}
+
+impl Question {
+    /// The name of the handler's function, in logs and history.
+    pub fn name(self) -> &'static str {
+        match self {
+            Question::AllowBoot => "allow_boot",
+            Question::BootImages => "boot_images",
+        }
+    }
+}
+
+/// What a handler or the policy says to either question.
+enum Said {
+    Verdict(Verdict),
+    Images(BootImages),
+}
+
+pub(super) async fn evaluate(
+    world: &World,
+    request: &mut BootRequest,
+    question: Question,
+    log: &DecisionLog,
+) -> BootDecision {
+    let started = Instant::now();
+    let mut trail = Vec::new();
+    let work = ask(world, request, question, log, &mut trail);
+    let said = match tokio::time::timeout(world.policy.limits.work, work).await {
+        Ok(said) => said,
+        Err(_) => {
+            let detail = format!("given up after {} s", world.policy.limits.work.as_secs());
+            let verdict = world.policy.on_timeout.verdict(&detail);
+            trail.push(policy_step(Outcome::TimedOut, detail, micros(started.elapsed())));
+            Said::Verdict(verdict)
+        }
+    };
+    let (verdict, images) = match said {
+        Said::Verdict(verdict) => (verdict, None),
+        Said::Images(images) => (Verdict::Allow, Some(images)),
+    };
+    let handler = trail.last().map_or_else(String::new, |step| step.handler.clone());
+    BootDecision { verdict, images, handler, trail, elapsed_us: micros(started.elapsed()) }
+}
+
+async fn ask(
+    world: &World,
+    request: &mut BootRequest,
+    question: Question,
+    log: &DecisionLog,
+    trail: &mut Vec<Step>,
+) -> Said {
+    for handler in &world.handlers {
+        let started = Instant::now();
+        let answer = ask_one(&**handler, request, question).await;
+        let mut step = |outcome, detail: String| {
+            let handler = handler.name().to_owned();
+            trail.push(Step { handler, outcome, detail, elapsed_us: micros(started.elapsed()) });
+        };
+        match answer {
+            Ok(Answer::Given(said)) => {
+                step(Outcome::Given, summary(&said));
+                return said;
+            }
+            Ok(Answer::Pass) => step(Outcome::Passed, String::new()),
+            Ok(Answer::Noted(record)) => {
+                step(Outcome::Passed, "knows the machine".into());
+                request.record = Some(Arc::new(record));
+            }
+            Err(error) => {
+                if log.has_room(request.now) {
+                    warn!(
+                    session = %request.session, mac = %request.client.hardware, stage = request.stage.name(),
+                    handler = handler.name(), %error, "handler failed"
+                    );
+                }
+                step(Outcome::Failed, error.message);
+                if let Some(fallback) = world.policy.on_error.fallback() {
+                    let verdict = fallback.verdict("the server could not decide; see its log");
+                    trail.push(policy_step(Outcome::Policy, format!("on_error: {}", verdict.name()), 0));
+                    return allowed_means_disk(verdict, question);
+                }
+            }
+        }
+    }
+    match question {
+        Question::AllowBoot => {
+            let verdict = world.policy.unknown.verdict("no rule knows this machine");
+            trail.push(policy_step(Outcome::Policy, format!("unknown: {}", verdict.name()), 0));
+            Said::Verdict(verdict)
+        }
+        // An allowed machine for which nobody names an image has nothing to boot but its own disk.
+        Question::BootImages => {
+            trail.push(policy_step(Outcome::Policy, "no handler named an image: local disk".into(), 0));
+            Said::Images(BootImages::none())
+        }
+    }
+}
+
+/// Where the policy allows but no image is known, the machine's own disk is what it boots.
+fn allowed_means_disk(verdict: Verdict, question: Question) -> Said {
+    match question {
+        Question::BootImages if verdict.allows() => Said::Images(BootImages::none()),
+        _ => Said::Verdict(verdict),
+    }
+}
+
+/// Asks one handler; its panic is its failure, and nobody else's.
+async fn ask_one(
+    handler: &dyn RequestHandler,
+    request: &BootRequest,
+    question: Question,
+) -> Result<Answer<Said>, HandlerError> {
+    let asked = async {
+        match question {
+            Question::AllowBoot => Ok(handler.allow_boot(request).await?.map(Said::Verdict)),
+            Question::BootImages => Ok(handler.boot_images(request).await?.map(Said::Images)),
+        }
+    };
+    guarded(asked).await
+}
+
+/// The result of a handler's work; its panic is its failure, and nobody else's.
+pub(super) async fn guarded<T>(work: impl Future<Output = Result<T, HandlerError>>) -> Result<T, HandlerError> {
+    match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(result) => result,
+        Err(_) => Err(HandlerError::new("the handler panicked; this is a defect, please report it")),
+    }
+}
+
+fn policy_step(outcome: Outcome, detail: String, elapsed_us: u64) -> Step {
+    Step { handler: "policy".into(), outcome, detail, elapsed_us }
+}
+
+fn summary(said: &Said) -> String {
+    match said {
+        Said::Verdict(Verdict::Allow) => "allow".into(),
+        Said::Verdict(verdict) => format!("{}: {}", verdict.name(), verdict.reason()),
+        Said::Images(images) => image_ids(images),
+    }
+}
+
+pub(super) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

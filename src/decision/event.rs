@@ -1,0 +1,62 @@
+//! What happens in a boot after it was decided, as far as the server is told.
+
+use std::time::Duration;
+
+use crate::boot::Line;
+
+/// Something that happened in a boot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BootEvent {
+    /// The script that boots is about to be handed out. `assignments` are those of its images: see
+    /// [`BootImage::assignment`](crate::boot::BootImage::assignment).
+    Offered {
+        /// The images in it, by id.
+        images: Vec<String>,
+        /// The assignments in it.
+        assignments: Vec<String>,
+    },
+    /// The machine is about to load an image that does an assignment.
+    Started {
+        /// The image's id.
+        image: String,
+        /// The assignment.
+        assignment: String,
+    },
+    /// iPXE could not load or start an image; the machine is still there.
+    LoadFailed {
+        /// The image's id.
+        image: String,
+        /// iPXE's error number, where it is known.
+        error: Option<u32>,
+    },
+    /// A file was sent to its end.
+    FileSent {
+        /// Its name.
+        file: String,
+        /// Its length, in octets.
+        octets: u64,
+        /// How long it took.
+        elapsed: Duration,
+    },
+    /// The installer says that it is done.
+    Done,
+    /// The installer says that it failed.
+    Failed {
+        /// Why, in its words.
+        reason: Line,
+    },
+}
+
+impl BootEvent {
+    /// The word in history and logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            BootEvent::Offered { .. } => "offered",
+            BootEvent::Started { .. } => "started",
+            BootEvent::LoadFailed { .. } => "load-failed",
+            BootEvent::FileSent { .. } => "sent",
+            BootEvent::Done => "done",
+            BootEvent::Failed { .. } => "failed",
+        }
+    }
+}

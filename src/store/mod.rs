@@ -1,0 +1,1 @@
+//! What Pointsman itself keeps in a database: machines, images, assignments and the history of boots.

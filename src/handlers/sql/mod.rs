@@ -1,0 +1,6 @@
+//! sql
+#![allow(dead_code)]
+mod identity;
+mod keys;
+mod menu;
+mod rows;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::boot::Architecture;
 use crate::decision::Policy;
 
-use super::{Config, HandlerSection};
+use super::{Config, DatabaseSection, HandlerSection};
 
 const MINIMAL: &str = "[[handler]]\nkind = \"script\"\n";
 
@@ -89,7 +89,9 @@ fn values_are_taken_over() {
 #[test]
 fn the_starter_s_commented_keys_are_the_defaults() {
     let starter = include_str!("../../scripts/starter/pointsman.toml");
-    let alternatives = ["address", "port_range", "certificate", "key", "name", "time_zone"];
+    let mut alternatives = vec!["address", "port_range", "certificate", "key", "name", "time_zone", "database"];
+    // The example of a database is a table that is commented out as a whole.
+    alternatives.extend(["url", "password_file", "connections_max", "stale_while_error", "answers_max"]);
     let uncommented: Vec<&str> = starter
         .lines()
         .map(|line| match line.strip_prefix("# ") {
@@ -105,6 +107,23 @@ fn the_starter_s_commented_keys_are_the_defaults() {
     assert_eq!(format!("{spelled_out:#?}"), format!("{defaults:#?}"));
     let keys = uncommented.iter().filter(|line| !line.starts_with('#') && line.contains(" = ")).count();
     assert!(keys > 35, "only {keys} keys are shown");
+}
+
+#[test]
+fn the_starter_s_database_shows_the_defaults() {
+    let starter = include_str!("../../scripts/starter/pointsman.toml");
+    let table = starter.split("# [database.main]").nth(1).unwrap().split("\n\n").next().unwrap();
+    let keys: String = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("# "))
+        .filter(|line| line.contains(" = "))
+        .fold(String::new(), |text, line| text + line + "\n");
+    let config = parse(&format!("{MINIMAL}[database.main]\n{keys}")).unwrap();
+    let shown = &config.databases["main"];
+    let defaults =
+        DatabaseSection { url: shown.url.clone(), password_file: shown.password_file.clone(), ..Default::default() };
+    assert_eq!(format!("{shown:?}"), format!("{defaults:?}"));
+    assert!(keys.lines().count() >= 5, "{keys}");
 }
 
 fn is_key(byte: u8) -> bool {

@@ -191,9 +191,13 @@ fn is_table(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "csv" || extension == "tsv")
 }
 
-/// What editors leave beside the file they edit.
+/// What editors leave beside the file they edit, and databases, which are asked anew anyway.
 fn is_scratch(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let main = ["-wal", "-shm", "-journal"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+    if [".db", ".sqlite", ".sqlite3"].iter().any(|end| main.ends_with(end)) {
+        return true;
+    }
     name.ends_with('~') || name.starts_with(".#") || name.ends_with(".swp") || name.ends_with(".swx") || name == "4913"
 }
 

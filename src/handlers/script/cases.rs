@@ -129,7 +129,7 @@ fn ask(handler: &ScriptHandler, case: &Case) -> (Actual, Vec<String>) {
             let ended = program.run(case.question, &case.request, program.full(case.question), answer::verdict);
             let actual = match ended.value {
                 Ok(Answer::Given(verdict)) => Actual::Verdict(verdict),
-                Ok(Answer::Pass | Answer::Noted(_)) => Actual::Pass,
+                Ok(Answer::Pass | Answer::Noted(_) | Answer::Explained { .. }) => Actual::Pass,
                 Err(error) => Actual::Error(error),
             };
             (actual, ended.log)
@@ -138,7 +138,7 @@ fn ask(handler: &ScriptHandler, case: &Case) -> (Actual, Vec<String>) {
             let ended = program.run(case.question, &case.request, program.full(case.question), answer::images);
             let actual = match ended.value {
                 Ok(Answer::Given(images)) => Actual::Images(images),
-                Ok(Answer::Pass | Answer::Noted(_)) => Actual::Pass,
+                Ok(Answer::Pass | Answer::Noted(_) | Answer::Explained { .. }) => Actual::Pass,
                 Err(error) => Actual::Error(error),
             };
             (actual, ended.log)

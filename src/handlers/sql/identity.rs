@@ -208,7 +208,7 @@ fn counts_against(claims: &Claims, machine: &View<'_>, other: &View<'_>) -> bool
         |mac: &HardwareAddress| other.candidate.macs.contains(mac) && !machine.candidate.macs.contains(mac);
     match other.best() {
         Some(Key::SysMac) => claims.sysmac.iter().any(is_only_theirs),
-        Some(Key::Mac) => !is_adapter(claims) && claims.macs.iter().any(is_only_theirs),
+        Some(Key::Mac) => !is_adapter(claims) && claims.macs().any(is_only_theirs),
         _ => true,
     }
 }
@@ -220,7 +220,7 @@ fn has_own_mac(claims: &Claims, machine: &View<'_>, views: &[View<'_>]) -> bool 
         let has = |view: &&View<'_>| view.candidate.macs.contains(mac);
         machine.candidate.macs.contains(mac) && views.iter().filter(has).count() == 1
     };
-    claims.sysmac.iter().chain(&claims.macs).any(|mac| is_own(&mac))
+    claims.sysmac.iter().chain(claims.macs()).any(|mac| is_own(&mac))
 }
 
 fn views<'a>(claims: &Claims, candidates: &'a [Candidate]) -> Vec<View<'a>> {
@@ -232,8 +232,8 @@ fn views<'a>(claims: &Claims, candidates: &'a [Candidate]) -> Vec<View<'a>> {
         let marks = [
             uuid_mark(claims, candidate, takes_turned),
             serial_mark(claims, candidate),
-            mac_mark(claims.sysmac.as_slice(), candidate),
-            mac_mark(&claims.macs, candidate),
+            mac_mark(claims.sysmac.iter(), candidate),
+            mac_mark(claims.macs(), candidate),
         ];
         View { index, candidate, marks }
     };
@@ -261,8 +261,8 @@ fn serial_mark(claims: &Claims, candidate: &Candidate) -> Mark {
 }
 
 /// Machines have several MAC addresses, and databases seldom all of them: one that is not there says nothing.
-fn mac_mark(macs: &[HardwareAddress], candidate: &Candidate) -> Mark {
-    if macs.iter().any(|mac| candidate.macs.contains(mac)) { Mark::Same } else { Mark::Silent }
+fn mac_mark<'a>(mut macs: impl Iterator<Item = &'a HardwareAddress>, candidate: &Candidate) -> Mark {
+    if macs.any(|mac| candidate.macs.contains(mac)) { Mark::Same } else { Mark::Silent }
 }
 
 /// What the trail says of a candidate that is remarkable.

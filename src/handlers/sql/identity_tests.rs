@@ -82,57 +82,48 @@ fn said(resolved: &Resolved, candidates: &[Candidate]) -> String {
     }
 }
 
-type Case = (&'static str, &'static str, &'static [&'static str], &'static str);
-
-fn run(cases: &[Case], shared: &[&str]) {
-    for (name, claim, rows, expect) in cases {
-        let (claims, mut rows) = (claims(claim, shared), candidates(rows));
+/// One case a line: its name, the claims, the rows, and who it is.
+fn run(cases: &str, shared: &[&str]) {
+    let mut count = 0;
+    for line in cases.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let [name, claim, rows, expect] = line.split('|').map(str::trim).collect::<Vec<_>>()[..] else {
+            panic!("{line}")
+        };
+        let rows: Vec<&str> = rows.split(';').map(str::trim).filter(|row| !row.is_empty()).collect();
+        let (claims, mut rows) = (claims(claim, shared), candidates(&rows));
         let resolved = resolve(&claims, &rows);
-        assert_eq!(said(&resolved, &rows), *expect, "{name}: {resolved:?}");
+        assert_eq!(said(&resolved, &rows), expect, "{name}: {resolved:?}");
         // Who it is does not depend on the order of the rows.
         rows.reverse();
-        let words = |said: String| {
+        let words = |said: &str| {
             let mut words: Vec<_> = said.split(' ').map(str::to_owned).collect();
             words.sort();
             words
         };
-        assert_eq!(words(said(&resolve(&claims, &rows), &rows)), words((*expect).to_owned()), "{name}, other order");
+        assert_eq!(words(&said(&resolve(&claims, &rows), &rows)), words(expect), "{name}, other order");
+        count += 1;
     }
+    assert!(count > 0);
 }
 
 #[test]
 fn a_machine_is_known_by_each_key() {
     run(
-        &[
-            ("no row", "uuid=U1 mac=M1", &[], "unknown"),
-            ("by UUID only", "uuid=U1 mac=M1", &["a uuid=U1"], "a by uuid"),
-            ("by MAC only", "uuid=U1 mac=M1", &["a mac=M1"], "a by mac"),
-            ("by both", "uuid=U1 mac=M1", &["a uuid=U1 mac=M1"], "a by uuid, mac"),
-            ("by one of several MACs", "mac=M2", &["a mac=M1,M2,M3"], "a by mac"),
-            (
-                "by a serial number",
-                "serial=7X_K3 manufacturer=Dell_Inc. mac=M1",
-                &["a serial=7x_k3 maker=Dell"],
-                "a by serial",
-            ),
-            ("a serial number alone in the row", "serial=S1 manufacturer=Dell mac=M1", &["a serial=S1"], "a by serial"),
-            ("by the system's MAC", "sysmac=M1 mac=M9", &["a mac=M1"], "a by sysmac"),
-            (
-                "by everything",
-                "uuid=U1 serial=S1 sysmac=M1 mac=M1",
-                &["a uuid=U1 serial=S1 mac=M1"],
-                "a by uuid, serial, sysmac, mac",
-            ),
-            ("a row with nothing", "uuid=U1 mac=M1", &["a"], "unknown"),
-            ("a row of somebody else", "uuid=U1 mac=M1", &["a uuid=U2 mac=M2"], "unknown"),
-            (
-                "several rows of one machine",
-                "uuid=U1 mac=M2",
-                &["a uuid=U1 mac=M1", "a uuid=U1 mac=M2"],
-                "a by uuid, mac",
-            ),
-            ("another NIC of a known machine", "uuid=U1 mac=M7", &["a uuid=U1 mac=M1"], "a by uuid"),
-        ],
+        "
+         no row | uuid=U1 mac=M1 |  | unknown
+         by UUID only | uuid=U1 mac=M1 | a uuid=U1 | a by uuid
+         by MAC only | uuid=U1 mac=M1 | a mac=M1 | a by mac
+         by both | uuid=U1 mac=M1 | a uuid=U1 mac=M1 | a by uuid, mac
+         by one of several MACs | mac=M2 | a mac=M1,M2,M3 | a by mac
+         by a serial number | serial=7X_K3 manufacturer=Dell_Inc. mac=M1 | a serial=7x_k3 maker=Dell | a by serial
+         a serial number alone in the row | serial=S1 manufacturer=Dell mac=M1 | a serial=S1 | a by serial
+         by the system's MAC | sysmac=M1 mac=M9 | a mac=M1 | a by sysmac
+         by everything | uuid=U1 serial=S1 sysmac=M1 mac=M1 | a uuid=U1 serial=S1 mac=M1 | a by uuid, serial, sysmac, mac
+         a row with nothing | uuid=U1 mac=M1 | a | unknown
+         a row of somebody else | uuid=U1 mac=M1 | a uuid=U2 mac=M2 | unknown
+         several rows of one machine | uuid=U1 mac=M2 | a uuid=U1 mac=M1; a uuid=U1 mac=M2 | a by uuid, mac
+         another NIC of a known machine | uuid=U1 mac=M7 | a uuid=U1 mac=M1 | a by uuid
+        ",
         &[],
     );
 }
@@ -140,55 +131,19 @@ fn a_machine_is_known_by_each_key() {
 #[test]
 fn a_dongle_that_several_machines_share_is_not_the_machine() {
     run(
-        &[
-            ("its MAC is on A, and A asks", "uuid=U1 mac=M9", &["a uuid=U1 mac=M9", "b uuid=U2"], "a by uuid, mac"),
-            (
-                "its MAC is on B with B's UUID, and A asks",
-                "uuid=U1 mac=M9",
-                &["a uuid=U1", "b uuid=U2 mac=M9"],
-                "a by uuid",
-            ),
-            ("its MAC is on B, and nobody that is known asks", "uuid=U9 mac=M9", &["b uuid=U2 mac=M9"], "unknown"),
-            (
-                "its MAC is on all, and one of them asks",
-                "uuid=U2 mac=M9",
-                &["a uuid=U1 mac=M9", "b uuid=U2 mac=M9", "c mac=M9"],
-                "b by uuid, mac",
-            ),
-            (
-                "its MAC is on two, and a machine without UUID asks",
-                "mac=M9",
-                &["a uuid=U1 mac=M9", "b uuid=U2 mac=M9"],
-                "ambiguous a b",
-            ),
-            (
-                "the same, and the serial number tells",
-                "mac=M9 serial=S2",
-                &["a serial=S1 mac=M9", "b serial=S2 mac=M9"],
-                "b by serial, mac",
-            ),
-            // C has no UUID written down, but the MAC goes from hand to hand: C is not everybody who comes with it.
-            (
-                "its MAC is on two, and a machine that is not known asks",
-                "uuid=U9 mac=M9",
-                &["b uuid=U2 mac=M9", "c mac=M9"],
-                "ambiguous c",
-            ),
-            ("its MAC is on two that have nothing else", "uuid=U9 mac=M9", &["b mac=M9", "c mac=M9"], "ambiguous b c"),
-            (
-                "at DHCP the same, with a UUID that tells",
-                "dhcp uuid=U1 mac=M9",
-                &["a uuid=U1 mac=M9", "b mac=M9"],
-                "a by uuid, mac",
-            ),
-            (
-                "its MAC is B's, which has no UUID, and A has another MAC",
-                "uuid=U1 mac=M9",
-                &["a uuid=U1 mac=M1", "b mac=M9"],
-                "ambiguous a b",
-            ),
-            ("the serial number of the row speaks against it", "serial=S9 mac=M9", &["b serial=S2 mac=M9"], "unknown"),
-        ],
+        "
+         its MAC is on A, and A asks | uuid=U1 mac=M9 | a uuid=U1 mac=M9; b uuid=U2 | a by uuid, mac
+         its MAC is on B with B's UUID, and A asks | uuid=U1 mac=M9 | a uuid=U1; b uuid=U2 mac=M9 | a by uuid
+         its MAC is on B, and nobody that is known asks | uuid=U9 mac=M9 | b uuid=U2 mac=M9 | unknown
+         its MAC is on all, and one of them asks | uuid=U2 mac=M9 | a uuid=U1 mac=M9; b uuid=U2 mac=M9; c mac=M9 | b by uuid, mac
+         its MAC is on two, and a machine without UUID asks | mac=M9 | a uuid=U1 mac=M9; b uuid=U2 mac=M9 | ambiguous a b
+         the same, and the serial number tells | mac=M9 serial=S2 | a serial=S1 mac=M9; b serial=S2 mac=M9 | b by serial, mac
+         its MAC is on two, and a machine that is not known asks | uuid=U9 mac=M9 | b uuid=U2 mac=M9; c mac=M9 | ambiguous c
+         its MAC is on two that have nothing else | uuid=U9 mac=M9 | b mac=M9; c mac=M9 | ambiguous b c
+         at DHCP the same, with a UUID that tells | dhcp uuid=U1 mac=M9 | a uuid=U1 mac=M9; b mac=M9 | a by uuid, mac
+         its MAC is B's, which has no UUID, and A has another MAC | uuid=U1 mac=M9 | a uuid=U1 mac=M1; b mac=M9 | ambiguous a b
+         the serial number of the row speaks against it | serial=S9 mac=M9 | b serial=S2 mac=M9 | unknown
+        ",
         &[],
     );
 }
@@ -196,111 +151,66 @@ fn a_dongle_that_several_machines_share_is_not_the_machine() {
 #[test]
 fn an_adapter_that_the_site_names_identifies_nobody() {
     run(
-        &[
-            ("A by its UUID, although B has the MAC", "uuid=U1 mac=M9", &["a uuid=U1 mac=M1", "b mac=M9"], "a by uuid"),
-            ("nobody by the MAC", "uuid=U9 mac=M9", &["b mac=M9"], "unknown"),
-            ("another MAC is as good as ever", "uuid=U9 mac=M1", &["b mac=M1"], "b by mac"),
-        ],
+        "
+         A by its UUID, although B has the MAC | uuid=U1 mac=M9 | a uuid=U1 mac=M1; b mac=M9 | a by uuid
+         nobody by the MAC | uuid=U9 mac=M9 | b mac=M9 | unknown
+         another MAC is as good as ever | uuid=U9 mac=M1 | b mac=M1 | b by mac
+        ",
         &["52:54:00:ab:cd:09"],
     );
-    run(&[("named by its maker", "uuid=U9 mac=M1", &["b mac=M1"], "unknown")], &["52:54:00"]);
+    run(
+        "
+         named by its maker | uuid=U9 mac=M1 | b mac=M1 | unknown
+        ",
+        &["52:54:00"],
+    );
 }
 
 #[test]
 fn a_uuid_that_several_machines_have_needs_more() {
-    let rows: &[&str] = &["a uuid=U1 serial=S1 mac=M1", "b uuid=U1 serial=S2 mac=M2"];
     run(
-        &[
-            ("the serial number tells", "uuid=U1 serial=S2 mac=M7", rows, "b by uuid, serial"),
-            ("the MAC tells where no serial number is claimed", "dhcp uuid=U1 mac=M2", rows, "b by uuid, mac"),
-            ("nothing tells", "dhcp uuid=U1 mac=M7", rows, "ambiguous a b"),
-            ("the serial number is of a third one", "uuid=U1 serial=S3 mac=M7", rows, "ambiguous a b"),
-            ("the MAC of one, the serial number of none", "uuid=U1 serial=S3 mac=M1", rows, "ambiguous a b"),
-            ("the MAC of one, the serial number of the other", "uuid=U1 serial=S2 mac=M1", rows, "b by uuid, serial"),
-            // B may be the machine, or one that nobody wrote down: that A is not it, says nothing of B.
-            (
-                "only A has a serial number, and it is another",
-                "uuid=U1 serial=S9 mac=M7",
-                &["a uuid=U1 serial=S1", "b uuid=U1"],
-                "ambiguous a b",
-            ),
-            (
-                "only A has a serial number, and it is right",
-                "uuid=U1 serial=S1 mac=M7",
-                &["a uuid=U1 serial=S1", "b uuid=U1"],
-                "a by uuid, serial",
-            ),
-            (
-                "all the same",
-                "uuid=U1 serial=S1 mac=M1",
-                &["a uuid=U1 serial=S1 mac=M1", "b uuid=U1 serial=S1 mac=M1"],
-                "ambiguous a b",
-            ),
-            (
-                "all the same but the MAC",
-                "uuid=U1 serial=S1 mac=M2",
-                &["a uuid=U1 serial=S1 mac=M1", "b uuid=U1 serial=S1 mac=M2"],
-                "b by uuid, serial, mac",
-            ),
-        ],
+        "
+         the serial number tells | uuid=U1 serial=S2 mac=M7 | a uuid=U1 serial=S1 mac=M1; b uuid=U1 serial=S2 mac=M2 | b by uuid, serial
+         the MAC tells where no serial number is claimed | dhcp uuid=U1 mac=M2 | a uuid=U1 serial=S1 mac=M1; b uuid=U1 serial=S2 mac=M2 | b by uuid, mac
+         nothing tells | dhcp uuid=U1 mac=M7 | a uuid=U1 serial=S1 mac=M1; b uuid=U1 serial=S2 mac=M2 | ambiguous a b
+         the serial number is of a third one | uuid=U1 serial=S3 mac=M7 | a uuid=U1 serial=S1 mac=M1; b uuid=U1 serial=S2 mac=M2 | ambiguous a b
+         the MAC of one, the serial number of none | uuid=U1 serial=S3 mac=M1 | a uuid=U1 serial=S1 mac=M1; b uuid=U1 serial=S2 mac=M2 | ambiguous a b
+         the MAC of one, the serial number of the other | uuid=U1 serial=S2 mac=M1 | a uuid=U1 serial=S1 mac=M1; b uuid=U1 serial=S2 mac=M2 | b by uuid, serial
+         only A has a serial number, and it is another | uuid=U1 serial=S9 mac=M7 | a uuid=U1 serial=S1; b uuid=U1 | ambiguous a b
+         only A has a serial number, and it is right | uuid=U1 serial=S1 mac=M7 | a uuid=U1 serial=S1; b uuid=U1 | a by uuid, serial
+         all the same | uuid=U1 serial=S1 mac=M1 | a uuid=U1 serial=S1 mac=M1; b uuid=U1 serial=S1 mac=M1 | ambiguous a b
+         all the same but the MAC | uuid=U1 serial=S1 mac=M2 | a uuid=U1 serial=S1 mac=M1; b uuid=U1 serial=S1 mac=M2 | b by uuid, serial, mac
+        ",
         &[],
     );
 }
 
 #[test]
 fn placeholders_identify_nobody() {
-    let zeros = "uuid=00000000-0000-0000-0000-000000000000 mac=M1";
-    let ami = "uuid=03000200-0400-0500-0006-000700080009 serial=Default_string mac=M1";
     run(
-        &[
-            ("zeros on both sides", zeros, &["a uuid=00000000-0000-0000-0000-000000000000"], "unknown"),
-            (
-                "the board maker's UUID and serial number",
-                ami,
-                &["a uuid=03000200-0400-0500-0006-000700080009 serial=Default_string"],
-                "unknown",
-            ),
-            ("they do not contradict either", ami, &["a uuid=U1 serial=S1 mac=M1"], "a by mac"),
-            (
-                "nor do they in the row",
-                "uuid=U1 serial=S1 mac=M1",
-                &["a uuid=FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF serial=None mac=M1"],
-                "a by mac",
-            ),
-            ("a MAC of zeros", "uuid=U1 mac=00:00:00:00:00:00", &["a mac=00:00:00:00:00:00"], "unknown"),
-            (
-                "a system MAC of zeros is no pass-through",
-                "uuid=U1 sysmac=00:00:00:00:00:00 mac=M9",
-                &["a uuid=U1 mac=M1", "b mac=M9"],
-                "ambiguous a b",
-            ),
-        ],
+        "
+         zeros on both sides | uuid=00000000-0000-0000-0000-000000000000 mac=M1 | a uuid=00000000-0000-0000-0000-000000000000 | unknown
+         the board maker's UUID and serial number | uuid=03000200-0400-0500-0006-000700080009 serial=Default_string mac=M1 | a uuid=03000200-0400-0500-0006-000700080009 serial=Default_string | unknown
+         they do not contradict either | uuid=03000200-0400-0500-0006-000700080009 serial=Default_string mac=M1 | a uuid=U1 serial=S1 mac=M1 | a by mac
+         nor do they in the row | uuid=U1 serial=S1 mac=M1 | a uuid=FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF serial=None mac=M1 | a by mac
+         a MAC of zeros | uuid=U1 mac=00:00:00:00:00:00 | a mac=00:00:00:00:00:00 | unknown
+         a system MAC of zeros is no pass-through | uuid=U1 sysmac=00:00:00:00:00:00 mac=M9 | a uuid=U1 mac=M1; b mac=M9 | ambiguous a b
+        ",
         &[],
     );
 }
 
 #[test]
 fn a_serial_number_is_one_manufacturer_s() {
-    let rows: &[&str] = &["a serial=S1 maker=LENOVO mac=M1", "b serial=S1 maker=HP mac=M2"];
     run(
-        &[
-            ("one of two manufacturers", "serial=S1 manufacturer=Hewlett-Packard mac=M7", rows, "b by serial"),
-            ("the machine does not say its manufacturer", "serial=S1 mac=M7", rows, "ambiguous a b"),
-            ("nor does it, but its MAC tells", "serial=S1 mac=M1", rows, "a by serial, mac"),
-            ("of a third one", "serial=S1 manufacturer=Dell_Inc. mac=M7", rows, "unknown"),
-            (
-                "spelt in another way, it speaks neither for nor against",
-                "serial=S1 manufacturer=ASUSTeK mac=M1",
-                &["a serial=S1 maker=Asrock mac=M1"],
-                "a by mac",
-            ),
-            (
-                "a number of the same manufacturer speaks against",
-                "serial=S2 manufacturer=HP mac=M1",
-                &["a serial=S1 maker=HP mac=M1"],
-                "unknown",
-            ),
-        ],
+        "
+         one of two manufacturers | serial=S1 manufacturer=Hewlett-Packard mac=M7 | a serial=S1 maker=LENOVO mac=M1; b serial=S1 maker=HP mac=M2 | b by serial
+         the machine does not say its manufacturer | serial=S1 mac=M7 | a serial=S1 maker=LENOVO mac=M1; b serial=S1 maker=HP mac=M2 | ambiguous a b
+         nor does it, but its MAC tells | serial=S1 mac=M1 | a serial=S1 maker=LENOVO mac=M1; b serial=S1 maker=HP mac=M2 | a by serial, mac
+         of a third one | serial=S1 manufacturer=Dell_Inc. mac=M7 | a serial=S1 maker=LENOVO mac=M1; b serial=S1 maker=HP mac=M2 | unknown
+         spelt in another way, it speaks neither for nor against | serial=S1 manufacturer=ASUSTeK mac=M1 | a serial=S1 maker=Asrock mac=M1 | a by mac
+         a number of the same manufacturer speaks against | serial=S2 manufacturer=HP mac=M1 | a serial=S1 maker=HP mac=M1 | unknown
+        ",
         &[],
     );
 }
@@ -310,73 +220,32 @@ fn a_serial_number_is_one_manufacturer_s() {
 #[test]
 fn a_changed_mainboard_is_not_settled_by_guessing() {
     run(
-        &[
-            ("the serial number is A's", "uuid=U9 serial=S1 mac=M7", &["a uuid=U1 serial=S1 mac=M1"], "ambiguous a"),
-            ("the NIC is, too", "uuid=U9 serial=S1 mac=M1", &["a uuid=U1 serial=S1 mac=M1"], "ambiguous a"),
-            ("at DHCP it is only not A", "dhcp uuid=U9 mac=M1", &["a uuid=U1 serial=S1 mac=M1"], "unknown"),
-            (
-                "the MAC says another one",
-                "uuid=U9 serial=S1 mac=M2",
-                &["a uuid=U1 serial=S1", "b mac=M2"],
-                "ambiguous b a",
-            ),
-            (
-                "the UUID says another one, which is stronger",
-                "uuid=U2 serial=S1 mac=M7",
-                &["a uuid=U1 serial=S1", "b uuid=U2"],
-                "b by uuid",
-            ),
-            (
-                "a new serial number with the old board is the old machine",
-                "uuid=U1 serial=S9 mac=M1",
-                &["a uuid=U1 serial=S1 mac=M1"],
-                "a by uuid, mac",
-            ),
-            ("two rows for one machine", "uuid=U1 serial=S1 mac=M1", &["a uuid=U1", "b serial=S1"], "ambiguous a b"),
-        ],
+        "
+         the serial number is A's | uuid=U9 serial=S1 mac=M7 | a uuid=U1 serial=S1 mac=M1 | ambiguous a
+         the NIC is, too | uuid=U9 serial=S1 mac=M1 | a uuid=U1 serial=S1 mac=M1 | ambiguous a
+         at DHCP it is only not A | dhcp uuid=U9 mac=M1 | a uuid=U1 serial=S1 mac=M1 | unknown
+         the MAC says another one | uuid=U9 serial=S1 mac=M2 | a uuid=U1 serial=S1; b mac=M2 | ambiguous b a
+         the UUID says another one, which is stronger | uuid=U2 serial=S1 mac=M7 | a uuid=U1 serial=S1; b uuid=U2 | b by uuid
+         a new serial number with the old board is the old machine | uuid=U1 serial=S9 mac=M1 | a uuid=U1 serial=S1 mac=M1 | a by uuid, mac
+         two rows for one machine | uuid=U1 serial=S1 mac=M1 | a uuid=U1; b serial=S1 | ambiguous a b
+        ",
         &[],
     );
 }
 
 #[test]
 fn a_mac_that_is_passed_through_says_that_the_nic_is_an_adapter() {
-    let rows: &[&str] = &["a mac=M1", "dongle-owner mac=M9"];
     run(
-        &[
-            ("A behind the dongle", "sysmac=M1 mac=M9", rows, "a by sysmac"),
-            ("without pass-through, the dongle is all there is", "mac=M9", rows, "dongle-owner by mac"),
-            ("passed through to the NIC as well", "sysmac=M1 mac=M1", rows, "a by sysmac, mac"),
-            (
-                "A by its UUID: the dongle's owner does not count",
-                "uuid=U1 sysmac=M1 mac=M9",
-                &["a uuid=U1", "b mac=M9"],
-                "a by uuid",
-            ),
-            (
-                "A by its UUID, but the system's MAC is B's",
-                "uuid=U1 sysmac=M2 mac=M9",
-                &["a uuid=U1", "b mac=M2"],
-                "ambiguous a b",
-            ),
-            (
-                "a UUID of two is not told apart by an adapter",
-                "uuid=U1 sysmac=M7 mac=M9",
-                &["a uuid=U1 mac=M9", "b uuid=U1 mac=M2"],
-                "ambiguous a b",
-            ),
-            (
-                "but by the system's MAC",
-                "uuid=U1 sysmac=M2 mac=M9",
-                &["a uuid=U1 mac=M9", "b uuid=U1 mac=M2"],
-                "b by uuid, sysmac",
-            ),
-            (
-                "the system's MAC is on two rows",
-                "uuid=U9 sysmac=M1 mac=M9",
-                &["a uuid=U1 mac=M1", "b mac=M1"],
-                "ambiguous b",
-            ),
-        ],
+        "
+         A behind the dongle | sysmac=M1 mac=M9 | a mac=M1; dongle-owner mac=M9 | a by sysmac
+         without pass-through, the dongle is all there is | mac=M9 | a mac=M1; dongle-owner mac=M9 | dongle-owner by mac
+         passed through to the NIC as well | sysmac=M1 mac=M1 | a mac=M1; dongle-owner mac=M9 | a by sysmac, mac
+         A by its UUID: the dongle's owner does not count | uuid=U1 sysmac=M1 mac=M9 | a uuid=U1; b mac=M9 | a by uuid
+         A by its UUID, but the system's MAC is B's | uuid=U1 sysmac=M2 mac=M9 | a uuid=U1; b mac=M2 | ambiguous a b
+         a UUID of two is not told apart by an adapter | uuid=U1 sysmac=M7 mac=M9 | a uuid=U1 mac=M9; b uuid=U1 mac=M2 | ambiguous a b
+         but by the system's MAC | uuid=U1 sysmac=M2 mac=M9 | a uuid=U1 mac=M9; b uuid=U1 mac=M2 | b by uuid, sysmac
+         the system's MAC is on two rows | uuid=U9 sysmac=M1 mac=M9 | a uuid=U1 mac=M1; b mac=M1 | ambiguous b
+        ",
         &[],
     );
 }
@@ -384,12 +253,12 @@ fn a_mac_that_is_passed_through_says_that_the_nic_is_an_adapter() {
 #[test]
 fn a_uuid_in_the_other_byte_order_counts_where_it_is_the_only_one() {
     run(
-        &[
-            ("as the database has it", "uuid=U1 mac=M7", &["a uuid=~U1"], "a by uuid"),
-            ("it does not contradict", "uuid=U1 mac=M1", &["a uuid=~U1 mac=M1"], "a by uuid, mac"),
-            ("not beside a right one", "uuid=U1 mac=M7", &["a uuid=~U1", "b uuid=U1"], "b by uuid"),
-            ("not for two machines", "uuid=U1 mac=M7", &["a uuid=~U1", "b uuid=~U1"], "unknown"),
-        ],
+        "
+         as the database has it | uuid=U1 mac=M7 | a uuid=~U1 | a by uuid
+         it does not contradict | uuid=U1 mac=M1 | a uuid=~U1 mac=M1 | a by uuid, mac
+         not beside a right one | uuid=U1 mac=M7 | a uuid=~U1; b uuid=U1 | b by uuid
+         not for two machines | uuid=U1 mac=M7 | a uuid=~U1; b uuid=~U1 | unknown
+        ",
         &[],
     );
 }
@@ -431,7 +300,7 @@ fn the_nic_is_what_dhcp_and_what_ipxe_say() {
     let session = "0001abcdefff".parse().unwrap();
     let request = BootRequest { session, stage: Stage::Http, client, network, machine, record: None, now };
     let claims = Claims::of(&request, &SharedMacs::default());
-    assert_eq!(claims.macs.len(), 2);
+    assert_eq!(claims.macs().count(), 2);
     let rows = candidates(&["a mac=M9"]);
     assert_eq!(said(&resolve(&claims, &rows), &rows), "a by mac");
     let rows = candidates(&["a mac=M1", "b mac=M9"]);

@@ -17,28 +17,31 @@ pub(super) struct Claims {
     pub(super) serial: Option<Serial>,
     /// The system's own MAC address, which it passes through to adapters.
     pub(super) sysmac: Option<HardwareAddress>,
-    /// The NIC: as DHCP knows it, and as iPXE does.
-    pub(super) macs: Vec<HardwareAddress>,
+    /// The NIC as DHCP knows it.
+    pub(super) mac: Option<HardwareAddress>,
+    /// The NIC as iPXE knows it, which need not be the same behind an adapter.
+    pub(super) mac_ipxe: Option<HardwareAddress>,
 }
 
 impl Claims {
     /// The claims of a request.
     pub(super) fn of(request: &BootRequest, shared: &SharedMacs) -> Claims {
         let fact = |name| request.machine.get(name);
-        let mac = |text: &str| text.parse().ok().filter(|mac| is_mac(mac) && !shared.covers(mac));
-        let mut macs: Vec<HardwareAddress> = Vec::new();
-        for mac in [mac(&request.client.hardware.to_string()), fact("mac").and_then(mac)].into_iter().flatten() {
-            if !macs.contains(&mac) {
-                macs.push(mac);
-            }
-        }
+        let is_identity = |mac: &HardwareAddress| is_mac(mac) && !shared.covers(mac);
+        let mac = |text: &str| text.parse().ok().filter(is_identity);
         let uuid = request.client.machine_id.map(MachineId::uuid).filter(is_uuid);
         Claims {
             uuid: uuid.or_else(|| fact("uuid").and_then(read_uuid)),
             serial: fact("serial").and_then(|serial| Serial::read(serial, fact("manufacturer"))),
             sysmac: fact("sysmac").and_then(mac),
-            macs,
+            mac: Some(request.client.hardware).filter(is_identity),
+            mac_ipxe: fact("mac").and_then(mac),
         }
+    }
+
+    /// The addresses of the NIC.
+    pub(super) fn macs(&self) -> impl Iterator<Item = &HardwareAddress> {
+        self.mac.iter().chain(&self.mac_ipxe)
     }
 }
 
@@ -168,7 +171,7 @@ pub(super) fn read_mac(text: &str) -> Option<HardwareAddress> {
 }
 
 /// Six to eight octets, not all equal, and not the address of a group.
-fn is_mac(mac: &HardwareAddress) -> bool {
+pub(super) fn is_mac(mac: &HardwareAddress) -> bool {
     let octets = mac.octets();
     let is_group = octets.first().is_some_and(|first| first & 1 == 1);
     (6..=8).contains(&octets.len()) && !is_group && octets.iter().any(|octet| Some(octet) != octets.first())

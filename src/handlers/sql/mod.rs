@@ -3,4 +3,5 @@
 mod identity;
 mod keys;
 mod menu;
+mod parameters;
 mod rows;

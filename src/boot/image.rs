@@ -332,9 +332,8 @@ mod tests {
     #[test]
     fn without_its_assignments_an_answer_boots_nothing_else_by_itself() {
         let done = |id: &str| BootImage { assignment: Some("a1".into()), ..local(id) };
-        let timed = |default: Option<&str>| {
-            menu(default).map(|menu| Menu { timeout: Some(Duration::from_secs(9)), ..menu })
-        };
+        let timed =
+            |default: Option<&str>| menu(default).map(|menu| Menu { timeout: Some(Duration::from_secs(9)), ..menu });
         // What is left, by id; whether there is a menu, and what it boots when nobody chooses.
         let check = |images: &[BootImage], menu, left: &[&str], default: Option<Option<&str>>| {
             let before = BootImages::new(images.to_vec(), menu).unwrap().with_notice([Line::clean("hello")]);

@@ -54,7 +54,7 @@ fn a_command_line_has_the_addresses_of_its_session() {
 
 #[test]
 fn what_was_not_booted_reports_nothing() {
-    let site = Site::with_rules("fn allow_boot(request) { allow() }\nfn boot_images(request) { local() }");
+    let site = Site::with_rules("fn allow_boot(request) { allow() }\nfn boot_images(request) { local_disk() }");
     let daemon = site.serve();
     let output = daemon.simulate(&["--done"]);
     assert_eq!(output.status.code(), Some(1), "{}", printed(&output));

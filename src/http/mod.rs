@@ -12,7 +12,8 @@
 //! | `/b/<token>/f/<file>` | GET | a file of an image |
 //! | `/b/<token>/<loader>` | GET | a boot loader |
 //! | `/ca.crt` | GET | the certificate of the private CA |
-//! | `/healthz` | GET | `ok` |
+//! | `/healthz` | GET | `ok`: this process serves; for balancers and watchdogs |
+//! | `/readyz` | GET | 200 `ready`, or 503: whether every database that is needed answers, each with its state; for people and alerts. As JSON where `Accept` asks for it |
 //! | `/metrics` | GET | for Prometheus |
 //!
 //! Every GET answers HEAD as well, which changes nothing; a report has none. Firmware's HTTP is narrow, so all answers have an exact `Content-Length`, no
@@ -26,6 +27,7 @@
 mod body;
 mod boot;
 mod files;
+mod ready;
 mod reports;
 mod serve;
 mod socket;
@@ -51,6 +53,7 @@ use crate::ipxe::SessionUrls;
 use crate::observe::Metrics;
 use socket::FileQueue;
 
+pub use ready::{Dependency, DependencyState};
 pub use serve::{Limits, Server};
 
 /// The largest form with facts, in octets: twice what all facts at their longest have.
@@ -74,6 +77,11 @@ pub trait Site: Send + Sync + 'static {
 
     /// The certificate of the private CA in PEM, if there is one.
     fn authority(&self) -> Option<Bytes>;
+
+    /// The databases that answers and history need.
+    fn dependencies(&self) -> Vec<Dependency> {
+        Vec::new()
+    }
 }
 
 /// How a request came in.
@@ -117,6 +125,7 @@ fn router(state: Arc<HttpState>) -> Router {
         .route("/b/{*path}", get(boot::session).post(boot::session))
         .route("/ca.crt", get(authority))
         .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready::ready))
         .route("/metrics", get(metrics))
         .fallback(|| async { (StatusCode::NOT_FOUND, "not found\n") })
         .layer(DefaultBodyLimit::max(FORM_LEN_MAX))

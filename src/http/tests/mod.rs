@@ -1,6 +1,7 @@
 //! A server on loopback, its rules set by the test, and a client that speaks octets.
 
 mod hostile;
+mod ready;
 mod reports;
 mod routes;
 
@@ -83,7 +84,7 @@ impl Observer for Rules {
     }
 }
 
-struct TestSite(FileRoot, String);
+struct TestSite(FileRoot, String, Arc<Mutex<Vec<Dependency>>>);
 
 impl Site for TestSite {
     fn images(&self) -> FileRoot {
@@ -102,6 +103,10 @@ impl Site for TestSite {
     fn authority(&self) -> Option<Bytes> {
         Some(Bytes::from_static(b"-----BEGIN CERTIFICATE-----\n"))
     }
+
+    fn dependencies(&self) -> Vec<Dependency> {
+        self.2.lock().unwrap().clone()
+    }
 }
 
 /// A server on a port of its own, with one client that has begun to boot.
@@ -110,6 +115,7 @@ pub(crate) struct Running {
     pub(crate) metrics: Arc<Metrics>,
     token: String,
     rules: Arc<Rules>,
+    databases: Arc<Mutex<Vec<Dependency>>>,
     images: tempfile::TempDir,
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -157,12 +163,14 @@ impl Running {
         let session = engine.session_for(&client, 1, Stage::Discover, Timestamp::now());
         let metrics = Arc::new(Metrics::default());
         let token = engine.sessions().token(&session, true, Timestamp::now());
-        let site = Arc::new(TestSite(FileRoot::new(images.path()).unwrap(), token.clone()));
+        let databases: Arc<Mutex<Vec<Dependency>>> = Arc::default();
+        let files = FileRoot::new(images.path()).unwrap();
+        let site = Arc::new(TestSite(files, token.clone(), Arc::clone(&databases)));
         let server = Server::new(HttpState::new(engine, site, Arc::clone(&metrics)), limits);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         let task = tokio::spawn(server.serve(listener, tls, stop.clone()));
-        Running { address, metrics, token, rules, images, stop, task }
+        Running { address, metrics, token, rules, databases, images, stop, task }
     }
 
     pub(crate) async fn plain() -> Running {

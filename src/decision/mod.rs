@@ -87,11 +87,18 @@ impl<T> Answer<T> {
 pub struct HandlerError {
     /// What failed.
     pub message: String,
+    /// Whether what was reported must not happen, rather than could not be noted: asking again does not help.
+    pub is_refusal: bool,
 }
 
 impl HandlerError {
     /// An error with this text.
     pub fn new(message: impl Into<String>) -> HandlerError {
-        HandlerError { message: message.into() }
+        HandlerError { message: message.into(), is_refusal: false }
+    }
+
+    /// A handler's no to an event, for this reason.
+    pub fn refused(reason: impl Into<String>) -> HandlerError {
+        HandlerError { message: reason.into(), is_refusal: true }
     }
 }

@@ -85,7 +85,8 @@ site.cases.toml:24: case \"six\"
 #[test]
 fn case_files_with_mistakes_say_where() {
     let check = |text: &str, expect: &str| {
-        let errors = cases::CaseFile::parse("x.cases.toml", text, Question::AllowBoot).expect_err(text);
+        let errors = cases::CaseFile::parse("x.cases.toml", text, Question::AllowBoot, &NamedQueries::default())
+            .expect_err(text);
         let text = ScriptErrors(errors).to_string();
         assert!(text.contains(expect), "{text}");
     };

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::config::Config;
 
 fn folders() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts")).unwrap();
@@ -14,7 +15,11 @@ fn config_of(folder: &Path) -> ScriptConfig {
         true => ("site.rhai", "site.rhai"),
         false => ("allow_boot.rhai", "boot_images.rhai"),
     };
-    ScriptConfig { data_dir: folder.to_owned(), ..config(folder, allow_boot, boot_images) }
+    let queries = match Config::read(&folder.join("pointsman.toml")) {
+        Ok(shown) => queries::named(&shown),
+        Err(_) => Arc::default(),
+    };
+    ScriptConfig { data_dir: folder.to_owned(), queries, ..config(folder, allow_boot, boot_images) }
 }
 
 #[test]

@@ -18,8 +18,7 @@ fn a_quote_that_is_not_closed_is_told_with_its_line() {
 
 #[test]
 fn a_row_that_find_never_gives_is_told_with_both_lines() {
-    let text =
-        "\u{feff}# ours\n\nmac,name\n52:54:00:00:00:01,a\n# comment\n5254.0000.0002,\"b\nc\"\r\n\n# comment\r\n52-54-00-00-00-01,d\n";
+    let text = "\u{feff}# ours\n\nmac,name\n52:54:00:00:00:01,a\n# comment\n5254.0000.0002,\"b\nc\"\r\n\n# comment\r\n52-54-00-00-00-01,d\n";
     let errors = table(FIND, text);
     let expect = "data/m.csv:10:1: 52-54-00-00-00-01 stands in line 4 already, and `find` gives that line only\n  \
                   10 | 52-54-00-00-00-01,d\n     | ^\n  \

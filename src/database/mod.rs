@@ -1,6 +1,10 @@
 //! The site's databases: SQLite, PostgreSQL, MySQL and MariaDB behind one type.
 
+mod named;
+
 use crate::boot::Record;
+
+pub use named::{NamedQueries, NamedQuery, Source};
 
 /// What a query found.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -33,7 +33,7 @@ fn every_problem_is_told_at_once_with_its_place() {
     for expect in [
         "/site/pointsman.toml:2:1: unknown key `server.interfacs`",
         "did you mean `interfaces`?",
-        "/site/pointsman.toml:3:16: server: invalid type: string \"many\"",
+        "/site/pointsman.toml:3:16: server: expected a whole number that is not negative, not the text \"many\"",
         "/site/pointsman.toml:5:2: unknown table `dchp`",
         "did you mean `dhcp`?",
         ":9:11: decision: unknown variant `maybe`, expected one of `allow`, `deny`, `ignore`",

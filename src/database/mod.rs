@@ -26,6 +26,7 @@
 //!
 //! **Invariant**: values are bound, never part of a statement; no password is in a message.
 
+mod all;
 mod ask;
 mod column;
 mod counts;
@@ -48,9 +49,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod named;
+
 use crate::boot::Record;
 use crate::config::DatabaseSection;
 
+pub use all::Databases;
 pub use error::DatabaseError;
 pub use health::Health;
 pub use query::{Query, QueryError};
@@ -65,6 +69,8 @@ use pool::Pool;
 
 /// The most rows that a query may find.
 pub const ROWS_MAX: usize = 1000;
+
+pub use named::{NamedQueries, NamedQuery, Source};
 
 /// What a query found.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -135,6 +141,11 @@ impl Database {
     /// Its name in the configuration.
     pub fn name(&self) -> &str {
         &self.inner.name
+    }
+
+    /// Whether this is the same one as another: with the same connections.
+    pub fn is_same(&self, other: &Database) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     /// Its kind.

@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 
 use crate::boot::BootImages;
 use crate::config::{Config, HandlerSection, Problem, Problems, ScriptSection};
+use crate::database::Databases;
 use crate::decision::RequestHandler;
 
 use script::{Limits, ScriptConfig, ScriptError, ScriptHandler};
@@ -34,6 +35,8 @@ pub struct Cases {
     pub passed: usize,
     /// What was not, ready to be shown.
     pub failures: Vec<String>,
+    /// Files of cases that are never run, ready to be shown.
+    pub unused: Vec<String>,
     /// What the cases boot, so that a check can look for its files.
     pub images: Vec<BootImages>,
 }
@@ -42,7 +45,7 @@ pub struct Cases {
 ///
 /// # Errors
 /// Every problem of every handler.
-pub fn build(config: &Config, run_cases: bool) -> Result<Vec<Built>, Problems> {
+pub fn build(config: &Config, _databases: &Databases, run_cases: bool) -> Result<Vec<Built>, Problems> {
     let mut built = Vec::new();
     let mut problems = Problems::default();
     for section in &config.handlers {
@@ -57,7 +60,24 @@ pub fn build(config: &Config, run_cases: bool) -> Result<Vec<Built>, Problems> {
             }
         }
     }
+    if run_cases {
+        unused_cases(config, &mut built);
+    }
     if problems.is_empty() { Ok(built) } else { Err(problems) }
+}
+
+/// Looks for files of cases that belong to no handler; the first handler with a script tells of them all.
+fn unused_cases(config: &Config, built: &mut [Built]) {
+    let files = |section: &HandlerSection| match section {
+        HandlerSection::Script(section) => Some([section.allow_boot.clone(), section.boot_images.clone()]),
+        HandlerSection::Sql(_) => None,
+    };
+    let scripts: Vec<PathBuf> = config.handlers.iter().filter_map(files).flatten().collect();
+    let folders: Vec<PathBuf> = built.iter().flat_map(|built| built.folders.clone()).collect();
+    let first = config.handlers.iter().position(|section| files(section).is_some());
+    if let Some(first) = first.and_then(|first| built.get_mut(first)) {
+        first.cases.unused = script::cases::unused(&folders, &scripts).iter().map(ToString::to_string).collect();
+    }
 }
 
 fn script(section: &ScriptSection, name: &str, run_cases: bool) -> Result<Built, Vec<ScriptError>> {
@@ -69,6 +89,7 @@ fn script(section: &ScriptSection, name: &str, run_cases: bool) -> Result<Built,
         scripts_dir: section.scripts.clone(),
         data_dir: section.data.clone(),
         time_zone: time_zone.unwrap_or_else(TimeZone::system),
+        queries: Arc::default(),
         limits: Limits {
             allow_boot: section.allow_boot_limit,
             boot_images: section.boot_images_limit,
@@ -83,10 +104,9 @@ fn script(section: &ScriptSection, name: &str, run_cases: bool) -> Result<Built,
             return Err(report.errors);
         }
         let failures = report.failures.iter().map(ToString::to_string).collect();
-        cases = Cases { passed: report.passed, failures, images: report.images };
+        cases = Cases { passed: report.passed, failures, unused: Vec::new(), images: report.images };
     }
-    let parents = [&section.allow_boot, &section.boot_images].into_iter().filter_map(|file| file.parent());
-    let mut folders: Vec<PathBuf> = parents.map(Path::to_owned).collect();
+    let mut folders: Vec<PathBuf> = handler.folders().into_iter().collect();
     folders.extend([section.scripts.clone(), section.data.clone()]);
     folders.sort();
     folders.dedup();

@@ -8,4 +8,5 @@ mod documents;
 mod harness;
 mod hostile;
 mod reload;
+mod reports;
 mod storm;

@@ -14,6 +14,7 @@ fn every_field_and_fact_can_be_read_and_has_its_type() {
             "array of text" => "array",
             "time" => "Time",
             "facts" => "Facts",
+            "record" => "Record",
             other => panic!("{other}"),
         };
         expressions.push((format!("request.{name}"), rhai));
@@ -30,7 +31,9 @@ fn every_field_and_fact_can_be_read_and_has_its_type() {
             "if type_of({expression}) != \"{kind}\" {{ return deny(`{expression} is ${{type_of({expression})}}`); }}\n"
         )
     });
-    assert_eq!(allow(&format!("{}\ntrue", checks.collect::<String>())), Ok(Answer::Given(Verdict::Allow)));
+    let handler = load(&format!("fn allow_boot(request) {{ {}\ntrue }}", checks.collect::<String>()));
+    let known = BootRequest { record: Some(Arc::default()), ..request() };
+    assert_eq!(block_on(handler.allow_boot(&known)), Ok(Answer::Given(Verdict::Allow)));
 }
 
 #[test]

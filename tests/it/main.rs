@@ -9,4 +9,5 @@ mod harness;
 mod hostile;
 mod reload;
 mod reports;
+mod sql_rows;
 mod storm;

@@ -194,7 +194,9 @@ fn files_stay_small_and_say_what_they_are() {
 #[test]
 fn the_environment_is_read_by_the_command_line_only() {
     let mut problems = BTreeSet::new();
-    for source in sources().iter().filter(|source| !source.is_test() && source.module() != "cli") {
+    // A password may be in a variable that the site names.
+    let may = |source: &Source| source.is_test() || source.module() == "cli" || source.path == "database/password.rs";
+    for source in sources().iter().filter(|source| !may(source)) {
         if source.code().any(|line| line.contains("env::var") || line.contains("env::args")) {
             problems.insert(format!("{}: reads the environment", source.path));
         }

@@ -8,4 +8,6 @@ mod documents;
 mod harness;
 mod hostile;
 mod reload;
+mod servers;
 mod storm;
+mod with_servers_database;

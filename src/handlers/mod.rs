@@ -4,6 +4,7 @@
 //! [`build`], the one place where the configuration's handlers become running ones.
 
 pub mod script;
+pub mod sql;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 
 use crate::boot::BootImages;
 use crate::config::{Config, HandlerSection, Problem, Problems, ScriptSection, SqlSection};
-use crate::database::Databases;
+use crate::database::{Databases, NamedQueries};
 use crate::decision::RequestHandler;
 
 use script::{Limits, ScriptConfig, ScriptError, ScriptHandler};
@@ -51,10 +51,11 @@ pub struct Cases {
 pub fn build(config: &Config, databases: &Databases, run_cases: bool) -> Result<Vec<Built>, Problems> {
     let mut built = Vec::new();
     let mut problems = Problems::default();
+    let queries = Arc::new(NamedQueries::read(config, databases)?);
     for section in &config.handlers {
         let name = section.display_name();
         match section {
-            HandlerSection::Script(section) => match script(section, name, run_cases) {
+            HandlerSection::Script(section) => match script(section, name, &queries, run_cases) {
                 Ok(handler) => built.push(handler),
                 Err(errors) => errors.iter().for_each(|error| problems.push(problem(error))),
             },
@@ -87,7 +88,12 @@ fn unused_cases(config: &Config, built: &mut [Built]) {
     }
 }
 
-fn script(section: &ScriptSection, name: &str, run_cases: bool) -> Result<Built, Vec<ScriptError>> {
+fn script(
+    section: &ScriptSection,
+    name: &str,
+    queries: &Arc<NamedQueries>,
+    run_cases: bool,
+) -> Result<Built, Vec<ScriptError>> {
     let time_zone = section.time_zone.as_deref().and_then(|name| TimeZone::get(name).ok());
     let config = ScriptConfig {
         name: name.to_owned(),
@@ -96,7 +102,7 @@ fn script(section: &ScriptSection, name: &str, run_cases: bool) -> Result<Built,
         scripts_dir: section.scripts.clone(),
         data_dir: section.data.clone(),
         time_zone: time_zone.unwrap_or_else(TimeZone::system),
-        queries: Arc::default(),
+        queries: Arc::clone(queries),
         limits: Limits {
             allow_boot: section.allow_boot_limit,
             boot_images: section.boot_images_limit,

@@ -9,5 +9,7 @@ mod harness;
 mod hostile;
 mod reload;
 mod reports;
+mod servers;
 mod sql_rows;
 mod storm;
+mod with_servers_database;

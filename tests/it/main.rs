@@ -11,3 +11,4 @@ mod reload;
 mod servers;
 mod storm;
 mod with_servers_database;
+mod with_servers_store;

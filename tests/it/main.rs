@@ -13,3 +13,4 @@ mod servers;
 mod sql_rows;
 mod storm;
 mod with_servers_database;
+mod with_servers_store;

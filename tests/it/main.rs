@@ -11,6 +11,7 @@ mod reload;
 mod reports;
 mod servers;
 mod sql_rows;
+mod sql_store;
 mod storm;
 mod with_servers_database;
 mod with_servers_store;

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on is a test that fails")]
 
 mod architecture;
+mod assignments;
 mod commands;
 mod daemon;
 mod documents;
@@ -11,4 +12,5 @@ mod reload;
 mod reports;
 mod servers;
 mod storm;
+mod two_servers;
 mod with_servers_database;

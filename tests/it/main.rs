@@ -11,6 +11,8 @@ mod hostile;
 mod reload;
 mod reports;
 mod servers;
+mod sql_rows;
 mod storm;
 mod two_servers;
 mod with_servers_database;
+mod with_servers_store;

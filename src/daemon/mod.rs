@@ -94,7 +94,7 @@ impl Daemon {
         let ports = WebPorts { http: port_of(&http).unwrap_or(config.http.port), https: port_of(&https) };
         let acceptor = tls.as_ref().map(|tls| Acceptor::new(&tls.identity)).transpose().context("https")?;
         let authority = tls.and_then(|tls| tls.authority);
-        let folders = site.folders();
+        let (folders, databases) = (site.folders(), site.databases.clone());
         let part = SitePart::new(&config, site.loaders, site.images);
         let shared = Arc::new(Shared::new(engine, Arc::clone(&metrics), part, authority, ports));
         let counters = Arc::new(Counters::default());
@@ -111,7 +111,7 @@ impl Daemon {
             Limits { connections_max, connections_per_peer_max: connections_max.div_ceil(2), ..Limits::default() };
         let state = HttpState::new(Arc::clone(&shared.engine), Arc::clone(&shared) as _, metrics);
         let web = Server::new(state, limits);
-        let reloader = Reloader::new(config, folders, Arc::clone(&shared), acceptor.clone());
+        let reloader = Reloader::new(config, databases, folders, Arc::clone(&shared), acceptor.clone());
         let ports = Ports {
             dhcp: dhcp.as_ref().and_then(|dhcp| dhcp.local_addresses(Port::Dhcp).next()).map(|at| at.port()),
             boot_server: dhcp

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::{Config, Problems};
+use crate::database::Databases;
 use crate::observe::ReasonLabel;
 use crate::site::Site;
 use crate::tls::Acceptor;
@@ -37,6 +38,7 @@ impl ReloadSignal {
 /// Watches the site's files and swaps in a new site.
 pub struct Reloader {
     config: Config,
+    databases: Databases,
     folders: Vec<PathBuf>,
     shared: Arc<Shared>,
     acceptor: Option<Acceptor>,
@@ -53,6 +55,7 @@ pub struct Reloader {
 impl Reloader {
     pub(super) fn new(
         config: Config,
+        databases: Databases,
         folders: Vec<PathBuf>,
         shared: Arc<Shared>,
         acceptor: Option<Acceptor>,
@@ -61,7 +64,7 @@ impl Reloader {
         let (rules_changed, bound) = (Arc::default(), config.clone());
         let watcher = None;
         let mut reloader =
-            Reloader { config, folders, shared, acceptor, signal, signals, watcher, rules_changed, bound };
+            Reloader { config, databases, folders, shared, acceptor, signal, signals, watcher, rules_changed, bound };
         reloader.watcher = reloader.watch();
         reloader
     }
@@ -97,9 +100,9 @@ impl Reloader {
 
     /// Makes the site anew; `true` when it was swapped in.
     async fn reload(&mut self) -> bool {
-        let file = self.config.file.clone();
+        let (file, databases) = (self.config.file.clone(), self.databases.clone());
         let load = move || {
-            let site = Site::load(Config::read(&file)?, true)?;
+            let site = Site::load_again(Config::read(&file)?, true, Some(&databases))?;
             let certificate = site.config.https.enabled.then(|| certificate(&site.config, Timestamp::now()));
             Ok((site, certificate))
         };
@@ -143,6 +146,7 @@ impl Reloader {
         }
         self.folders = site.folders();
         self.config = site.config.clone();
+        self.databases = site.databases.clone();
         let world = site.world();
         self.shared.site.store(Arc::new(SitePart::new(&site.config, site.loaders, site.images)));
         self.shared.engine.replace(world);

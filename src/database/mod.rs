@@ -26,6 +26,7 @@
 //!
 //! **Invariant**: values are bound, never part of a statement; no password is in a message.
 
+mod all;
 mod ask;
 mod column;
 mod counts;
@@ -53,6 +54,7 @@ mod named;
 use crate::boot::Record;
 use crate::config::DatabaseSection;
 
+pub use all::Databases;
 pub use error::DatabaseError;
 pub use health::Health;
 pub use query::{Query, QueryError};
@@ -139,6 +141,11 @@ impl Database {
     /// Its name in the configuration.
     pub fn name(&self) -> &str {
         &self.inner.name
+    }
+
+    /// Whether this is the same one as another: with the same connections.
+    pub fn is_same(&self, other: &Database) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     /// Its kind.

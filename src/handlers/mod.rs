@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 
 use crate::boot::BootImages;
 use crate::config::{Config, HandlerSection, Problem, Problems, ScriptSection};
+use crate::database::Databases;
 use crate::decision::RequestHandler;
 
 use script::{Limits, ScriptConfig, ScriptError, ScriptHandler};
@@ -43,7 +44,7 @@ pub struct Cases {
 ///
 /// # Errors
 /// Every problem of every handler.
-pub fn build(config: &Config, run_cases: bool) -> Result<Vec<Built>, Problems> {
+pub fn build(config: &Config, _databases: &Databases, run_cases: bool) -> Result<Vec<Built>, Problems> {
     let mut built = Vec::new();
     let mut problems = Problems::default();
     for section in &config.handlers {

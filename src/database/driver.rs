@@ -15,7 +15,7 @@ pub(super) enum Driver {
     Sqlite(Box<sqlite::Driver>),
     Postgres(Box<postgres::Driver>),
     MySql(Box<mysql::Driver>),
-    MsSql(mssql::Driver),
+    MsSql(Box<mssql::Driver>),
 }
 
 /// One connection.
@@ -23,7 +23,7 @@ pub(super) enum Connection {
     Sqlite(sqlite::Connection),
     Postgres(postgres::Connection),
     MySql(mysql::Connection),
-    MsSql(mssql::Connection),
+    MsSql(Box<mssql::Connection>),
 }
 
 /// Why a section of the configuration names no database.
@@ -47,7 +47,7 @@ impl Driver {
             "sqlite" => sqlite::Driver::parse(rest, folder).map(|it| Driver::Sqlite(it.into())),
             "postgres" | "postgresql" => postgres::Driver::parse(url, password).map(|it| Driver::Postgres(it.into())),
             "mysql" | "mariadb" => mysql::Driver::parse(url, password).map(|it| Driver::MySql(it.into())),
-            "mssql" | "sqlserver" => mssql::Driver::parse(rest, password).map(Driver::MsSql),
+            "mssql" | "sqlserver" => mssql::Driver::parse(rest, password).map(|it| Driver::MsSql(it.into())),
             _ => Err(KINDS.into()),
         }
         .map_err(Mistake::Url)
@@ -67,7 +67,7 @@ impl Driver {
             Driver::Sqlite(driver) => driver.connect().await.map(Connection::Sqlite),
             Driver::Postgres(driver) => driver.connect().await.map(Connection::Postgres),
             Driver::MySql(driver) => driver.connect().await.map(Connection::MySql),
-            Driver::MsSql(driver) => driver.connect().await.map(Connection::MsSql),
+            Driver::MsSql(driver) => driver.connect().await.map(|it| Connection::MsSql(it.into())),
         }
     }
 

@@ -9,4 +9,6 @@ mod harness;
 mod hostile;
 mod reload;
 mod reports;
+mod servers;
 mod storm;
+mod with_servers_database;

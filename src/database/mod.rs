@@ -37,6 +37,7 @@ mod memory;
 #[cfg_attr(not(feature = "mssql"), path = "mssql_absent.rs")]
 mod mssql;
 mod mysql;
+mod named;
 mod password;
 mod pool;
 mod postgres;
@@ -49,14 +50,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-mod named;
-
 use crate::boot::Record;
 use crate::config::DatabaseSection;
 
 pub use all::Databases;
 pub use error::DatabaseError;
 pub use health::Health;
+pub use named::{NamedQueries, NamedQuery, UnknownQuery};
 pub use query::{Query, QueryError};
 pub use transaction::Transaction;
 
@@ -69,8 +69,6 @@ use pool::Pool;
 
 /// The most rows that a query may find.
 pub const ROWS_MAX: usize = 1000;
-
-pub use named::{NamedQueries, NamedQuery, Source};
 
 /// What a query found.
 #[derive(Clone, Debug, Default, PartialEq)]

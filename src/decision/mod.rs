@@ -68,6 +68,13 @@ pub enum Answer<T> {
     Pass,
     /// No opinion either, but this is known of the machine: handlers asked later see it as the request's record.
     Noted(Record),
+    /// An answer, or no opinion, with what the trail says of how it came about.
+    Explained {
+        /// The answer; no opinion when absent.
+        given: Option<T>,
+        /// How it came about.
+        why: String,
+    },
 }
 
 impl<T> Answer<T> {
@@ -77,6 +84,7 @@ impl<T> Answer<T> {
             Answer::Given(content) => Answer::Given(turn(content)),
             Answer::Pass => Answer::Pass,
             Answer::Noted(record) => Answer::Noted(record),
+            Answer::Explained { given, why } => Answer::Explained { given: given.map(turn), why },
         }
     }
 }

@@ -4,6 +4,7 @@
 //! [`build`], the one place where the configuration's handlers become running ones.
 
 pub mod script;
+pub mod sql;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use jiff::tz::TimeZone;
 
 use crate::boot::BootImages;
 use crate::config::{Config, HandlerSection, Problem, Problems, ScriptSection};
-use crate::database::Databases;
+use crate::database::{Databases, NamedQueries};
 use crate::decision::RequestHandler;
 
 use script::{Limits, ScriptConfig, ScriptError, ScriptHandler};
@@ -44,13 +45,14 @@ pub struct Cases {
 ///
 /// # Errors
 /// Every problem of every handler.
-pub fn build(config: &Config, _databases: &Databases, run_cases: bool) -> Result<Vec<Built>, Problems> {
+pub fn build(config: &Config, databases: &Databases, run_cases: bool) -> Result<Vec<Built>, Problems> {
     let mut built = Vec::new();
     let mut problems = Problems::default();
+    let queries = Arc::new(NamedQueries::read(config, databases)?);
     for section in &config.handlers {
         let name = section.display_name();
         match section {
-            HandlerSection::Script(section) => match script(section, name, run_cases) {
+            HandlerSection::Script(section) => match script(section, name, &queries, run_cases) {
                 Ok(handler) => built.push(handler),
                 Err(errors) => errors.iter().for_each(|error| problems.push(problem(error))),
             },
@@ -79,7 +81,12 @@ fn unused_cases(config: &Config, built: &mut [Built]) {
     }
 }
 
-fn script(section: &ScriptSection, name: &str, run_cases: bool) -> Result<Built, Vec<ScriptError>> {
+fn script(
+    section: &ScriptSection,
+    name: &str,
+    queries: &Arc<NamedQueries>,
+    run_cases: bool,
+) -> Result<Built, Vec<ScriptError>> {
     let time_zone = section.time_zone.as_deref().and_then(|name| TimeZone::get(name).ok());
     let config = ScriptConfig {
         name: name.to_owned(),
@@ -88,7 +95,7 @@ fn script(section: &ScriptSection, name: &str, run_cases: bool) -> Result<Built,
         scripts_dir: section.scripts.clone(),
         data_dir: section.data.clone(),
         time_zone: time_zone.unwrap_or_else(TimeZone::system),
-        queries: Arc::default(),
+        queries: Arc::clone(queries),
         limits: Limits {
             allow_boot: section.allow_boot_limit,
             boot_images: section.boot_images_limit,

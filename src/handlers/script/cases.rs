@@ -178,7 +178,7 @@ fn run<T>(
     let ended = program.run(case.question, &case.request, program.full(case.question), convert);
     let actual = match ended.value {
         Ok(Answer::Given(value)) => given(value),
-        Ok(Answer::Pass | Answer::Noted(_)) => Actual::Pass,
+        Ok(Answer::Pass | Answer::Noted(_) | Answer::Explained { .. }) => Actual::Pass,
         Err(error) => Actual::Error(error),
     };
     (actual, ended.log)

@@ -18,7 +18,7 @@ use super::request::Request;
 use super::sandbox::{self, fail};
 use crate::boot::{Record, Value};
 use crate::database::{NamedQueries, NamedQuery, Rows};
-use crate::nearest::{cut, remedy};
+use crate::nearest::{cut, nearest, remedy};
 
 /// What the queries of a case answer, by name: rows, or why the database fails.
 pub(super) type Answers = BTreeMap<String, Result<Vec<Record>, String>>;
@@ -79,30 +79,33 @@ pub(super) fn with_answers<T>(answers: &Arc<Answers>, work: impl FnOnce() -> T) 
     (value, UNANSWERED.take())
 }
 
+/// Whether a case answers in this thread.
+#[cfg(test)]
+pub(super) fn is_answered_by_a_case() -> bool {
+    ANSWERS.with_borrow(Option::is_some)
+}
+
 fn ask(queries: &NamedQueries, name: &str, given: &Given, age: Age) -> Found<Array> {
-    let query = queries.find(name).or_else(fail)?;
+    let query = queries.find(name).or_else(|error| fail(error.to_string()))?;
     let parameters = given.parameters(query)?;
     let rows = match ANSWERS.with_borrow(Clone::clone) {
         Some(answers) => of_case(query, &answers)?,
         None => of_database(query, &parameters, age)?,
     };
     if let Some(age) = rows.age {
-        sandbox::log(&format!(
-            "query {}: the database failed; its answer of {} s ago stands in",
-            query.name,
-            age.as_secs()
-        ));
+        let age = age.as_secs();
+        sandbox::log(&format!("query {}: the database failed; its answer of {age} s ago stands in", query.name()));
     }
     Ok(rows.records.into_iter().map(|record| Dynamic::from(Row(Arc::new(record)))).collect())
 }
 
 fn of_case(query: &NamedQuery, answers: &Answers) -> Found<Rows> {
-    match answers.get(&query.name) {
+    match answers.get(query.name()) {
         Some(Ok(records)) => Ok(Rows { records: records.clone(), age: None }),
         Some(Err(reason)) => failed(query, reason),
         None => {
-            UNANSWERED.set(Some(query.name.clone()));
-            sandbox::end(format!("the query {} has no answer in this case", query.name))
+            UNANSWERED.set(Some(query.name().to_owned()));
+            sandbox::end(format!("the query {} has no answer in this case", query.name()))
         }
     }
 }
@@ -112,18 +115,18 @@ fn of_database(query: &NamedQuery, parameters: &Record, age: Age) -> Found<Rows>
     let Ok(runtime) = Handle::try_current() else { return failed(query, "there is no runtime to wait in") };
     let asked = async {
         match age {
-            Age::Any => query.source.rows(parameters, limit).await,
+            Age::Any => query.rows(parameters, limit).await,
             Age::Fresh => {
-                let records = query.source.fresh_rows(parameters, limit).await?;
+                let records = query.fresh_rows(parameters, limit).await?;
                 Ok(Rows { records, age: None })
             }
         }
     };
-    runtime.block_on(asked).or_else(|error| failed(query, &error))
+    runtime.block_on(asked).or_else(|error| failed(query, &error.to_string()))
 }
 
 fn failed<T>(query: &NamedQuery, reason: &str) -> Found<T> {
-    fail(format!("query {}: {reason}", query.name))
+    fail(format!("query {}: {reason}", query.name()))
 }
 
 impl Given {
@@ -131,7 +134,7 @@ impl Given {
     /// it would find nothing, and nobody would know why.
     fn parameters(&self, query: &NamedQuery) -> Found<Record> {
         let mut parameters = Record::default();
-        for name in &query.parameters {
+        for name in query.parameters() {
             let value = match self {
                 Given::Request(request) => request.parameter(name).ok_or_else(|| request.unknown_parameter(name)),
                 Given::Record(Row(record)) => record
@@ -146,10 +149,14 @@ impl Given {
             };
         }
         if let Given::Map(map) = self
-            && let Some(unknown) = map.keys().find(|key| !query.parameters.iter().any(|name| name == key.as_str()))
+            && let Some(unknown) = map.keys().find(|key| !query.parameters().any(|name| name.eq_ignore_ascii_case(key)))
         {
-            let known = query.parameters.iter().map(String::as_str);
-            let remedy = if query.parameters.is_empty() { "it has none".to_owned() } else { remedy(unknown, known) };
+            let known: Vec<&str> = query.parameters().collect();
+            let remedy = match nearest(unknown, known.iter().copied()) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None if known.is_empty() => "it has none".to_owned(),
+                None => format!("it has {}", known.join(", ")),
+            };
             return failed(query, &format!("it has no parameter `{}`; {remedy}", cut(unknown)));
         }
         Ok(parameters)
@@ -157,7 +164,7 @@ impl Given {
 }
 
 fn of_map(map: &Map, name: &str) -> Result<Value, String> {
-    let Some(given) = map.get(name) else {
+    let Some((_, given)) = map.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)) else {
         let example = format!("write it like #{{ {name}: request.mac }}");
         return Err(if map.is_empty() {
             format!("is given nothing; {example}, or give it `request`")

@@ -164,15 +164,15 @@ impl Sources {
     }
 
     fn unknown_queries(&self, file: &str, tokens: &[Token], problems: &mut Vec<ScriptError>) {
-        for three in tokens.windows(3) {
-            let [function, open, name] = three else { continue };
+        for four in tokens.windows(4) {
+            let [function, open, name, end] = four else { continue };
             let asks = function.is_word("query") || function.is_word("fresh_query");
             let Kind::Text(text) = &name.kind else { continue };
-            if !asks || !open.is_sign('(') {
+            if !asks || !open.is_sign('(') || !(end.is_sign(',') || end.is_sign(')')) {
                 continue;
             }
-            if let Err(message) = self.queries.find(text) {
-                problems.push(at_place(file, (name.line, name.column), message, None, self));
+            if let Err(error) = self.queries.find(text) {
+                problems.push(at_place(file, (name.line, name.column), error.to_string(), None, self));
             }
         }
     }

@@ -282,7 +282,7 @@ fn answers(written: BTreeMap<Spanned<String>, WrittenAnswer>, queries: &NamedQue
     for (name, answer) in written {
         let offset = name.span().start;
         let name = name.into_inner();
-        queries.find(&name).or_else(|message| wrong(offset, message))?;
+        queries.find(&name).or_else(|error| wrong(offset, error.to_string()))?;
         let rows = match answer {
             WrittenAnswer::Fails(reason) => Err(reason),
             WrittenAnswer::Rows(rows) => {

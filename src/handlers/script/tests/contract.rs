@@ -40,8 +40,10 @@ fn every_field_and_fact_can_be_read_and_has_its_type() {
 fn every_example_runs() {
     for function in api::FUNCTIONS {
         let source = format!("fn boot_images(request) {{ let x = {}; [] }}", function.example);
-        let (_folder, config) = site(&[("site.rhai", &source), ("data/machines.csv", "mac,role\n525400123456,lab\n")]);
-        let handler = ScriptHandler::load(&config).unwrap_or_else(|errors| panic!("{errors}"));
+        let site = queries::Cmdb::new(&source);
+        std::fs::create_dir(&site.config.data_dir).unwrap();
+        std::fs::write(site.config.data_dir.join("machines.csv"), "mac,role\n525400123456,lab\n").unwrap();
+        let handler = site.load();
         assert_eq!(
             block_on(handler.boot_images(&request())),
             Ok(Answer::Given(BootImages::none())),

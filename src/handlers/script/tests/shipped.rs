@@ -16,7 +16,7 @@ fn config_of(folder: &Path) -> ScriptConfig {
         false => ("allow_boot.rhai", "boot_images.rhai"),
     };
     let queries = match Config::read(&folder.join("pointsman.toml")) {
-        Ok(shown) => queries::named(&shown),
+        Ok(shown) => queries::named(&shown, Path::new("/nonexistent")),
         Err(_) => Arc::default(),
     };
     ScriptConfig { data_dir: folder.to_owned(), queries, ..config(folder, allow_boot, boot_images) }

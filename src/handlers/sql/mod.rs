@@ -25,7 +25,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tracing::{debug, info, warn};
 
-use crate::boot::{BootImage, BootImages, BootRequest, Line, Record, Verdict};
+use crate::boot::{BootImage, BootImages, BootRequest, Line, Record, Value, Verdict};
 use crate::config::{Ambiguous, NoImage, UnknownMachine};
 use crate::decision::{Answer, BootEvent, HandlerError, RequestHandler};
 use crate::pace::Pace;
@@ -37,6 +37,7 @@ use answer::{Permission, Who, permission};
 use identity::{Candidate, Identity, Key, resolve};
 use keys::{Claims, SharedMacs};
 use menu::{Offer, Style};
+use parameters::Facts;
 use rows::Described;
 use source::{Asked, Source};
 
@@ -200,6 +201,16 @@ impl SqlHandler {
         }
     }
 }
+
+/// The value that every query of a site has by this name, NULL where the fact is not known; none when there is no such
+/// name. Scripts ask with the same.
+pub(super) fn fact(request: &BootRequest, name: &str) -> Option<Value> {
+    let claims = Claims::of(request, &SharedMacs::default());
+    Facts { request, claims: &claims, is_search: false }.value(name)
+}
+
+/// The names of these values.
+pub(super) use parameters::names as fact_names;
 
 /// What a machine is told that nobody knows.
 const NOT_KNOWN: &str = "This machine is not in the database";

@@ -26,7 +26,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tracing::{debug, info, warn};
 
-use crate::boot::{BootImage, BootImages, BootRequest, Line, Record, Verdict};
+use crate::boot::{BootImage, BootImages, BootRequest, Line, Record, Value, Verdict};
 use crate::config::{Ambiguous, NoImage, UnknownMachine};
 use crate::decision::{Answer, BootEvent, HandlerError, RequestHandler};
 use crate::pace::Pace;
@@ -38,6 +38,7 @@ use answer::{Permission, Who, permission};
 use identity::{Candidate, Identity, Key, resolve};
 use keys::{Claims, SharedMacs};
 use menu::{Offer, Style};
+use parameters::Facts;
 use rows::Described;
 use source::{Asked, Source};
 
@@ -198,6 +199,16 @@ impl SqlHandler {
         }
     }
 }
+
+/// The value that every query of a site has by this name, NULL where the fact is not known; none when there is no such
+/// name. Scripts ask with the same.
+pub(super) fn fact(request: &BootRequest, name: &str) -> Option<Value> {
+    let claims = Claims::of(request, &SharedMacs::default());
+    Facts { request, claims: &claims, is_search: false }.value(name)
+}
+
+/// The names of these values.
+pub(super) use parameters::names as fact_names;
 
 /// What a machine is told whose database is gone.
 const STALE: &str = "The database does not answer: what is to be installed waits.";

@@ -173,7 +173,7 @@ fn in_form(value: Value, form: &str) -> Value {
 }
 
 /// The names of all parameters.
-pub(super) fn names() -> impl Iterator<Item = &'static str> + Clone {
+pub(in crate::handlers) fn names() -> impl Iterator<Item = &'static str> + Clone {
     static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
         let own = PARAMETERS.iter().map(|parameter| parameter.name.to_owned());
         let macs = MACS.iter().flat_map(|mac| MAC_FORMS.iter().map(move |(form, _)| format!("{mac}{form}")));

@@ -2,7 +2,7 @@
 //!
 //! **Invariant**: nothing is opened here, and no query is read: this is what the file alone can say.
 
-use super::{Config, DatabaseSection, HandlerSection, SqlSection, UnknownMachine};
+use super::{Config, DatabaseSection, HandlerSection, NoImage, SqlSection, UnknownMachine};
 use crate::nearest::{cut, remedy};
 
 /// What is wrong, and what to do.
@@ -88,8 +88,8 @@ fn sql(config: &Config, name: &str, section: &SqlSection, broken: &mut Vec<Broke
     let has_database = section.database.is_some();
     for (query, text) in queries {
         rule(
-            has_database && matches!(query, "machine" | "images") && text.is_none(),
-            format!("{key}: it has a database, but no query `{query}`"),
+            has_database && query == "machine" && text.is_none(),
+            format!("{key}: it has a database, but no query `machine`"),
             "write the query, or leave `database` out to ask the store",
         );
         rule(
@@ -98,6 +98,11 @@ fn sql(config: &Config, name: &str, section: &SqlSection, broken: &mut Vec<Broke
             "add database = \"NAME\" of a [database.NAME], or leave the query out: the store has its own",
         );
     }
+    rule(
+        has_database && section.images.is_none() && section.no_image != NoImage::Pass,
+        format!("{key}: it has a database, but no query `images`"),
+        "write the query, or set no_image = \"pass\" to leave the images to the next handler, which sees the row",
+    );
     rule(
         has_database && section.unknown_images.is_some() && section.unknown != UnknownMachine::Allow,
         format!("{key}: `unknown_images` is never asked"),

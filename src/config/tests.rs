@@ -160,4 +160,7 @@ fn databases_and_their_handlers_fit_together() {
         parse("[[handler]]\nkind = \"sql\"\ndatabase = \"cmdb\"\nmachine = \"x\"\nimages = \"x\"\n").unwrap_err();
     assert!(error.contains("add [database.cmdb] with its url"), "{error}");
     assert!(parse("[[handler]]\nkind = \"sql\"\n").is_ok(), "the store needs one line");
+    let row_only = "[database.a]\nurl = \"sqlite:a\"\n[[handler]]\nkind = \"sql\"\ndatabase = \"a\"\nmachine = \"x\"\n\
+                    no_image = \"pass\"\n";
+    assert!(parse(row_only).is_ok(), "the row may be all that is wanted");
 }

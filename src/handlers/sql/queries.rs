@@ -26,7 +26,8 @@ pub(super) struct Queries {
     /// Where images are described whose rows have no `kind`.
     store: Store,
     pub(super) machine: Query,
-    pub(super) images: Query,
+    /// None where the row is all that is wanted of the database.
+    pub(super) images: Option<Query>,
     pub(super) unknown_images: Option<Query>,
     offered: Option<Query>,
     pub(super) started: Option<Query>,
@@ -80,8 +81,8 @@ impl Queries {
             ("failed", &section.failed),
         ]
         .map(|(key, text)| read(key, text, Some(&OF_EVENTS)));
-        match (machine, images) {
-            (Some(machine), Some(images)) if problems.is_empty() => {
+        match machine {
+            Some(machine) if problems.is_empty() => {
                 let handler = name.to_owned();
                 Ok(Queries {
                     handler,
@@ -103,14 +104,15 @@ impl Queries {
     /// Every query with its key.
     pub(super) fn all(&self) -> impl Iterator<Item = (&'static str, &Query)> {
         let optional = [
+            ("images", &self.images),
             ("unknown_images", &self.unknown_images),
             ("offered", &self.offered),
             ("started", &self.started),
             ("done", &self.done),
             ("failed", &self.failed),
         ];
-        let given = [("machine", &self.machine), ("images", &self.images)].into_iter();
-        given.chain(optional.into_iter().filter_map(|(key, query)| Some((key, query.as_ref()?))))
+        std::iter::once(("machine", &self.machine))
+            .chain(optional.into_iter().filter_map(|(key, query)| Some((key, query.as_ref()?))))
     }
 
     /// The assignment in the site's words, when it is one of this handler's.
@@ -187,10 +189,9 @@ impl Source for Queries {
     }
 
     async fn images(&self, asked: &Asked<'_>, machine: Option<&Candidate>) -> Result<Rows, HandlerError> {
-        match (machine, &self.unknown_images) {
-            (Some(_), _) => self.find(&self.images, asked, asked.facts(), machine).await,
-            (None, Some(query)) => self.find(query, asked, asked.facts(), None).await,
-            (None, None) => Ok(Rows::default()),
+        match if machine.is_some() { &self.images } else { &self.unknown_images } {
+            Some(query) => self.find(query, asked, asked.facts(), machine).await,
+            None => Ok(Rows::default()),
         }
     }
 

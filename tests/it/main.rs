@@ -9,5 +9,6 @@ mod harness;
 mod hostile;
 mod reload;
 mod servers;
+mod sqlite_processes;
 mod storm;
 mod with_servers_database;

@@ -12,6 +12,7 @@ mod reload;
 mod reports;
 mod servers;
 mod sql_rows;
+mod sqlite_processes;
 mod storm;
 mod two_servers;
 mod with_servers_database;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString};
 
-use super::record::{self, Row};
+use super::record::Row;
 use super::sandbox::fail;
 use super::time::Time;
 use crate::boot::{BootRequest, FACTS, Fact, MachineId, Value};
+use crate::handlers::sql;
 use crate::nearest::{cut, nearest, remedy};
 
 /// A request in a script.
@@ -42,24 +43,6 @@ pub struct Field {
     /// What it may hold, as a script would write it.
     pub example: &'static str,
     read: fn(&Seen) -> Dynamic,
-}
-
-impl Field {
-    /// The field as the value of a query's parameter; null for the empty text, none where it has no such value.
-    fn parameter(&self, seen: &Seen) -> Option<Value> {
-        match self.name {
-            "facts" | "record" => None,
-            "now" => Some(seen.request.now.to_string().into()),
-            _ => match (self.read)(seen) {
-                features if features.is_array() => {
-                    let names = features.into_typed_array::<ImmutableString>().unwrap_or_default();
-                    Some(names.join(" ").into())
-                }
-                text if text.is_string() => Some(text.into_string().ok().filter(|text| !text.is_empty()).into()),
-                other => record::value(&other),
-            },
-        }
-    }
 }
 
 const fn text(name: &'static str, about: &'static str, example: &'static str, read: fn(&Seen) -> Dynamic) -> Field {
@@ -190,28 +173,22 @@ pub(super) fn register(engine: &mut Engine) {
 }
 
 impl Request {
-    /// The value of a query's parameter: a field, a fact, or a column of the record; null for what is not known.
+    /// The value of a query's parameter: what queries of the `sql` handler have by this name, or a column of the record;
+    /// null for what is not known.
     pub(super) fn parameter(&self, name: &str) -> Option<Value> {
-        if let Some(field) = FIELDS.iter().find(|field| field.name == name) {
-            return field.parameter(&self.0);
-        }
-        if let Some(known) = Fact::named(name) {
-            return Some(self.0.request.machine.get(known.name).into());
-        }
-        self.0.request.record.as_ref()?.get(name).cloned()
+        let request = &self.0.request;
+        sql::fact(request, name).or_else(|| request.record.as_ref()?.get(name).cloned())
     }
 
     /// What is said of a parameter that is none of these.
     pub(super) fn unknown_parameter(&self, name: &str) -> String {
-        let fields = FIELDS.iter().filter(|field| field.parameter(&self.0).is_some()).map(|field| field.name);
-        let facts = FACTS.iter().map(|fact| fact.name);
-        let record = self.0.request.record.iter().flat_map(|record| record.iter().map(|(column, _)| column));
-        let names: Vec<&str> = fields.chain(facts).chain(record).collect();
-        let of = match self.0.request.record {
-            Some(_) => "no field, fact or column of request.record",
-            None => "no field or fact of the request, and no handler found a record",
+        let record = self.0.request.record.as_ref();
+        let columns = record.iter().flat_map(|record| record.iter().map(|(column, _)| column));
+        let of = match record {
+            Some(_) => "no fact of the request and no column of its record",
+            None => "no fact of the request, and no handler found a record",
         };
-        match nearest(name, names) {
+        match nearest(name, sql::fact_names().map(|known: &str| known).chain(columns)) {
             Some(meant) => format!("that is {of}; did you mean `{meant}`?"),
             None => format!("that is {of}; give it a map: #{{ {name}: ... }}"),
         }

@@ -8,10 +8,12 @@
 //! is remembered of a database that does not answer starts nothing that is done once.
 
 mod answer;
+mod build;
 mod identity;
 mod keys;
 mod menu;
 mod parameters;
+mod queries;
 mod rows;
 mod source;
 #[cfg(test)]
@@ -23,15 +25,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tracing::{debug, info, warn};
 
-use crate::boot::{BootImage, BootImages, BootRequest, Line, Record, Verdict};
+use crate::boot::{BootImage, BootImages, BootRequest, Line, Record, Value, Verdict};
 use crate::config::{Ambiguous, NoImage, UnknownMachine};
 use crate::decision::{Answer, BootEvent, HandlerError, RequestHandler};
 use crate::pace::Pace;
+
+pub use build::Checked;
+pub use parameters::reference;
 
 use answer::{Permission, Who, permission};
 use identity::{Candidate, Identity, Key, resolve};
 use keys::{Claims, SharedMacs};
 use menu::{Offer, Style};
+use parameters::Facts;
 use rows::Described;
 use source::{Asked, Source};
 
@@ -195,6 +201,16 @@ impl SqlHandler {
         }
     }
 }
+
+/// The value that every query of a site has by this name, NULL where the fact is not known; none when there is no such
+/// name. Scripts ask with the same.
+pub(super) fn fact(request: &BootRequest, name: &str) -> Option<Value> {
+    let claims = Claims::of(request, &SharedMacs::default());
+    Facts { request, claims: &claims, is_search: false }.value(name)
+}
+
+/// The names of these values.
+pub(super) use parameters::names as fact_names;
 
 /// What a machine is told that nobody knows.
 const NOT_KNOWN: &str = "This machine is not in the database";

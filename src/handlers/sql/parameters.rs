@@ -173,7 +173,7 @@ fn in_form(value: Value, form: &str) -> Value {
 }
 
 /// The names of all parameters.
-pub(super) fn names() -> impl Iterator<Item = &'static str> + Clone {
+pub(in crate::handlers) fn names() -> impl Iterator<Item = &'static str> + Clone {
     static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
         let own = PARAMETERS.iter().map(|parameter| parameter.name.to_owned());
         let macs = MACS.iter().flat_map(|mac| MAC_FORMS.iter().map(move |(form, _)| format!("{mac}{form}")));
@@ -201,8 +201,8 @@ pub(super) fn help(name: &str, more: &[&str]) -> String {
     remedy(name, all)
 }
 
-/// The parameters as Markdown.
-pub(super) fn reference() -> String {
+/// The parameters of queries as Markdown, made from the table that their values are made from.
+pub fn reference() -> String {
     let mut table = "| parameter | what it is | example |\n|---|---|---|\n".to_owned();
     let mut row = |name: &str, about: &str, example: &str| {
         // Writing to a String cannot fail.

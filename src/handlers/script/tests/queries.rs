@@ -39,6 +39,10 @@ const QUERIES: &[(&str, &str)] = &[
     ("owner_of", "select Owner, room, cores, load from machines where mac = :mac"),
     ("by_serial", "select owner from machines where serial = :serial and :asset is null"),
     ("of_owner", "select mac from machines where owner = :owner order by mac"),
+    (
+        "by_form",
+        "select owner from machines where replace(upper(mac), ':', '-') = :mac_dash_upper and :arch = 'x64-uefi'",
+    ),
     ("all", "select mac from machines order by mac"),
     ("numbers", "with recursive n(i) as (select 1 union all select i + 1 from n where i < :count) select i from n"),
     ("endless", "with recursive n(i) as (select 1 union all select i + 1 from n) select i from n where i < 0"),
@@ -147,6 +151,7 @@ fn a_query_finds_rows() {
     assert_eq!(found("query(\"cmdb.owner_of\", #{ mac: \"52:54:00:00:00:02\" })[0].cores * 2"), "8");
     assert_eq!(found("query(\"cmdb.owner_of\", #{ mac: \"none\" }).len()"), "0");
     assert_eq!(found("query(\"cmdb.by_serial\", request).len()"), "1");
+    assert_eq!(found("query(\"cmdb.by_form\", request).len()"), "1");
     assert_eq!(found("query(\"cmdb.of_owner\", query(\"cmdb.owner_of\", request)[0]).len()"), "2");
     assert_eq!(found("query(\"cmdb.all\").len()"), "2");
     assert_eq!(found("fresh_query(\"cmdb.all\")[1].mac"), "52:54:00:12:34:56");
@@ -192,7 +197,10 @@ fn parameters_that_fit_nothing_are_mistakes() {
     check("query(\"cmdb.owner_of\")", "it needs `mac`, and is given nothing; write it like #{ mac: request.mac }");
     check("query(\"cmdb.all\", #{ mac: 1 })", "it has no parameter `mac`; it has none");
     check("query(\"cmdb.owner_of\", #{ mac: [1] })", "was given an array; text, numbers, true and false");
-    check("query(\"cmdb.of_owner\", request)", "it needs `owner`, and that is no field or fact of the request");
+    check(
+        "query(\"cmdb.of_owner\", request)",
+        "it needs `owner`, and that is no fact of the request, and no handler found a record",
+    );
     check("query(\"cmdb.owner_of\", query(\"cmdb.by_serial\", request)[0])", "no column of that name");
     check("query(\"cmdb.owner_of\", 5)", "`query` cannot be used with text, a number; write it like query(");
 }

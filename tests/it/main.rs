@@ -7,6 +7,7 @@ mod commands;
 mod daemon;
 mod documents;
 mod harness;
+mod history;
 mod hostile;
 mod reload;
 mod reports;

@@ -10,6 +10,7 @@ mod database;
 mod defaults;
 mod parse;
 mod problem;
+mod rules;
 mod sections;
 mod words;
 

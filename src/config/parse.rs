@@ -7,7 +7,7 @@ use serde::de::{DeserializeOwned, IntoDeserializer};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::{Config, DatabaseSection, HandlerSection, Problem, Problems, defaults, plain_words};
+use super::{Config, DatabaseSection, HandlerSection, Problem, Problems, defaults, plain_words, rules};
 use crate::nearest::remedy;
 
 /// The tables there are.
@@ -182,6 +182,9 @@ impl Reader<'_> {
             if broken {
                 self.problems.push(Problem::of_file(self.file, what, remedy));
             }
+        }
+        for (what, remedy) in rules::broken(config) {
+            self.problems.push(Problem::of_file(self.file, what, remedy));
         }
         self.check_ports(config);
         self.check_names(config);

@@ -15,11 +15,12 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use crate::boot::BootImages;
-use crate::config::{Config, HandlerSection, Problem, Problems, ScriptSection};
+use crate::config::{Config, HandlerSection, Problem, Problems, ScriptSection, SqlSection};
 use crate::database::{Databases, NamedQueries};
 use crate::decision::RequestHandler;
 
 use script::{Limits, ScriptConfig, ScriptError, ScriptHandler};
+use sql::SqlHandler;
 
 /// A handler that is ready, and what a check of the site wants to know of it.
 pub struct Built {
@@ -29,6 +30,8 @@ pub struct Built {
     pub cases: Cases,
     /// Folders whose files it was made from: when one changes, it is made anew.
     pub folders: Vec<PathBuf>,
+    /// The same handler, when it asks a database: a check asks the database what it takes the queries for.
+    pub sql: Option<Arc<SqlHandler>>,
 }
 
 /// How the cases of a handler went.
@@ -59,9 +62,13 @@ pub fn build(config: &Config, databases: &Databases, run_cases: bool) -> Result<
                 Ok(handler) => built.push(handler),
                 Err(errors) => errors.iter().for_each(|error| problems.push(problem(error))),
             },
-            HandlerSection::Sql(_) => {
-                problems.push(Problem::of_file(&config.file, "sql handlers are not there yet", "use a script"))
-            }
+            HandlerSection::Sql(section) => match sql(section, name, databases) {
+                Ok(handler) => built.push(handler),
+                Err(found) => found.into_iter().for_each(|(what, remedy)| {
+                    let what = format!("handler `{name}`: {what}");
+                    problems.push(Problem::of_file(&config.file, what, remedy));
+                }),
+            },
         }
     }
     if run_cases {
@@ -119,7 +126,13 @@ fn script(
     folders.extend([section.scripts.clone(), section.data.clone()]);
     folders.sort();
     folders.dedup();
-    Ok(Built { handler: Arc::new(handler), cases, folders })
+    Ok(Built { handler: Arc::new(handler), cases, folders, sql: None })
+}
+
+fn sql(section: &SqlSection, name: &str, databases: &Databases) -> Result<Built, Vec<(String, String)>> {
+    let handler = Arc::new(SqlHandler::build(name, section, databases)?);
+    let sql = Some(Arc::clone(&handler));
+    Ok(Built { handler, cases: Cases::default(), folders: Vec::new(), sql })
 }
 
 fn problem(error: &ScriptError) -> Problem {

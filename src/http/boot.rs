@@ -21,7 +21,7 @@ use crate::boot::{BootDecision, BootImages, FileName, Line, Machine, Outcome, Pl
 use crate::decision::{BootEvent, HandlerError, Progress, Session, TokenError};
 use crate::files::{Content, OpenError};
 use crate::ipxe::{self, Command};
-use crate::observe::Funnel;
+use crate::observe::{EventLabel, Funnel};
 use crate::paths::{self, Wanted};
 
 /// How long a client may take to send its form.
@@ -269,7 +269,12 @@ impl Asked {
 
     /// Tells the handlers what happened.
     pub(super) async fn report(&self, event: &BootEvent) -> Result<(), HandlerError> {
-        self.state.engine.report(&self.session, self.via.network(), event, self.now).await
+        let reported = self.state.engine.report(&self.session, self.via.network(), event, self.now).await;
+        if let Err(error) = &reported {
+            let event = if error.is_refusal { "refused" } else { "not-noted" };
+            self.state.metrics.assignments.get_or_create(&EventLabel { event }).inc();
+        }
+        reported
     }
 
     /// While the decision is pending: iPXE waits and asks again (since 2014).

@@ -53,7 +53,7 @@ use crate::ipxe::SessionUrls;
 use crate::observe::Metrics;
 use socket::FileQueue;
 
-pub use ready::{Dependency, DependencyState};
+pub use ready::Dependency;
 pub use serve::{Limits, Server};
 
 /// The largest form with facts, in octets: twice what all facts at their longest have.

@@ -9,70 +9,57 @@ use axum::extract::State;
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use jiff::Timestamp;
-use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::HttpState;
 use crate::boot::Line;
+use crate::database::Health;
 
 /// A database that a handler, a script or the store needs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dependency {
     /// Its name in the configuration.
     pub name: String,
     /// Whether it answers.
-    #[serde(flatten)]
-    pub state: DependencyState,
+    pub health: Health,
 }
 
-/// Whether a database answers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "state", rename_all = "lowercase")]
-pub enum DependencyState {
-    /// Nobody asked it yet.
-    Untried,
-    /// It answered last.
-    Up,
-    /// It did not.
-    Down {
-        /// Since when.
-        since: Timestamp,
-        /// What it said, or what reaching it came to.
-        error: String,
-    },
-}
+impl Dependency {
+    fn is_down(&self) -> bool {
+        matches!(self.health, Health::Down { .. })
+    }
 
-/// What the page says.
-#[derive(Serialize)]
-struct Page {
-    ready: bool,
-    databases: Vec<Dependency>,
-}
+    fn line(&self) -> String {
+        let state = match &self.health {
+            Health::Untried => "untried".to_owned(),
+            Health::Up => "up".to_owned(),
+            Health::Down { since, error } => format!("down since {since:.0}: {}", Line::clean(error)),
+        };
+        format!("{}: {state}\n", self.name)
+    }
 
-impl Page {
-    fn text(&self) -> String {
-        let mut text = String::from(if self.ready { "ready\n" } else { "not ready\n" });
-        for Dependency { name, state } in &self.databases {
-            let state = match state {
-                DependencyState::Untried => "untried".to_owned(),
-                DependencyState::Up => "up".to_owned(),
-                DependencyState::Down { since, error } => format!("down since {since:.0}: {}", Line::clean(error)),
-            };
-            text.push_str(&format!("{name}: {state}\n"));
+    fn json(&self) -> Value {
+        let name = &self.name;
+        match &self.health {
+            Health::Untried => json!({ "name": name, "state": "untried" }),
+            Health::Up => json!({ "name": name, "state": "up" }),
+            Health::Down { since, error } => json!({ "name": name, "state": "down", "since": since, "error": error }),
         }
-        text
     }
 }
 
 /// `/readyz`, as text, or as JSON where the client asks for that.
 pub(super) async fn ready(State(state): State<Arc<HttpState>>, headers: HeaderMap) -> Response {
     let databases = state.site.dependencies();
-    let ready = !databases.iter().any(|database| matches!(database.state, DependencyState::Down { .. }));
-    let page = Page { ready, databases };
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let (kind, body) = match serde_json::to_string(&page) {
-        Ok(json) if wants_json(&headers) => ("application/json", json + "\n"),
-        _ => ("text/plain", page.text()),
+    let is_ready = !databases.iter().any(Dependency::is_down);
+    let (status, word) =
+        if is_ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
+    let (kind, body) = if wants_json(&headers) {
+        let databases: Vec<_> = databases.iter().map(Dependency::json).collect();
+        ("application/json", format!("{}\n", json!({ "ready": is_ready, "databases": databases })))
+    } else {
+        let lines = databases.iter().map(Dependency::line);
+        ("text/plain", std::iter::once(format!("{word}\n")).chain(lines).collect())
     };
     (status, [(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-store")], body).into_response()
 }

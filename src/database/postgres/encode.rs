@@ -58,18 +58,25 @@ impl Encode<'_, Postgres> for Argument {
 
 pub(super) fn encode(value: &Value, kind: &PgTypeInfo) -> Encoded {
     let Some(text) = value.to_text() else { return Encoded::Null };
+    if text.contains('\0') {
+        // No text of the server's has it.
+        return Encoded::Unfit;
+    }
     match kind.kind() {
         PgTypeKind::Domain(base) => return encode(value, base),
-        PgTypeKind::Enum(_) => return Encoded::Octets(text.into_bytes()),
+        PgTypeKind::Enum(labels) if labels.contains(&text) => return Encoded::Octets(text.into_bytes()),
+        PgTypeKind::Enum(_) => return Encoded::Unfit,
         PgTypeKind::Simple => {}
         PgTypeKind::Pseudo | PgTypeKind::Composite(_) | PgTypeKind::Array(_) | PgTypeKind::Range(_) => {
             return Encoded::Unknown;
         }
     }
     let octets = match kind.name().to_ascii_uppercase().as_str() {
-        "TEXT" | "VARCHAR" | "CHAR" | "NAME" | "UNKNOWN" | "CITEXT" | "JSON" | "XML" => Some(text.into_bytes()),
+        "TEXT" | "VARCHAR" | "CHAR" | "UNKNOWN" | "CITEXT" | "XML" => Some(text.into_bytes()),
+        "NAME" => (text.len() < 64).then(|| text.into_bytes()),
+        "JSON" => is_json(&text).then(|| text.into_bytes()),
         "\"CHAR\"" => <[u8; 1]>::try_from(text.as_bytes()).ok().map(Vec::from),
-        "JSONB" => Some([&[1], text.as_bytes()].concat()),
+        "JSONB" => is_json(&text).then(|| [&[1], text.as_bytes()].concat()),
         "BOOL" => truth(value).map(|truth| vec![u8::from(truth)]),
         "INT2" => whole(value).and_then(|n| i16::try_from(n).ok()).map(|n| n.to_be_bytes().into()),
         "INT4" => whole(value).and_then(|n| i32::try_from(n).ok()).map(|n| n.to_be_bytes().into()),
@@ -112,6 +119,10 @@ fn whole(value: &Value) -> Option<i64> {
         Value::Bool(truth) => Some(i64::from(*truth)),
         Value::Null | Value::Float(_) | Value::Text(_) => value.to_text()?.trim().parse().ok(),
     }
+}
+
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 
 /// `52:54:00:12:34:56` with `:`, `-`, `.` or nothing between the digits.

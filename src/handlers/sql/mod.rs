@@ -8,10 +8,12 @@
 //! is remembered of a database that does not answer starts nothing that is done once.
 
 mod answer;
+mod build;
 mod identity;
 mod keys;
 mod menu;
 mod parameters;
+mod queries;
 mod rows;
 mod source;
 #[cfg(test)]
@@ -27,6 +29,9 @@ use crate::boot::{BootImage, BootImages, BootRequest, Line, Record, Value, Verdi
 use crate::config::{Ambiguous, NoImage, UnknownMachine};
 use crate::decision::{Answer, BootEvent, HandlerError, RequestHandler};
 use crate::pace::Pace;
+
+pub use build::Checked;
+pub use parameters::reference;
 
 use answer::{Permission, Who, permission};
 use identity::{Candidate, Identity, Key, resolve};

@@ -201,8 +201,8 @@ pub(super) fn help(name: &str, more: &[&str]) -> String {
     remedy(name, all)
 }
 
-/// The parameters as Markdown.
-pub(super) fn reference() -> String {
+/// The parameters of queries as Markdown, made from the table that their values are made from.
+pub fn reference() -> String {
     let mut table = "| parameter | what it is | example |\n|---|---|---|\n".to_owned();
     let mut row = |name: &str, about: &str, example: &str| {
         // Writing to a String cannot fail.

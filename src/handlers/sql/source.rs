@@ -9,6 +9,7 @@ use crate::boot::{BootRequest, Record};
 use crate::database::Rows;
 use crate::decision::{BootEvent, HandlerError};
 
+use super::build::Checked;
 use super::identity::Candidate;
 use super::keys::Claims;
 use super::parameters::Facts;
@@ -57,6 +58,9 @@ pub(super) trait Source: Send + Sync {
 
     /// Notes what happened in a boot.
     async fn happened(&self, asked: &Asked<'_>, event: &BootEvent) -> Result<(), HandlerError>;
+
+    /// What the database says of the queries.
+    async fn check(&self, limit: Duration) -> Checked;
 
     /// What an assignment of a row is called in events, unless it could not be spent: then what is missing.
     fn assignment(&self, id: &str) -> Result<String, String>;

@@ -46,6 +46,9 @@ impl Source for Memory {
         self.events.lock().unwrap().push(event.clone());
         Ok(())
     }
+    async fn check(&self, _: Duration) -> Checked {
+        Checked::default()
+    }
     fn assignment(&self, id: &str) -> Result<String, String> {
         if self.cannot_spend { Err("nothing would spend it".into()) } else { Ok(format!("cmdb:{id}")) }
     }

@@ -1,9 +1,10 @@
 //! `/readyz` for people, balancers and alerts.
 
 use super::*;
+use crate::database::Health;
 
-fn database(name: &str, state: DependencyState) -> Dependency {
-    Dependency { name: name.into(), state }
+fn database(name: &str, health: Health) -> Dependency {
+    Dependency { name: name.into(), health }
 }
 
 #[tokio::test]
@@ -12,8 +13,7 @@ async fn a_server_is_ready_while_no_database_that_it_needs_is_down() {
     let mut wire = server.connect().await;
     let reply = wire.ask("GET", "/readyz", "").await;
     assert_eq!((&*reply.status, reply.text()), ("HTTP/1.1 200 OK", "ready\n".into()));
-    *server.databases.lock().unwrap() =
-        vec![database("store", DependencyState::Untried), database("cmdb", DependencyState::Up)];
+    *server.databases.lock().unwrap() = vec![database("store", Health::Untried), database("cmdb", Health::Up)];
     let reply = wire.ask("GET", "/readyz", "").await;
     assert_eq!((&*reply.status, reply.text()), ("HTTP/1.1 200 OK", "ready\nstore: untried\ncmdb: up\n".into()));
 }
@@ -25,7 +25,7 @@ async fn the_page_says_what_is_down_since_when_and_why_and_liveness_is_another_t
     let since = "2026-03-01T08:00:00.25Z".parse().unwrap();
     let error = "connection refused\nready".to_owned();
     *server.databases.lock().unwrap() =
-        vec![database("cmdb", DependencyState::Down { since, error }), database("store", DependencyState::Up)];
+        vec![database("cmdb", Health::Down { since, error }), database("store", Health::Up)];
     let reply = wire.ask("GET", "/readyz", "").await;
     assert_eq!(reply.status, "HTTP/1.1 503 Service Unavailable");
     let text = "not ready\ncmdb: down since 2026-03-01T08:00:00Z: connection refused ready\nstore: up\n";

@@ -140,12 +140,13 @@ impl SqlHandler {
         // At DHCP it may have been one of several, and allowed for that.
         if let Permission::Given(Verdict::Deny { reason } | Verdict::Ignore { reason }) = permission(machine)? {
             let images = BootImages::none().with_notice([reason]);
-            return Ok(Answer::Explained { given: Some(images), why: format!("{}: it may not boot", who.why()) });
+            let (why, known) = (format!("{}: it may not boot", who.why()), Some(who.noted(machine, keys)));
+            return Ok(Answer::Explained { given: Some(images), why, known });
         }
         let images = self.images(asked, Some(machine), who.age.is_some()).await?;
         match self.rules.no_image {
             NoImage::Pass if images.images().is_empty() => Ok(Answer::Noted(who.noted(machine, keys))),
-            _ => Ok(Answer::Explained { given: Some(images), why: who.why() }),
+            _ => Ok(Answer::Explained { given: Some(images), why: who.why(), known: Some(who.noted(machine, keys)) }),
         }
     }
 
@@ -157,7 +158,7 @@ impl SqlHandler {
                 Some(BootImages::none().with_notice([Line::clean(NOT_KNOWN)]))
             }
         };
-        Ok(Answer::Explained { given, why: who.why() })
+        Ok(Answer::Explained { given, why: who.why(), known: None })
     }
 
     /// Whether one more line about this request may be logged.
@@ -240,7 +241,8 @@ impl RequestHandler for SqlHandler {
                 Ambiguous::Local => Some(who.verdict_of_all()?),
             },
         };
-        Ok(Answer::Explained { given, why: who.why() })
+        let known = who.machine().map(|(machine, keys)| who.noted(machine, keys));
+        Ok(Answer::Explained { given, why: who.why(), known })
     }
 
     async fn boot_images(&self, request: &BootRequest) -> Result<Answer<BootImages>, HandlerError> {
@@ -258,7 +260,7 @@ impl RequestHandler for SqlHandler {
             Ambiguous::Pass => None,
             Ambiguous::Local => Some(BootImages::none().with_notice(who.notice())),
         };
-        Ok(Answer::Explained { given, why: who.why() })
+        Ok(Answer::Explained { given, why: who.why(), known: None })
     }
 
     async fn boot_event(&self, request: &BootRequest, event: &BootEvent) -> Result<(), HandlerError> {

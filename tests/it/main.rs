@@ -13,6 +13,8 @@ mod reload;
 mod reports;
 mod servers;
 mod sql_rows;
+mod sqlite_processes;
+mod sql_store;
 mod storm;
 mod two_servers;
 mod with_servers_database;

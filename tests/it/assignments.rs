@@ -55,7 +55,7 @@ pub(crate) fn run(site: &Site, arguments: &[&str]) -> String {
 
 /// The state of the only assignment.
 pub(crate) fn state(site: &Site) -> String {
-    let list: Value = serde_json::from_str(&run(site, &["assignments", "--json"])).unwrap();
+    let list: Value = serde_json::from_str(&run(site, &["assignments", "--all", "--json"])).unwrap();
     list[0]["state"].as_str().unwrap_or_else(|| panic!("{list:#}")).to_owned()
 }
 

@@ -160,4 +160,8 @@ fn databases_and_their_handlers_fit_together() {
         parse("[[handler]]\nkind = \"sql\"\ndatabase = \"cmdb\"\nmachine = \"x\"\nimages = \"x\"\n").unwrap_err();
     assert!(error.contains("add [database.cmdb] with its url"), "{error}");
     assert!(parse("[[handler]]\nkind = \"sql\"\n").is_ok(), "the store needs one line");
+    let machine =
+        "[database.main]\nurl = \"sqlite:x\"\n[[handler]]\nkind = \"sql\"\ndatabase = \"main\"\nmachine = \"x\"\n";
+    assert!(parse(machine).is_err(), "nobody names an image");
+    assert!(parse(&format!("{machine}no_image = \"pass\"\n")).is_ok(), "the next handler does");
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::SqlSection;
-use crate::database::Databases;
+use crate::database::{Databases, Query};
 use crate::pace::Pace;
 
 use super::keys::SharedMacs;
@@ -116,7 +116,7 @@ fn check_machine(queries: &Queries, columns: &[String], checked: &mut Checked) {
         );
     }
     let mut told = BTreeSet::new();
-    for name in queries.images.parameters() {
+    for name in queries.images.iter().flat_map(Query::parameters) {
         let column = name.strip_prefix(MACHINE_COLUMN).unwrap_or(name);
         let is_known = parameters::is_known(name) || name == OF_MACHINE || has(name) || has(column);
         if !is_known && told.insert(name) {

@@ -22,7 +22,8 @@ pub(super) struct Queries {
     handler: String,
     pub(super) database: Database,
     pub(super) machine: Query,
-    pub(super) images: Query,
+    /// Absent where the next handler names the images, by the row that this one found.
+    pub(super) images: Option<Query>,
     pub(super) unknown_images: Option<Query>,
     offered: Option<Query>,
     pub(super) started: Option<Query>,
@@ -73,8 +74,8 @@ impl Queries {
             ("failed", &section.failed),
         ]
         .map(|(key, text)| read(key, text, Some(&OF_EVENTS)));
-        match (machine, images) {
-            (Some(machine), Some(images)) if problems.is_empty() => {
+        match machine {
+            Some(machine) if problems.is_empty() => {
                 let handler = name.to_owned();
                 Ok(Queries { handler, database, machine, images, unknown_images, offered, started, done, failed })
             }
@@ -85,13 +86,14 @@ impl Queries {
     /// Every query with its key.
     pub(super) fn all(&self) -> impl Iterator<Item = (&'static str, &Query)> {
         let optional = [
+            ("images", &self.images),
             ("unknown_images", &self.unknown_images),
             ("offered", &self.offered),
             ("started", &self.started),
             ("done", &self.done),
             ("failed", &self.failed),
         ];
-        let given = [("machine", &self.machine), ("images", &self.images)].into_iter();
+        let given = std::iter::once(("machine", &self.machine));
         given.chain(optional.into_iter().filter_map(|(key, query)| Some((key, query.as_ref()?))))
     }
 
@@ -169,10 +171,10 @@ impl Source for Queries {
     }
 
     async fn images(&self, asked: &Asked<'_>, machine: Option<&Candidate>) -> Result<Rows, HandlerError> {
-        match (machine, &self.unknown_images) {
-            (Some(_), _) => self.find(&self.images, asked, asked.facts(), machine).await,
-            (None, Some(query)) => self.find(query, asked, asked.facts(), None).await,
-            (None, None) => Ok(Rows::default()),
+        let query = if machine.is_some() { &self.images } else { &self.unknown_images };
+        match query {
+            Some(query) => self.find(query, asked, asked.facts(), machine).await,
+            None => Ok(Rows::default()),
         }
     }
 

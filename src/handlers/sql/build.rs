@@ -7,9 +7,11 @@ use std::time::Duration;
 use crate::config::SqlSection;
 use crate::database::{Databases, Query};
 use crate::pace::Pace;
+use crate::store::{LoopGuard, Store};
 
 use super::keys::SharedMacs;
 use super::menu::Style;
+use super::own::Own;
 use super::parameters;
 use super::queries::{MACHINE_COLUMN, OF_MACHINE, Queries};
 use super::source::Source;
@@ -36,10 +38,7 @@ impl SqlHandler {
             problems.push((format!("shared_macs: {problem}"), String::new()));
             SharedMacs::default()
         });
-        let source = source(name, section, databases).unwrap_or_else(|found| {
-            problems.extend(found);
-            None
-        });
+        let source = source(name, section, databases).map_err(|found| problems.extend(found)).ok();
         match source {
             Some(source) if problems.is_empty() => {
                 let rules = Rules {
@@ -63,15 +62,18 @@ impl SqlHandler {
     }
 }
 
-type Made = Result<Option<Arc<dyn Source>>, Vec<(String, String)>>;
+type Made = Result<Arc<dyn Source>, Vec<(String, String)>>;
 
 fn source(name: &str, section: &SqlSection, databases: &Databases) -> Made {
-    let Some(database) = &section.database else {
-        return Ok(None);
-    };
-    // That it is there was checked with the file.
-    let Some(database) = databases.get(database) else { return Ok(None) };
-    Ok(Some(Arc::new(Queries::read(name, section, database.clone())?)))
+    let store = Store::on(databases.store().clone()).map_err(|error| vec![(error.to_string(), String::new())])?;
+    // That a database is there was checked with the file.
+    match section.database.as_deref().and_then(|name| databases.get(name)) {
+        Some(database) => Ok(Arc::new(Queries::read(name, section, database.clone(), store)?)),
+        None => {
+            let guard = LoopGuard { boots_max: section.boots_max, window: section.boots_window };
+            Ok(Arc::new(Own { store, guard }))
+        }
+    }
 }
 
 /// Holds the queries against the database.

@@ -10,17 +10,21 @@ use crate::boot::{Line, Record, Value};
 use crate::config::SqlSection;
 use crate::database::{Database, Query, Rows};
 use crate::decision::{BootEvent, HandlerError};
+use crate::store::Store;
 
 use super::build::{self, Checked};
 use super::identity::Candidate;
+use super::own;
 use super::parameters::{self, Facts};
-use super::source::{Asked, Source};
+use super::source::{Asked, BETWEEN, Source};
 
 /// The queries of one handler.
 pub(super) struct Queries {
     /// The handler's name, which its assignments begin with.
     handler: String,
     pub(super) database: Database,
+    /// Where images are described whose rows have no `kind`.
+    store: Store,
     pub(super) machine: Query,
     /// Absent where the next handler names the images, by the row that this one found.
     pub(super) images: Option<Query>,
@@ -38,8 +42,6 @@ pub(super) const OF_MACHINE: &str = "machine_id";
 /// What a column of the machine's row is called that has the name of a fact.
 pub(super) const MACHINE_COLUMN: &str = "machine_";
 
-/// Between the handler's name and the assignment's.
-const BETWEEN: char = '~';
 /// The longest name of an assignment in events, in octets.
 const ASSIGNMENT_LEN_MAX: usize = 128;
 
@@ -48,7 +50,12 @@ impl Queries {
     ///
     /// # Errors
     /// Pairs of what is wrong and what to do.
-    pub(super) fn read(name: &str, section: &SqlSection, database: Database) -> Result<Queries, Vec<(String, String)>> {
+    pub(super) fn read(
+        name: &str,
+        section: &SqlSection,
+        database: Database,
+        store: Store,
+    ) -> Result<Queries, Vec<(String, String)>> {
         let mut problems = Vec::new();
         let mut read = |key: &str, text: &Option<String>, more: Option<&[&str]>| {
             let query = Query::parse(text.as_deref()?).map_err(|error| (format!("{key}: {error}"), String::new()));
@@ -77,7 +84,18 @@ impl Queries {
         match machine {
             Some(machine) if problems.is_empty() => {
                 let handler = name.to_owned();
-                Ok(Queries { handler, database, machine, images, unknown_images, offered, started, done, failed })
+                Ok(Queries {
+                    handler,
+                    database,
+                    store,
+                    machine,
+                    images,
+                    unknown_images,
+                    offered,
+                    started,
+                    done,
+                    failed,
+                })
             }
             _ => Err(problems),
         }
@@ -178,8 +196,8 @@ impl Source for Queries {
         }
     }
 
-    async fn described(&self, _image: &str, _asked: &Asked<'_>) -> Result<Option<Record>, HandlerError> {
-        Ok(None)
+    async fn described(&self, image: &str, asked: &Asked<'_>) -> Result<Option<Record>, HandlerError> {
+        own::described(&self.store, image, asked).await
     }
 
     async fn happened(&self, asked: &Asked<'_>, event: &BootEvent) -> Result<(), HandlerError> {

@@ -286,3 +286,31 @@ async fn a_session_taken_up_by_its_token_keeps_the_verdict_until_the_rules_chang
         assert_eq!(verdict(&after, &resumed).await, Verdict::deny("new rule"));
     }
 }
+
+/// Says how it came about.
+struct Explains;
+
+#[async_trait]
+impl RequestHandler for Explains {
+    fn name(&self) -> &str {
+        "explains"
+    }
+    async fn allow_boot(&self, _: &BootRequest) -> Result<Answer<Verdict>, HandlerError> {
+        Ok(Answer::Explained { given: Some(Verdict::Allow), why: "lab-07 by uuid".into() })
+    }
+    async fn boot_images(&self, _: &BootRequest) -> Result<Answer<BootImages>, HandlerError> {
+        Ok(Answer::Explained { given: None, why: "nothing for lab-07".into() })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_trail_tells_how_an_answer_came_about() {
+    let world = World { handlers: vec![Arc::new(Explains)], policy: Policy::default() };
+    let engine = DecisionEngine::new(world, Sessions::new(TokenKey::new(&[1; 32]), 10));
+    let (session, now) = (session(&engine, 1), Timestamp::now());
+    let allowed = engine.allow_boot(&session, Stage::Discover, Network::default(), now).await;
+    assert_eq!((allowed.verdict.name(), allowed.trail[0].detail.as_str()), ("allow", "allow (lab-07 by uuid)"));
+    let images = engine.boot_images(&session, Network::default(), Machine::default(), now).await;
+    let step = &images.trail[0];
+    assert_eq!((step.outcome, step.detail.as_str()), (Outcome::Passed, "nothing for lab-07"));
+}

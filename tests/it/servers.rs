@@ -7,12 +7,13 @@ use std::os::unix::fs::chown;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, User, geteuid};
 
-use crate::harness::PATIENCE;
+/// How long a server may take to start.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A PostgreSQL server.
 pub(crate) struct Postgres {
@@ -63,7 +64,7 @@ impl Postgres {
         // Until the last backend of a killed server is gone, a new one refuses the data.
         while !self.try_start() {
             assert!(since.elapsed() < PATIENCE, "PostgreSQL does not start: {}", self.server.log());
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 
@@ -84,6 +85,12 @@ impl Postgres {
     /// `postgres://postgres@127.0.0.1:PORT/postgres`
     pub(crate) fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.server.port)
+    }
+
+    /// The same over its Unix socket, which is also in reach of another network namespace.
+    pub(crate) fn socket_url(&self) -> String {
+        let folder = self.server.path("").display().to_string();
+        format!("postgres://postgres@localhost:{}/postgres?host={}", self.server.port, folder.trim_end_matches('/'))
     }
 
     /// Runs statements as the superuser over the Unix socket; returns what they printed, unaligned.
@@ -138,7 +145,7 @@ impl MariaDb {
         let since = Instant::now();
         while !self.try_start() {
             assert!(since.elapsed() < PATIENCE, "MariaDB does not start: {}", self.server.log());
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 
@@ -246,7 +253,7 @@ impl Server {
             if self.process.as_mut().is_none_or(|process| process.try_wait().unwrap().is_some()) {
                 return false;
             }
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(20));
         }
         true
     }
@@ -269,7 +276,7 @@ impl Server {
         let since = Instant::now();
         while !self.is_stopped() {
             assert!(since.elapsed() < PATIENCE, "the server does not stop");
-            std::thread::sleep(std::time::Duration::from_millis(5));
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
@@ -335,6 +342,7 @@ fn missing(what: &str) -> ! {
 }
 
 fn ended_well(output: Output) -> String {
-    assert!(output.status.success(), "{}", crate::harness::printed(&output));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}{errors}", String::from_utf8_lossy(&output.stdout));
     String::from_utf8(output.stdout).unwrap()
 }

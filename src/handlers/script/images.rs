@@ -215,6 +215,6 @@ fn default_of(options: &mut Options) -> Result<Option<String>, Box<EvalAltResult
 }
 
 /// The longest text of an iPXE script, in octets.
-const IPXE_LEN_MAX: usize = 64 << 10;
+const IPXE_LEN_MAX: usize = ImageKind::TEXT_LEN_MAX;
 /// The longest time that a menu waits.
 const MENU_SECONDS_MAX: i64 = 86_400;

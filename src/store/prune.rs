@@ -1,0 +1,84 @@
+//! What is not kept for ever: old boots, and assignments that ended long ago.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::row::{Row, millis};
+use super::sql::{Statement, parameters};
+use super::{Store, StoreError};
+use crate::boot::{Record, Value};
+
+/// How many rows go at a time, so that nobody waits long for a table.
+const CHUNK: u64 = 500;
+
+static COUNT: Statement = Statement::new("SELECT COUNT(*) AS boots FROM boot");
+
+/// The inner query is there for MySQL, which does not select from a table that it deletes from.
+static OLDEST: Statement = Statement::new(
+    "DELETE FROM boot WHERE session IN (SELECT session FROM \
+     (SELECT session FROM boot WHERE started < :before ORDER BY started LIMIT :chunk) o)",
+);
+
+static ENDED: Statement = Statement::new(
+    "DELETE FROM assignment WHERE id IN (SELECT id FROM (SELECT id FROM assignment \
+     WHERE mode = 'once' AND changed < :before AND (state IN ('done', 'failed', 'expired') \
+     OR (state = 'started' AND spent_by <> 'done')) LIMIT :chunk) o)",
+);
+
+/// What was removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Boots, with what happened in them.
+    pub boots: u64,
+    /// Assignments.
+    pub assignments: u64,
+}
+
+impl Store {
+    /// Removes boots that began longer than `keep` ago, the oldest of those beyond `boots_max`, and assignments that
+    /// ended longer than `keep` ago. It goes in small steps, each of which is done for itself.
+    ///
+    /// # Errors
+    /// When the database fails; what was removed until then is gone.
+    pub async fn prune(
+        &self,
+        keep: Duration,
+        boots_max: u64,
+        now: Timestamp,
+        limit: Duration,
+    ) -> Result<Pruned, StoreError> {
+        let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
+        let before = millis(now.checked_sub(keep).unwrap_or(Timestamp::MIN));
+        let mut pruned = Pruned {
+            boots: self.remove(&OLDEST, &before, u64::MAX, limit).await?,
+            assignments: self.remove(&ENDED, &before, u64::MAX, limit).await?,
+        };
+        let count = self.fresh(&COUNT, &Record::default(), limit).await?;
+        let count = count.first().and_then(|row| Row(row).number("boots")).unwrap_or(0).unsigned_abs();
+        let excess = count.saturating_sub(boots_max);
+        pruned.boots += self.remove(&OLDEST, &Value::Integer(i64::MAX), excess, limit).await?;
+        Ok(pruned)
+    }
+
+    /// Removes rows until none is left that is old enough, or so many are gone.
+    async fn remove(
+        &self,
+        statement: &Statement,
+        before: &Value,
+        most: u64,
+        limit: Duration,
+    ) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        while removed < most {
+            let chunk = CHUNK.min(most - removed);
+            let values = parameters([("before", before.clone()), ("chunk", Value::Integer(chunk as i64))]);
+            let gone = self.execute(statement, &values, limit).await?;
+            removed += gone;
+            if gone < chunk {
+                break;
+            }
+        }
+        Ok(removed)
+    }
+}

@@ -123,6 +123,7 @@ fn site(source: &str) -> (tempfile::TempDir, ScriptHandler) {
         scripts_dir: folder.path().to_owned(),
         data_dir: folder.path().to_owned(),
         time_zone: jiff::tz::TimeZone::UTC,
+        queries: Arc::default(),
         limits: Limits::default(),
     };
     let begin = Instant::now();

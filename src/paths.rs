@@ -15,7 +15,13 @@ pub enum Wanted {
     Autoexec,
     /// The decision: what to boot.
     Script,
-    /// The report of a failed boot.
+    /// The report that an image which does an assignment is about to be loaded.
+    Start,
+    /// The report of an image that iPXE could not load.
+    LoadFailed,
+    /// The installer's report that it is done.
+    Done,
+    /// The installer's report that it failed.
     Failed,
     /// A file of an image.
     Image(FileName),
@@ -29,8 +35,16 @@ pub const BOOTSTRAP: &str = "boot.ipxe";
 pub const AUTOEXEC: &str = "autoexec.ipxe";
 /// File name of the decision endpoint.
 pub const SCRIPT: &str = "script.ipxe";
-/// File name of the failure report.
-pub const FAILED: &str = "failed.ipxe";
+/// File name of the report that an assignment begins.
+pub const START: &str = "start.ipxe";
+/// File name of iPXE's failure report.
+pub const LOAD_FAILED: &str = "failed.ipxe";
+/// File name of the installer's report of success.
+pub const DONE: &str = "done";
+/// File name of the installer's report of failure.
+pub const FAILED: &str = "failed";
+/// The folder of the images' files.
+pub const FILES: &str = "f";
 
 /// The path of something in a session, without a leading slash.
 pub fn session_path(token: &str, rest: &str) -> String {
@@ -45,6 +59,9 @@ pub fn parse(name: &FileName) -> Option<(&str, Wanted)> {
         BOOTSTRAP => Wanted::Bootstrap,
         AUTOEXEC => Wanted::Autoexec,
         SCRIPT => Wanted::Script,
+        START => Wanted::Start,
+        LOAD_FAILED => Wanted::LoadFailed,
+        DONE => Wanted::Done,
         FAILED => Wanted::Failed,
         _ => match rest.strip_prefix("f/") {
             Some(image) => Wanted::Image(FileName::parse(image.as_bytes()).ok()?),
@@ -81,6 +98,9 @@ mod tests {
         assert_eq!(wanted("boot.ipxe"), Some(Wanted::Bootstrap));
         assert_eq!(wanted("autoexec.ipxe"), Some(Wanted::Autoexec));
         assert_eq!(wanted("script.ipxe"), Some(Wanted::Script));
+        assert_eq!(wanted("start.ipxe"), Some(Wanted::Start));
+        assert_eq!((wanted("failed.ipxe"), wanted("failed")), (Some(Wanted::LoadFailed), Some(Wanted::Failed)));
+        assert_eq!((wanted("done"), wanted("f/done").is_some()), (Some(Wanted::Done), true));
         assert_eq!(wanted("snponly.efi"), Some(Wanted::Loader(FileName::parse(b"snponly.efi").unwrap())));
         assert_eq!(wanted("f/debian/linux"), Some(Wanted::Image(FileName::parse(b"debian/linux").unwrap())));
         assert_eq!(read("/B\\t0k\\f\\x"), Some(("t0k".into(), Wanted::Image(FileName::parse(b"x").unwrap()))));

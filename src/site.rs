@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::boot::BootImages;
 use crate::boot::Source;
 use crate::config::{Config, Problem, Problems};
+use crate::database::Databases;
 use crate::decision::{DecisionEngine, Sessions, TokenKey, World};
 use crate::files::FileRoot;
 use crate::handlers::{self, Built};
@@ -17,6 +18,8 @@ use crate::loaders::Loaders;
 pub struct Site {
     /// Its configuration.
     pub config: Config,
+    /// Its databases.
+    pub databases: Databases,
     /// Its handlers, in the order they are asked.
     pub handlers: Vec<Built>,
     /// Its boot loaders.
@@ -25,24 +28,51 @@ pub struct Site {
     pub images: FileRoot,
 }
 
+/// Files of images that are not in a folder, by name.
+pub async fn missing_in(folder: &FileRoot, images: &BootImages) -> Vec<String> {
+    let mut missing = Vec::new();
+    for source in images.images().iter().flat_map(|image| image.kind.sources()) {
+        if let Source::File(name) = source
+            && let Err(error) = folder.open(name).await
+        {
+            missing.push(format!("{name}: {error}"));
+        }
+    }
+    missing
+}
+
 impl Site {
     /// Reads everything that the configuration names. Blocks on the disk.
     ///
     /// # Errors
     /// Every problem that would keep the site from serving.
     pub fn load(config: Config, run_cases: bool) -> Result<Site, Problems> {
+        Site::load_again(config, run_cases, None)
+    }
+
+    /// The same for a site that runs: its databases go on with their connections and what they remember.
+    ///
+    /// # Errors
+    /// As [`Site::load`].
+    pub fn load_again(config: Config, run_cases: bool, before: Option<&Databases>) -> Result<Site, Problems> {
         let mut problems = Problems::default();
-        let handlers = handlers::build(&config, run_cases).unwrap_or_else(|found| {
-            problems.extend(found);
-            Vec::new()
-        });
+        let databases = Databases::open(&config, before).map_err(|found| problems.extend(found)).ok();
+        let mut handlers = Vec::new();
+        if let Some(databases) = &databases {
+            handlers = handlers::build(&config, databases, run_cases).unwrap_or_else(|found| {
+                problems.extend(found);
+                Vec::new()
+            });
+        }
         let loaders = Loaders::read(&config.loaders.folders, &config.loaders.files);
         let images = FileRoot::new(&config.images.folder).map_err(|error| {
             let what = format!("images.folder: cannot open {}: {error}", config.images.folder.display());
             problems.push(Problem::of_file(&config.file, what, "make the folder, or name another"));
         });
-        match images {
-            Ok(images) if problems.is_empty() => Ok(Site { config, handlers, loaders, images }),
+        match (images, databases) {
+            (Ok(images), Some(databases)) if problems.is_empty() => {
+                Ok(Site { config, databases, handlers, loaders, images })
+            }
             _ => Err(problems),
         }
     }
@@ -66,15 +96,7 @@ impl Site {
 
     /// Files of images that are not there, by name.
     pub async fn missing_files(&self, images: &BootImages) -> Vec<String> {
-        let mut missing = Vec::new();
-        for source in images.images().iter().flat_map(|image| image.kind.sources()) {
-            if let Source::File(name) = source
-                && let Err(error) = self.images.open(name).await
-            {
-                missing.push(format!("{name}: {error}"));
-            }
-        }
-        missing
+        missing_in(&self.images, images).await
     }
 
     /// Folders whose files the site is made from.

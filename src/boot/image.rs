@@ -265,13 +265,21 @@ impl BootImages {
         self
     }
 
-    /// The same without the images that do an assignment, as when it cannot be noted that they are about to.
+    /// The same without the images that do an assignment, as when it cannot be noted that they are about to. Nothing else
+    /// takes the place of one that would have booted by itself: then the machine goes to its own disk.
     pub fn without_assignments(&self) -> BootImages {
-        let images: Vec<_> = self.images.iter().filter(|image| image.assignment.is_none()).cloned().collect();
-        let has = |id: &String| images.iter().any(|image| image.id == *id);
-        let menu = self.menu.clone().filter(|_| !images.is_empty());
-        let menu = menu.map(|menu| Menu { default: menu.default.filter(has), ..menu });
-        BootImages { images, menu, notice: self.notice.clone() }
+        let kept: Vec<_> = self.images.iter().filter(|image| image.assignment.is_none()).cloned().collect();
+        if kept.len() == self.images.len() {
+            return self.clone();
+        }
+        let waiting = || Menu { title: Line::clean("Boot"), default: None, timeout: None };
+        let menu = self.menu.clone().unwrap_or_else(waiting);
+        let default = menu.default.as_ref().or(self.images.first().map(|image| &image.id));
+        let default = kept.iter().map(|image| &image.id).find(|id| Some(*id) == default).cloned();
+        if kept.is_empty() || (menu.timeout.is_some() && default.is_none()) {
+            return BootImages { notice: self.notice.clone(), ..BootImages::none() };
+        }
+        BootImages { images: kept, menu: Some(Menu { default, ..menu }), notice: self.notice.clone() }
     }
 
     /// The images, in the order that the menu shows.
@@ -319,6 +327,31 @@ mod tests {
         check(vec![local("a"), local("b")], menu(Some("c")), "none of the images: a, b");
         check(vec![], menu(None), "no image");
         check((0..101).map(|i| local(&i.to_string())).collect(), None, "at most 100");
+    }
+
+    #[test]
+    fn without_its_assignments_an_answer_boots_nothing_else_by_itself() {
+        let done = |id: &str| BootImage { assignment: Some("a1".into()), ..local(id) };
+        let timed =
+            |default: Option<&str>| menu(default).map(|menu| Menu { timeout: Some(Duration::from_secs(9)), ..menu });
+        // What is left, by id; whether there is a menu, and what it boots when nobody chooses.
+        let check = |images: &[BootImage], menu, left: &[&str], default: Option<Option<&str>>| {
+            let before = BootImages::new(images.to_vec(), menu).unwrap().with_notice([Line::clean("hello")]);
+            let after = before.without_assignments();
+            let ids: Vec<_> = after.images().iter().map(|image| image.id.as_str()).collect();
+            assert_eq!(ids, left);
+            assert_eq!(after.menu().map(|menu| menu.default.as_deref()), default);
+            assert_eq!((after.notice().len(), after.assignments().count()), (1, 0));
+        };
+        check(&[done("install")], None, &[], None);
+        check(&[local("a")], None, &["a"], None);
+        // One of several that a person had to choose does not boot at once because it is the only one left.
+        check(&[done("install"), local("wipe")], None, &["wipe"], Some(None));
+        check(&[done("install"), local("wipe")], timed(Some("install")), &[], None);
+        check(&[done("install"), local("wipe")], timed(None), &[], None);
+        check(&[local("wipe"), done("install")], timed(None), &["wipe"], Some(Some("wipe")));
+        check(&[done("install"), local("disk")], timed(Some("disk")), &["disk"], Some(Some("disk")));
+        check(&[done("install"), local("disk")], menu(Some("install")), &["disk"], Some(None));
     }
 
     #[test]

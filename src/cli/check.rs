@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
@@ -94,6 +95,7 @@ fn check_site(config: Config, findings: &mut Findings) -> anyhow::Result<()> {
             handlers(&site, findings);
             loaders(&site, findings);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(databases(&site, findings));
             runtime.block_on(images(&site, findings));
             runtime.block_on(made_up_machine(&site, findings));
         }
@@ -106,7 +108,7 @@ fn handlers(site: &Site, findings: &mut Findings) {
     for (section, built) in site.config.handlers.iter().zip(&site.handlers) {
         let name = section.display_name();
         let HandlerSection::Script(section) = section else { continue };
-        built.cases.failures.iter().for_each(|failure| findings.bad(failure));
+        built.cases.failures.iter().chain(&built.cases.unused).for_each(|failure| findings.bad(failure));
         match (built.cases.passed, built.cases.failures.len()) {
             (0, 0) => findings.note(format!(
                 "handler `{name}`: compiles, but has no cases; write some beside the scripts, as {} has them",
@@ -114,6 +116,18 @@ fn handlers(site: &Site, findings: &mut Findings) {
             )),
             (passed, 0) => findings.good(format!("handler `{name}`: compiles, {passed} cases pass")),
             (passed, failed) => findings.note(format!("handler `{name}`: {passed} cases pass, {failed} fail")),
+        }
+    }
+}
+
+/// Whether each database that the configuration names answers. The store's own file is made at its first use.
+async fn databases(site: &Site, findings: &mut Findings) {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    for name in site.config.databases.keys() {
+        let Some(database) = site.databases.get(name) else { continue };
+        match database.ping(PATIENCE).await {
+            Ok(()) => findings.good(format!("database `{name}`: answers")),
+            Err(error) => findings.bad(format!("database `{name}`: {error}")),
         }
     }
 }

@@ -3,13 +3,13 @@
 use clap::Args;
 use uuid::Uuid;
 
-use crate::boot::{Architecture, FACTS, Fact, HardwareAddress, Machine, Platform};
+use crate::boot::{Architecture, FACTS, Fact, HardwareAddress, HardwareAddressError, Machine, Platform};
 
 /// A machine, as it would describe itself.
 #[derive(Clone, Debug, Args)]
 pub(super) struct MachineArgs {
     /// MAC address of the NIC that boots
-    #[arg(long, value_name = "MAC", default_value = "52:54:00:12:34:56")]
+    #[arg(long, value_name = "MAC", default_value = "52:54:00:12:34:56", value_parser = mac)]
     pub(super) mac: HardwareAddress,
     /// System UUID, as the BIOS setup and iPXE show it; made from the MAC when absent
     #[arg(long, value_name = "UUID")]
@@ -55,6 +55,15 @@ impl MachineArgs {
             machine.insert(&name, &value);
         }
         machine
+    }
+}
+
+/// A MAC address as people write it: one octet forgotten is a mistake, although the protocol knows shorter addresses.
+pub(super) fn mac(text: &str) -> Result<HardwareAddress, String> {
+    let address: HardwareAddress = text.parse().map_err(|error: HardwareAddressError| error.to_string())?;
+    match address.octets().len() {
+        6 | 8 | 20 => Ok(address),
+        len => Err(format!("`{text}` has {len} octets; a MAC address has 6, such as 52:54:00:12:34:56")),
     }
 }
 

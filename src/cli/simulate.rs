@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::machine::MachineArgs;
 use super::output::{complain, say, say_json};
-use crate::simulate::{Ending, Failure, Machine, Report, Server, Step, Unwatched, Watcher, boot};
+use crate::simulate::{Ending, Failure, Installer, Machine, Report, Server, Step, Unwatched, Watcher, boot};
 
 /// Boot a simulated machine against a running server, and show each step
 ///
@@ -43,6 +43,12 @@ pub(super) struct Simulate {
     /// The menu item to pick; the default when absent
     #[arg(long, value_name = "ID")]
     pick: Option<String>,
+    /// Report that the installer is done, once the machine booted
+    #[arg(long, conflicts_with = "failed")]
+    done: bool,
+    /// Report that the installer failed, once the machine booted
+    #[arg(long, value_name = "REASON")]
+    failed: Option<String>,
     /// CA certificate (PEM) to trust for HTTPS
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
@@ -85,6 +91,11 @@ pub(super) fn run(command: &Simulate, config: Option<&Path>) -> anyhow::Result<E
         params: !command.no_params,
         https: command.https,
         pick: command.pick.clone(),
+        installer: match (&command.failed, command.done) {
+            (Some(reason), _) => Installer::Failed(reason.clone()),
+            (None, true) => Installer::Done,
+            (None, false) => Installer::Silent,
+        },
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let watcher: Arc<dyn Watcher> = if command.json { Arc::new(Unwatched) } else { Arc::new(Live::default()) };

@@ -27,7 +27,7 @@ pub struct StoreSection {
 }
 
 /// `[database.NAME]`: a database of the site.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatabaseSection {
     /// `sqlite:FILE`, `postgres://USER@HOST/NAME`, `mariadb://USER@HOST/NAME`, `mysql://...` or `mssql://...`.

@@ -10,7 +10,9 @@ mod database;
 mod defaults;
 mod parse;
 mod problem;
+mod rules;
 mod sections;
+mod words;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,6 +23,7 @@ pub use sections::{
     DecisionSection, DhcpSection, HandlerSection, HttpSection, HttpsSection, ImagesSection, IpxeScheme, LoadersSection,
     LogFormat, LogSection, ScriptSection, ServerSection, TftpSection, UefiStyle,
 };
+pub(crate) use words::plain_words;
 
 /// The name of the configuration file that commands look for.
 pub const FILE_NAME: &str = "pointsman.toml";

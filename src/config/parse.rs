@@ -7,7 +7,7 @@ use serde::de::{DeserializeOwned, IntoDeserializer};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::{Config, DatabaseSection, HandlerSection, Problem, Problems, defaults};
+use super::{Config, DatabaseSection, HandlerSection, Problem, Problems, defaults, plain_words, rules};
 use crate::nearest::remedy;
 
 /// The tables there are.
@@ -183,6 +183,9 @@ impl Reader<'_> {
                 self.problems.push(Problem::of_file(self.file, what, remedy));
             }
         }
+        for (what, remedy) in rules::broken(config) {
+            self.problems.push(Problem::of_file(self.file, what, remedy));
+        }
         self.check_ports(config);
         self.check_names(config);
     }
@@ -246,7 +249,7 @@ fn explain(message: &str, table: &str) -> (String, String) {
         Some((unknown, known)) if message.starts_with("unknown field") => {
             (format!("unknown key `{table}.{unknown}`"), remedy(unknown, known.iter().copied()))
         }
-        _ => (format!("{table}: {message}"), String::new()),
+        _ => (format!("{table}: {}", plain_words(message)), String::new()),
     }
 }
 

@@ -33,7 +33,7 @@ fn every_problem_is_told_at_once_with_its_place() {
     for expect in [
         "/site/pointsman.toml:2:1: unknown key `server.interfacs`",
         "did you mean `interfaces`?",
-        "/site/pointsman.toml:3:16: server: invalid type: string \"many\"",
+        "/site/pointsman.toml:3:16: server: expected a whole number that is not negative, not the text \"many\"",
         "/site/pointsman.toml:5:2: unknown table `dchp`",
         "did you mean `dhcp`?",
         ":9:11: decision: unknown variant `maybe`, expected one of `allow`, `deny`, `ignore`",
@@ -128,4 +128,36 @@ fn the_starter_s_database_shows_the_defaults() {
 
 fn is_key(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
+}
+
+#[test]
+fn databases_and_their_handlers_fit_together() {
+    let text = "[store]\ndatabase = \"mian\"\n\
+                [database.main]\nurl = \"oracle://x\"\npassword_file = \"a\"\npassword_env = \"B\"\n\
+                [database.two]\nconnections_max = 0\n[database.two.queries]\n\"a.b\" = \"select 1\"\n\
+                [[handler]]\nkind = \"sql\"\nname = \"a\"\ndatabase = \"man\"\nmachine = \"select 1\"\n\
+                [[handler]]\nkind = \"sql\"\nname = \"b\"\nimages = \"select 1\"\nboots_max = 0\n\
+                [[handler]]\nkind = \"sql\"\nname = \"c\"\ndatabase = \"two\"\nmachine = \"x\"\nimages = \"x\"\n\
+                unknown_images = \"x\"\n";
+    let error = parse(text).unwrap_err();
+    for expect in [
+        "store.database: there is no [database.mian]\n  help: did you mean `main`?",
+        "database.main.url: `oracle` is no kind of database\n  help: write url = \"sqlite:FILE\"",
+        "database.main: password_file and password_env are both given",
+        "database.two: there is no url",
+        "database.two.connections_max is 0",
+        "database.two: `a.b` is no name for a database or a query",
+        "handler `a`.database: there is no [database.man]\n  help: did you mean `main`?",
+        "handler `a`: it has a database, but no query `images`",
+        "handler `b`: `images` is a query for a database of the site, and no `database` is named",
+        "handler `b`: boots_max is 0",
+        "handler `c`: `unknown_images` is never asked\n  help: set unknown = \"allow\"",
+    ] {
+        assert!(error.contains(expect), "{expect} not in:\n{error}");
+    }
+    assert_eq!(error.matches("help:").count(), 11, "{error}");
+    let error =
+        parse("[[handler]]\nkind = \"sql\"\ndatabase = \"cmdb\"\nmachine = \"x\"\nimages = \"x\"\n").unwrap_err();
+    assert!(error.contains("add [database.cmdb] with its url"), "{error}");
+    assert!(parse("[[handler]]\nkind = \"sql\"\n").is_ok(), "the store needs one line");
 }

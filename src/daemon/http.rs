@@ -3,9 +3,10 @@
 use bytes::Bytes;
 
 use crate::boot::{Client, FileName};
+use crate::database::Database;
 use crate::decision::Session;
 use crate::files::{Content, FileRoot};
-use crate::http::{Connection, Site};
+use crate::http::{Connection, Dependency, Site};
 use crate::ipxe::SessionUrls;
 
 use super::shared::Shared;
@@ -30,5 +31,11 @@ impl Site for Shared {
 
     fn authority(&self) -> Option<Bytes> {
         self.authority.clone()
+    }
+
+    fn dependencies(&self) -> Vec<Dependency> {
+        let dependency =
+            |database: &Database| Dependency { name: database.name().to_owned(), health: database.health() };
+        self.site.load().databases.iter().map(dependency).collect()
     }
 }

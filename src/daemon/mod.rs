@@ -7,6 +7,7 @@
 
 mod certificate;
 mod dhcp;
+mod history;
 mod http;
 mod listeners;
 mod observing;
@@ -25,17 +26,20 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::database::{Database, Health};
 use crate::decision::{DecisionEngine, Sessions};
 use crate::dhcp::counters::Counters;
 use crate::dhcp::question::Port;
 use crate::dhcp::server::DhcpServer;
 use crate::http::{HttpState, Limits, Server};
-use crate::observe::Metrics;
+use crate::observe::{Kind, Metrics};
 use crate::site::Site;
+use crate::store::Store;
 use crate::tftp::TftpServer;
 use crate::tls::Acceptor;
 
 pub use certificate::{Certificate, certificate};
+use history::{History, Retention};
 pub use listeners::addresses;
 use observing::Observing;
 pub use reload::{ReloadSignal, Reloader};
@@ -51,6 +55,7 @@ pub struct Daemon {
     acceptor: Option<Acceptor>,
     web: Arc<Server>,
     reloader: Reloader,
+    history: Option<History>,
     ports: Ports,
 }
 
@@ -79,8 +84,9 @@ impl Daemon {
         let key = secret::token_key(&config.server.state)?;
         let metrics = Arc::new(Metrics::default());
         let sessions = Sessions::new(key, config.server.sessions_max);
-        let engine = DecisionEngine::new(site.world(), sessions).observed(Arc::new(Observing(Arc::clone(&metrics))));
-        let engine = Arc::new(engine);
+        let history = begin_history(&site, &metrics)?;
+        let told = Observing { metrics: Arc::clone(&metrics), history: history.as_ref().map(History::sender) };
+        let engine = Arc::new(DecisionEngine::new(site.world(), sessions).observed(Arc::new(told)));
         let mut problems = listeners::BindProblems::default();
         let addresses = listeners::addresses(&config)?;
         let http = listeners::web("http", &addresses, config.http.port, &mut problems);
@@ -95,13 +101,13 @@ impl Daemon {
         let acceptor = tls.as_ref().map(|tls| Acceptor::new(&tls.identity)).transpose().context("https")?;
         let authority = tls.and_then(|tls| tls.authority);
         let folders = site.folders();
-        let part = SitePart::new(&config, site.loaders, site.images);
-        let shared = Arc::new(Shared::new(engine, Arc::clone(&metrics), part, authority, ports));
+        let shared = Arc::new(Shared::new(engine, Arc::clone(&metrics), SitePart::of(site), authority, ports));
         let counters = Arc::new(Counters::default());
         let dhcp = listeners::dhcp(&config, &shared, &counters, &mut problems);
         let tftp = listeners::tftp(&config, &addresses, &shared, &mut problems);
         problems.check()?;
         watch_counters(&metrics, &counters, tftp.as_ref());
+        watch_databases(&metrics, &shared);
         // The engine counts into the metrics: held strongly both ways, neither would ever end.
         let counted = Arc::downgrade(&shared.engine);
         metrics.count_sessions(Box::new(move || counted.upgrade().map_or(0, |engine| engine.sessions().count())));
@@ -111,7 +117,8 @@ impl Daemon {
             Limits { connections_max, connections_per_peer_max: connections_max.div_ceil(2), ..Limits::default() };
         let state = HttpState::new(Arc::clone(&shared.engine), Arc::clone(&shared) as _, metrics);
         let web = Server::new(state, limits);
-        let reloader = Reloader::new(config, folders, Arc::clone(&shared), acceptor.clone());
+        let destination = history.as_ref().map(History::destination);
+        let reloader = Reloader::new(config, folders, Arc::clone(&shared), acceptor.clone(), destination);
         let ports = Ports {
             dhcp: dhcp.as_ref().and_then(|dhcp| dhcp.local_addresses(Port::Dhcp).next()).map(|at| at.port()),
             boot_server: dhcp
@@ -122,7 +129,7 @@ impl Daemon {
             http: ports.http,
             https: ports.https,
         };
-        Ok(Daemon { shared, dhcp, tftp, http, https, acceptor, web, reloader, ports })
+        Ok(Daemon { shared, dhcp, tftp, http, https, acceptor, web, reloader, history, ports })
     }
 
     /// The ports that were bound.
@@ -166,12 +173,63 @@ impl Daemon {
         if tokio::time::timeout(std::time::Duration::from_secs(5), self.shared.engine.drain()).await.is_err() {
             warn!("decisions are still under way; they are dropped");
         }
+        if let Some(history) = self.history {
+            history.finish().await;
+        }
         info!("stopped");
     }
 }
 
 fn port_of(listeners: &[TcpListener]) -> Option<u16> {
     listeners.first()?.local_addr().ok().map(|address| address.port())
+}
+
+/// Begins to write the history, where the site keeps one.
+fn begin_history(site: &Site, metrics: &Metrics) -> anyhow::Result<Option<History>> {
+    let section = &site.config.store;
+    if !section.history {
+        return Ok(None);
+    }
+    let store = Store::on(site.databases.store().clone()).context("[store]")?;
+    let retention = Retention { keep: section.keep, boots_max: section.boots_max };
+    Ok(Some(History::start(store, retention, metrics)))
+}
+
+/// Shows on the metrics page how the databases are.
+fn watch_databases(metrics: &Metrics, shared: &Arc<Shared>) {
+    // The metrics are shown by what is shared: held strongly both ways, neither would ever end.
+    let of = Arc::downgrade(shared);
+    let databases = move || of.upgrade().map(|shared| shared.site.load_full());
+    let of = databases.clone();
+    let read = move || {
+        let up = |database: &Database| {
+            let is_up = !matches!(database.health(), Health::Down { .. });
+            (vec![("database", database.name().to_owned())], u64::from(is_up))
+        };
+        databases().iter().flat_map(|site| site.databases.iter().map(up).collect::<Vec<_>>()).collect()
+    };
+    metrics.watch_labelled(
+        Kind::Gauge,
+        "database_up",
+        "Whether a database can be reached, as far as known",
+        Box::new(read),
+    );
+    let read = move || {
+        let labelled = |database: &Database| {
+            let name = database.name().to_owned();
+            let count = move |(outcome, count): (&'static str, u64)| {
+                (vec![("database", name.clone()), ("outcome", outcome.to_owned())], count)
+            };
+            database.counts().into_iter().map(count).collect::<Vec<_>>()
+        };
+        of().iter().flat_map(|site| site.databases.iter().flat_map(labelled).collect::<Vec<_>>()).collect()
+    };
+    metrics.watch_labelled(
+        Kind::Counter,
+        "database_queries",
+        "Questions to databases, by what became of them",
+        Box::new(read),
+    );
 }
 
 /// Shows on the metrics page what the transports count themselves.

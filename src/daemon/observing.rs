@@ -1,17 +1,39 @@
-//! Who is told of decisions and events: the metrics.
+//! Who is told of decisions and events: the metrics and the history.
 
 use std::sync::Arc;
 
 use crate::boot::{BootDecision, BootRequest};
 use crate::decision::{BootEvent, Observer, Question};
-use crate::observe::Metrics;
+use crate::observe::{EventLabel, Metrics};
 
-pub(super) struct Observing(pub(super) Arc<Metrics>);
+use super::history::HistorySender;
+
+/// Tells both; waits for neither.
+pub(super) struct Observing {
+    pub(super) metrics: Arc<Metrics>,
+    /// Absent where the site keeps no history.
+    pub(super) history: Option<HistorySender>,
+}
 
 impl Observer for Observing {
-    fn decided(&self, _: Question, _: &BootRequest, decision: &BootDecision) {
-        self.0.count_decision(decision);
+    fn decided(&self, question: Question, request: &BootRequest, decision: &BootDecision) {
+        self.metrics.count_decision(decision);
+        if let Some(history) = &self.history {
+            history.decided(question, request, decision);
+        }
     }
 
-    fn happened(&self, _: &BootRequest, _: &BootEvent) {}
+    fn happened(&self, request: &BootRequest, event: &BootEvent) {
+        let count = match event {
+            BootEvent::Offered { assignments, .. } => assignments.len() as u64,
+            BootEvent::FileSent { .. } => 0,
+            BootEvent::Started { .. } | BootEvent::LoadFailed { .. } | BootEvent::Done | BootEvent::Failed { .. } => 1,
+        };
+        if count > 0 {
+            self.metrics.assignments.get_or_create(&EventLabel { event: event.name() }).inc_by(count);
+        }
+        if let Some(history) = &self.history {
+            history.happened(request, event);
+        }
+    }
 }

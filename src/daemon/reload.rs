@@ -15,8 +15,10 @@ use tracing::{error, info, warn};
 use crate::config::{Config, Problems};
 use crate::observe::ReasonLabel;
 use crate::site::Site;
+use crate::store::Store;
 use crate::tls::Acceptor;
 
+use super::history::Destination;
 use super::shared::{Shared, SitePart};
 use super::{Certificate, certificate};
 
@@ -40,6 +42,8 @@ pub struct Reloader {
     folders: Vec<PathBuf>,
     shared: Arc<Shared>,
     acceptor: Option<Acceptor>,
+    /// Where the history is written to.
+    history: Option<Destination>,
     signal: mpsc::Sender<()>,
     signals: mpsc::Receiver<()>,
     /// It watches for as long as it is kept.
@@ -56,12 +60,13 @@ impl Reloader {
         folders: Vec<PathBuf>,
         shared: Arc<Shared>,
         acceptor: Option<Acceptor>,
+        history: Option<Destination>,
     ) -> Reloader {
         let (signal, signals) = mpsc::channel(1);
         let (rules_changed, bound) = (Arc::default(), config.clone());
         let watcher = None;
         let mut reloader =
-            Reloader { config, folders, shared, acceptor, signal, signals, watcher, rules_changed, bound };
+            Reloader { config, folders, shared, acceptor, history, signal, signals, watcher, rules_changed, bound };
         reloader.watcher = reloader.watch();
         reloader
     }
@@ -97,9 +102,9 @@ impl Reloader {
 
     /// Makes the site anew; `true` when it was swapped in.
     async fn reload(&mut self) -> bool {
-        let file = self.config.file.clone();
+        let (file, databases) = (self.config.file.clone(), self.shared.site.load().databases.clone());
         let load = move || {
-            let site = Site::load(Config::read(&file)?, true)?;
+            let site = Site::load_again(Config::read(&file)?, true, Some(&databases))?;
             let certificate = site.config.https.enabled.then(|| certificate(&site.config, Timestamp::now()));
             Ok((site, certificate))
         };
@@ -144,10 +149,20 @@ impl Reloader {
         self.folders = site.folders();
         self.config = site.config.clone();
         let world = site.world();
-        self.shared.site.store(Arc::new(SitePart::new(&site.config, site.loaders, site.images)));
+        self.write_history_to(&site);
+        self.shared.site.store(Arc::new(SitePart::of(site)));
         self.shared.engine.replace(world);
         info!("reloaded: the new rules decide from now on");
         self.count("swapped");
+    }
+
+    /// The store may have got another password, or another server.
+    fn write_history_to(&self, site: &Site) {
+        let Some(history) = &self.history else { return };
+        match Store::on(site.databases.store().clone()) {
+            Ok(store) => history.store(Arc::new(store)),
+            Err(error) => error!(%error, "the history goes on to where it was written"),
+        }
     }
 
     fn count(&self, reason: &'static str) {
@@ -201,7 +216,7 @@ fn is_scratch(path: &Path) -> bool {
     name.ends_with('~') || name.starts_with(".#") || name.ends_with(".swp") || name.ends_with(".swx") || name == "4913"
 }
 
-/// Sockets are bound once.
+/// Sockets are bound once, and the history is begun once.
 fn warn_of_restart(old: &Config, new: &Config) {
     let bound = |config: &Config| {
         (
@@ -211,11 +226,12 @@ fn warn_of_restart(old: &Config, new: &Config) {
             (config.http.port, config.http.connections_max),
             (config.https.enabled, config.https.port),
             format!("{:?}", config.log),
+            (config.store.history, config.store.keep, config.store.boots_max),
         )
     };
     if bound(old) != bound(new) {
         warn!(
-            "[server], [dhcp], [tftp], [log] or a port differs from what the server was started with; that takes a restart"
+            "[server], [dhcp], [tftp], [log], a port or how long [store] keeps boots differs from what the server was started with; that takes a restart"
         );
     }
 }

@@ -8,13 +8,15 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::boot::{Architecture, BootDecision, Client};
-use crate::config::{Config, IpxeScheme};
+use crate::config::IpxeScheme;
+use crate::database::Databases;
 use crate::decision::{DecisionEngine, Progress, Session};
 use crate::files::FileRoot;
 use crate::ipxe::SessionUrls;
 use crate::loaders::Loaders;
 use crate::observe::{Funnel, Metrics};
 use crate::paths;
+use crate::site::Site;
 
 /// The ports that clients are told, after binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,14 +39,17 @@ pub(super) struct Shared {
 
 /// What a reload replaces.
 pub(super) struct SitePart {
+    pub(super) databases: Databases,
     pub(super) loaders: Loaders,
     pub(super) images: FileRoot,
     pub(super) ipxe_scheme: IpxeScheme,
 }
 
 impl SitePart {
-    pub(super) fn new(config: &Config, loaders: Loaders, images: FileRoot) -> SitePart {
-        SitePart { loaders, images, ipxe_scheme: config.https.ipxe }
+    /// The part of a site that transports need.
+    pub(super) fn of(site: Site) -> SitePart {
+        let Site { config, databases, loaders, images, .. } = site;
+        SitePart { databases, loaders, images, ipxe_scheme: config.https.ipxe }
     }
 }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tracing::{debug, info};
 
 use crate::boot::{Network, Stage, Verdict};
-use crate::decision::{Progress, Session};
+use crate::decision::{BootEvent, Progress, Session};
 use crate::files::{Content, OpenError};
 use crate::ipxe;
 use crate::observe::Funnel;
@@ -44,8 +44,10 @@ impl TftpAnswers {
                 }
             }),
             Wanted::Autoexec => Ok(Content::from_bytes(self.autoexec(request, session))),
-            // These need HTTP: iPXE cannot report facts by TFTP.
-            Wanted::Bootstrap | Wanted::Script | Wanted::Failed => Err(Refusal::NotFound),
+            // These need HTTP: nothing can be reported by TFTP.
+            Wanted::Bootstrap | Wanted::Script | Wanted::Start | Wanted::LoadFailed | Wanted::Done | Wanted::Failed => {
+                Err(Refusal::NotFound)
+            }
         }
     }
 
@@ -76,11 +78,13 @@ impl TftpSource for TftpAnswers {
             return;
         }
         let Some((session, wanted)) = self.session(request) else { return };
-        let (to, step) = match wanted {
-            Wanted::Loader(_) => (Progress::LoaderFetched, Funnel::loader_fetched),
-            Wanted::Image(_) => (Progress::ImageFetched, Funnel::image_fetched),
+        let (to, step, name) = match wanted {
+            Wanted::Loader(name) => (Progress::LoaderFetched, Funnel::loader_fetched, name),
+            Wanted::Image(name) => (Progress::ImageFetched, Funnel::image_fetched, name),
             _ => return,
         };
+        let sent = BootEvent::FileSent { file: name.to_string(), octets: outcome.bytes, elapsed: outcome.duration };
+        self.0.engine.happened(&session, &sent, Timestamp::now());
         if session.advance(to) {
             let client = session.client();
             self.0.metrics.count_boot(step, client.architecture, "allow");

@@ -181,9 +181,9 @@ impl Database {
             let mut lease = match pool.lease(purpose, monitor).await {
                 Ok(lease) => lease,
                 Err(NoLease::WentDown) => continue,
-                Err(NoLease::Failed(Failure::Again(_))) if conflicts < CONFLICTS_MAX => {
-                    conflicts += 1;
-                    // Others have all the connections that the server gives.
+                Err(NoLease::Failed(Failure::Again(_))) if conflicts < CONFLICTS_MAX || pool.has_connections() => {
+                    // The server gives no more connections. One of ours may become free, or one of somebody else.
+                    conflicts = (conflicts + 1).min(CONFLICTS_MAX);
                     tokio::time::sleep(Duration::from_millis(5 << conflicts)).await;
                     continue;
                 }
@@ -289,6 +289,10 @@ impl Inner {
 
     /// A new connection that answered.
     async fn try_connection(&self) -> Result<Connection, Failure> {
+        if self.monitor.is_down() {
+            // What others left behind may be all the connections that the server gives.
+            self.pool.clear();
+        }
         let attempt = async {
             let mut connection = self.pool.driver().connect().await?;
             connection.ping().await.map(|()| connection)
@@ -330,6 +334,8 @@ async fn probe(probing: Probing) {
                 inner.monitor.up();
                 return;
             }
+            // It gives no more connections, so that it is there: it was the queries that took long.
+            Err(Failure::Again(_)) if !inner.monitor.is_down() => return,
             Err(failure) => inner.went_down(failure),
         }
     }

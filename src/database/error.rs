@@ -137,6 +137,20 @@ pub(super) fn one_line(message: &str) -> String {
     line[..end].to_owned()
 }
 
+/// An error of `sqlx` while it connects: what will not become right by itself is refused.
+pub(super) fn unconnected(
+    error: sqlx::Error,
+    of_server: impl FnOnce(&dyn sqlx::error::DatabaseError) -> Failure,
+) -> Failure {
+    match &error {
+        // So TLS reports a certificate that it does not accept.
+        sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => {
+            Failure::Refused(one_line(&io.to_string()))
+        }
+        _ => failure(error, of_server),
+    }
+}
+
 /// An error of `sqlx`, where the driver's own error codes do not say more.
 pub(super) fn failure(
     error: sqlx::Error,

@@ -26,6 +26,7 @@
 //!
 //! **Invariant**: values are bound, never part of a statement; no password is in a message.
 
+mod all;
 mod ask;
 mod column;
 mod counts;
@@ -36,6 +37,7 @@ mod memory;
 #[cfg_attr(not(feature = "mssql"), path = "mssql_absent.rs")]
 mod mssql;
 mod mysql;
+mod named;
 mod password;
 mod pool;
 mod postgres;
@@ -51,8 +53,10 @@ use std::time::Duration;
 use crate::boot::Record;
 use crate::config::DatabaseSection;
 
+pub use all::Databases;
 pub use error::DatabaseError;
 pub use health::Health;
+pub use named::{NamedQueries, NamedQuery, UnknownQuery};
 pub use query::{Query, QueryError};
 pub use transaction::Transaction;
 
@@ -135,6 +139,11 @@ impl Database {
     /// Its name in the configuration.
     pub fn name(&self) -> &str {
         &self.inner.name
+    }
+
+    /// Whether this is the same one as another: with the same connections.
+    pub fn is_same(&self, other: &Database) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     /// Its kind.

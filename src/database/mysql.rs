@@ -14,7 +14,7 @@ use sqlx::{
 };
 
 use super::column::{self, Reader};
-use super::error::{Failure, failure, one_line};
+use super::error::{Failure, failure, one_line, unconnected};
 use super::{Dialect, Query, statement};
 use crate::boot::{Record, Value};
 
@@ -39,7 +39,7 @@ impl Driver {
     }
 
     pub(super) async fn connect(&self) -> Result<Connection, Failure> {
-        Ok(Connection { raw: self.options.connect().await.map_err(refused)? })
+        Ok(Connection { raw: self.options.connect().await.map_err(|error| unconnected(error, of_server))? })
     }
 }
 
@@ -175,19 +175,19 @@ fn duration(octets: &[u8]) -> Option<Value> {
 }
 
 fn refused(error: sqlx::Error) -> Failure {
-    failure(error, |error| {
-        let message = one_line(error.message());
-        match error.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number) {
-            // A deadlock, a lock that was not given in time, or too many connections.
-            Some(1040 | 1203 | 1205 | 1213) => Failure::Again(message),
-            // The server goes away, or ended this connection.
-            Some(1053 | 1077 | 1078 | 1079 | 1080 | 1152 | 1158..=1161 | 1184 | 1927 | 4031) => {
-                Failure::Broken(message)
-            }
-            _ if error.code().as_deref() == Some("08S01") => Failure::Broken(message),
-            _ => Failure::Refused(message),
-        }
-    })
+    failure(error, of_server)
+}
+
+fn of_server(error: &dyn sqlx::error::DatabaseError) -> Failure {
+    let message = one_line(error.message());
+    match error.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number) {
+        // A deadlock, a lock that was not given in time, or too many connections.
+        Some(1040 | 1203 | 1205 | 1213) => Failure::Again(message),
+        // The server goes away, or ended this connection.
+        Some(1053 | 1077 | 1078 | 1079 | 1080 | 1152 | 1158..=1161 | 1184 | 1927 | 4031) => Failure::Broken(message),
+        _ if error.code().as_deref() == Some("08S01") => Failure::Broken(message),
+        _ => Failure::Refused(message),
+    }
 }
 
 #[cfg(test)]

@@ -102,6 +102,11 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether there are connections: kept, in use, or about to be made.
+    pub(super) fn has_connections(&self) -> bool {
+        !self.idle().is_empty() || self.permits.available_permits() < self.connections_max
+    }
+
     /// Keeps a connection whose last statement came to its end.
     pub(super) fn keep(&self, connection: Connection) {
         let mut idle = self.idle();

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::boot::{BootDecision, BootImages, BootRequest, Outcome, Step, Verdict};
+use crate::boot::{BootDecision, BootImages, BootRequest, Line, Outcome, Record, Step, Verdict};
 
 use super::log::{DecisionLog, image_ids};
 use super::{Answer, HandlerError, RequestHandler, World};
@@ -83,9 +83,19 @@ async fn ask(
                 step(Outcome::Given, summary(&said));
                 return said;
             }
+            Ok(Answer::Explained { given, why, known }) => {
+                request.record = known.map(Arc::new).or_else(|| request.record.take());
+                match given {
+                    Some(said) => {
+                        step(Outcome::Given, format!("{} ({why})", summary(&said)));
+                        return said;
+                    }
+                    None => step(Outcome::Passed, why),
+                }
+            }
             Ok(Answer::Pass) => step(Outcome::Passed, String::new()),
             Ok(Answer::Noted(record)) => {
-                step(Outcome::Passed, "knows the machine".into());
+                step(Outcome::Passed, known(&record));
                 request.record = Some(Arc::new(record));
             }
             Err(error) => {
@@ -151,6 +161,14 @@ pub(super) async fn guarded<T>(work: impl Future<Output = Result<T, HandlerError
 
 fn policy_step(outcome: Outcome, detail: String, elapsed_us: u64) -> Step {
     Step { handler: "policy".into(), outcome, detail, elapsed_us }
+}
+
+/// What a handler knows that has no opinion.
+fn known(record: &Record) -> String {
+    match record.text("hostname").or_else(|| record.text("machine_id")) {
+        Some(name) => format!("knows the machine: {}", Line::clean(&name)),
+        None => "knows the machine".into(),
+    }
 }
 
 fn summary(said: &Said) -> String {

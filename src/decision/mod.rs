@@ -68,6 +68,15 @@ pub enum Answer<T> {
     Pass,
     /// No opinion either, but this is known of the machine: handlers asked later see it as the request's record.
     Noted(Record),
+    /// An answer, or no opinion, with what the trail says of how it came about.
+    Explained {
+        /// The answer; no opinion when absent.
+        given: Option<T>,
+        /// How it came about.
+        why: String,
+        /// What is known of the machine: for handlers asked later, and for the history.
+        known: Option<Record>,
+    },
 }
 
 impl<T> Answer<T> {
@@ -77,6 +86,7 @@ impl<T> Answer<T> {
             Answer::Given(content) => Answer::Given(turn(content)),
             Answer::Pass => Answer::Pass,
             Answer::Noted(record) => Answer::Noted(record),
+            Answer::Explained { given, why, known } => Answer::Explained { given: given.map(turn), why, known },
         }
     }
 }
@@ -87,11 +97,18 @@ impl<T> Answer<T> {
 pub struct HandlerError {
     /// What failed.
     pub message: String,
+    /// Whether what was reported must not happen, rather than could not be noted: asking again does not help.
+    pub is_refusal: bool,
 }
 
 impl HandlerError {
     /// An error with this text.
     pub fn new(message: impl Into<String>) -> HandlerError {
-        HandlerError { message: message.into() }
+        HandlerError { message: message.into(), is_refusal: false }
+    }
+
+    /// A handler's no to an event, for this reason.
+    pub fn refused(reason: impl Into<String>) -> HandlerError {
+        HandlerError { message: reason.into(), is_refusal: true }
     }
 }

@@ -4,6 +4,10 @@
 //! [`build`], the one place where the configuration's handlers become running ones.
 
 pub mod script;
+pub mod sql;
+
+#[cfg(test)]
+mod build_tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,10 +15,12 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use crate::boot::BootImages;
-use crate::config::{Config, HandlerSection, Problem, Problems, ScriptSection};
+use crate::config::{Config, HandlerSection, Problem, Problems, ScriptSection, SqlSection};
+use crate::database::{Databases, NamedQueries};
 use crate::decision::RequestHandler;
 
 use script::{Limits, ScriptConfig, ScriptError, ScriptHandler};
+use sql::SqlHandler;
 
 /// A handler that is ready, and what a check of the site wants to know of it.
 pub struct Built {
@@ -24,6 +30,8 @@ pub struct Built {
     pub cases: Cases,
     /// Folders whose files it was made from: when one changes, it is made anew.
     pub folders: Vec<PathBuf>,
+    /// The same handler, when it asks a database: a check asks the database what it takes the queries for.
+    pub sql: Option<Arc<SqlHandler>>,
 }
 
 /// How the cases of a handler went.
@@ -33,6 +41,8 @@ pub struct Cases {
     pub passed: usize,
     /// What was not, ready to be shown.
     pub failures: Vec<String>,
+    /// Files of cases that are never run, ready to be shown.
+    pub unused: Vec<String>,
     /// What the cases boot, so that a check can look for its files.
     pub images: Vec<BootImages>,
 }
@@ -41,25 +51,52 @@ pub struct Cases {
 ///
 /// # Errors
 /// Every problem of every handler.
-pub fn build(config: &Config, run_cases: bool) -> Result<Vec<Built>, Problems> {
+pub fn build(config: &Config, databases: &Databases, run_cases: bool) -> Result<Vec<Built>, Problems> {
     let mut built = Vec::new();
     let mut problems = Problems::default();
+    let queries = Arc::new(NamedQueries::read(config, databases)?);
     for section in &config.handlers {
         let name = section.display_name();
         match section {
-            HandlerSection::Script(section) => match script(section, name, run_cases) {
+            HandlerSection::Script(section) => match script(section, name, &queries, run_cases) {
                 Ok(handler) => built.push(handler),
                 Err(errors) => errors.iter().for_each(|error| problems.push(problem(error))),
             },
-            HandlerSection::Sql(_) => {
-                problems.push(Problem::of_file(&config.file, "sql handlers are not there yet", "use a script"))
-            }
+            HandlerSection::Sql(section) => match sql(section, name, databases) {
+                Ok(handler) => built.push(handler),
+                Err(found) => found.into_iter().for_each(|(what, remedy)| {
+                    let what = format!("handler `{name}`: {what}");
+                    problems.push(Problem::of_file(&config.file, what, remedy));
+                }),
+            },
         }
+    }
+    if run_cases {
+        unused_cases(config, &mut built);
     }
     if problems.is_empty() { Ok(built) } else { Err(problems) }
 }
 
-fn script(section: &ScriptSection, name: &str, run_cases: bool) -> Result<Built, Vec<ScriptError>> {
+/// Looks for files of cases that belong to no handler; the first handler with a script tells of them all.
+fn unused_cases(config: &Config, built: &mut [Built]) {
+    let files = |section: &HandlerSection| match section {
+        HandlerSection::Script(section) => Some([section.allow_boot.clone(), section.boot_images.clone()]),
+        HandlerSection::Sql(_) => None,
+    };
+    let scripts: Vec<PathBuf> = config.handlers.iter().filter_map(files).flatten().collect();
+    let folders: Vec<PathBuf> = built.iter().flat_map(|built| built.folders.clone()).collect();
+    let first = config.handlers.iter().position(|section| files(section).is_some());
+    if let Some(first) = first.and_then(|first| built.get_mut(first)) {
+        first.cases.unused = script::cases::unused(&folders, &scripts).iter().map(ToString::to_string).collect();
+    }
+}
+
+fn script(
+    section: &ScriptSection,
+    name: &str,
+    queries: &Arc<NamedQueries>,
+    run_cases: bool,
+) -> Result<Built, Vec<ScriptError>> {
     let time_zone = section.time_zone.as_deref().and_then(|name| TimeZone::get(name).ok());
     let config = ScriptConfig {
         name: name.to_owned(),
@@ -68,6 +105,7 @@ fn script(section: &ScriptSection, name: &str, run_cases: bool) -> Result<Built,
         scripts_dir: section.scripts.clone(),
         data_dir: section.data.clone(),
         time_zone: time_zone.unwrap_or_else(TimeZone::system),
+        queries: Arc::clone(queries),
         limits: Limits {
             allow_boot: section.allow_boot_limit,
             boot_images: section.boot_images_limit,
@@ -82,14 +120,19 @@ fn script(section: &ScriptSection, name: &str, run_cases: bool) -> Result<Built,
             return Err(report.errors);
         }
         let failures = report.failures.iter().map(ToString::to_string).collect();
-        cases = Cases { passed: report.passed, failures, images: report.images };
+        cases = Cases { passed: report.passed, failures, unused: Vec::new(), images: report.images };
     }
-    let parents = [&section.allow_boot, &section.boot_images].into_iter().filter_map(|file| file.parent());
-    let mut folders: Vec<PathBuf> = parents.map(Path::to_owned).collect();
+    let mut folders: Vec<PathBuf> = handler.folders().into_iter().collect();
     folders.extend([section.scripts.clone(), section.data.clone()]);
     folders.sort();
     folders.dedup();
-    Ok(Built { handler: Arc::new(handler), cases, folders })
+    Ok(Built { handler: Arc::new(handler), cases, folders, sql: None })
+}
+
+fn sql(section: &SqlSection, name: &str, databases: &Databases) -> Result<Built, Vec<(String, String)>> {
+    let handler = Arc::new(SqlHandler::build(name, section, databases)?);
+    let sql = Some(Arc::clone(&handler));
+    Ok(Built { handler, cases: Cases::default(), folders: Vec::new(), sql })
 }
 
 fn problem(error: &ScriptError) -> Problem {

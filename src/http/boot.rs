@@ -1,13 +1,14 @@
 //! What a client of a boot session asks for: scripts, images and loaders.
 //!
-//! **Invariant**: nothing is answered before the session's verdict is known.
+//! **Invariant**: nothing is answered before the session's verdict is known, and nothing is handed out that does an
+//! assignment before this was noted.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::{Form, FromRequest, Path, Query, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -16,18 +17,18 @@ use tracing::{debug, info, warn};
 
 use super::files::{self, FileRequest};
 use super::{Connection, HttpState};
-use crate::boot::{BootDecision, FileName, Line, Machine, Outcome, Platform, SessionId, Stage, Verdict};
-use crate::decision::{Progress, Session, TokenError};
+use crate::boot::{BootDecision, BootImages, FileName, Line, Machine, Outcome, Platform, SessionId, Stage, Verdict};
+use crate::decision::{BootEvent, HandlerError, Progress, Session, TokenError};
 use crate::files::{Content, OpenError};
 use crate::ipxe::{self, Command};
-use crate::observe::Funnel;
+use crate::observe::{EventLabel, Funnel};
 use crate::paths::{self, Wanted};
 
 /// How long a client may take to send its form.
-const FORM_TIME_MAX: Duration = Duration::from_secs(10);
-/// How long iPXE waits before it asks again for a decision that is pending.
-const HOLD_S: u64 = 5;
-/// How often a client is held before what stands in for the decision is final.
+pub(super) const FORM_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long a client waits before it asks again for what is pending, or could not be noted.
+pub(super) const HOLD_S: u64 = 5;
+/// How often a boot is held before what stands in for the answer is final.
 const HOLDS_MAX: u32 = 6;
 /// Shown where the verdict is silence, and its reason for the log only.
 const NOTHING_HERE: &str = "This server has nothing for this machine.";
@@ -51,11 +52,11 @@ impl Holds {
 }
 
 /// One request with a token in its path.
-struct Asked {
-    state: Arc<HttpState>,
-    via: Connection,
-    session: Arc<Session>,
-    now: Timestamp,
+pub(super) struct Asked {
+    pub(super) state: Arc<HttpState>,
+    pub(super) via: Connection,
+    pub(super) session: Arc<Session>,
+    pub(super) now: Timestamp,
 }
 
 /// `/b/<token>/...`
@@ -66,8 +67,8 @@ pub(super) async fn session(
     request: Request,
 ) -> Response {
     let Some((token, wanted)) = wanted(&path) else { return text(StatusCode::NOT_FOUND, "not found\n") };
-    if request.method() == Method::POST && wanted != Wanted::Script {
-        return text(StatusCode::METHOD_NOT_ALLOWED, "only script.ipxe takes a form\n");
+    if let Some(allowed) = methods_but(request.method(), &wanted) {
+        return (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, allowed)], "not by this method\n").into_response();
     }
     let now = Timestamp::now();
     let session = match state.engine.resume(&token, now) {
@@ -76,15 +77,32 @@ pub(super) async fn session(
     };
     debug!(session = %session.id(), peer = %via.peer, secure = via.secure, method = %request.method(), ?wanted, "request");
     let asked = Asked { state, via, session, now };
-    if wanted == Wanted::Script {
-        return asked.script(request).await;
-    }
-    let head = request.into_parts().0;
     match wanted {
-        Wanted::Image(name) => asked.image(&name, &head).await,
-        Wanted::Loader(name) => asked.loader(&name, &head).await,
-        script => asked.other_script(&script, &head.uri).await,
+        Wanted::Bootstrap | Wanted::Autoexec => asked.first_script(&wanted).await,
+        Wanted::Script => asked.script(request).await,
+        Wanted::Start => asked.start(request.uri()).await,
+        Wanted::LoadFailed => asked.load_failed(request.uri()).await,
+        Wanted::Done => asked.installer(BootEvent::Done).await,
+        Wanted::Failed => asked.installer_failed(request).await,
+        Wanted::Image(name) => asked.image(&name, &request.into_parts().0).await,
+        Wanted::Loader(name) => asked.loader(&name, &request.into_parts().0).await,
     }
+}
+
+/// The methods that this path has, when it lacks the one that was used. HEAD changes nothing, so that a report has none.
+fn methods_but(method: &Method, wanted: &Wanted) -> Option<&'static str> {
+    let (has_head, has_post) = match wanted {
+        Wanted::Bootstrap | Wanted::Autoexec | Wanted::Image(_) | Wanted::Loader(_) => (true, false),
+        Wanted::Script => (true, true),
+        Wanted::Start | Wanted::LoadFailed => (false, false),
+        Wanted::Done | Wanted::Failed => (false, true),
+    };
+    let lacks = (*method == Method::HEAD && !has_head) || (*method == Method::POST && !has_post);
+    lacks.then_some(match (has_head, has_post) {
+        (true, _) => "GET, HEAD",
+        (false, true) => "GET, POST",
+        (false, false) => "GET",
+    })
 }
 
 fn wanted(path: &str) -> Option<(String, Wanted)> {
@@ -97,9 +115,10 @@ fn without_session(error: TokenError, wanted: &Wanted, via: &Connection) -> Resp
     debug!(peer = %via.peer, %error, "no session");
     match (error, wanted) {
         (TokenError::Forged, _) => text(StatusCode::NOT_FOUND, "not found\n"),
-        (TokenError::Expired, Wanted::Image(_) | Wanted::Loader(_)) => {
+        (TokenError::Expired, Wanted::Image(_) | Wanted::Loader(_) | Wanted::Done | Wanted::Failed) => {
             text(StatusCode::FORBIDDEN, &format!("{error}\n"))
         }
+        // It fails on every platform, as what asks for `start.ipxe` relies on.
         (TokenError::Expired, _) => script(&ipxe::denied(&Line::clean(&error.to_string()), Platform::Other)),
     }
 }
@@ -107,6 +126,7 @@ fn without_session(error: TokenError, wanted: &Wanted, via: &Connection) -> Resp
 impl Asked {
     /// The decision endpoint.
     async fn script(&self, request: Request) -> Response {
+        let is_head = request.method() == Method::HEAD;
         let machine = match self.facts(request).await {
             Ok(machine) => machine,
             Err(response) => return response,
@@ -116,10 +136,37 @@ impl Asked {
         if let Some(response) = self.held(&decision).or_else(|| self.refused_script(&decision.verdict)) {
             return response;
         }
-        self.advanced(Progress::ScriptServed, Funnel::script_served, "script served");
-        let images = decision.images.clone().unwrap_or_default();
+        let mut images = decision.images.clone().unwrap_or_default();
+        if !is_head {
+            images = match self.offered(images).await {
+                Ok(images) => images,
+                Err(response) => return response,
+            };
+            self.advanced(Progress::ScriptServed, Funnel::script_served, "script served");
+        }
         let urls = self.state.site.urls(&self.session, &self.via);
         script(&ipxe::images(&images, self.platform(), &urls))
+    }
+
+    /// Notes what is about to be handed out. Without an assignment nobody needs to agree; those of which it cannot be
+    /// noted are left out, after some patience, and the screen says so.
+    async fn offered(&self, images: BootImages) -> Result<BootImages, Response> {
+        let event = |images: &BootImages| BootEvent::Offered {
+            images: images.images().iter().map(|image| image.id.clone()).collect(),
+            assignments: images.assignments().map(str::to_owned).collect(),
+        };
+        if images.assignments().next().is_none() {
+            self.state.engine.happened(&self.session, &event(&images), self.now);
+            return Ok(images);
+        }
+        let Err(error) = self.report(&event(&images)).await else { return Ok(images) };
+        if let Some(response) = self.held_by(&error) {
+            return Err(response);
+        }
+        let reason = Line::clean(&format!("Left out what this machine was assigned: {error}"));
+        let images = images.without_assignments().with_notice([reason]);
+        self.state.engine.happened(&self.session, &event(&images), self.now);
+        Ok(images)
     }
 
     /// The facts that the client reports; those known before where it reports none.
@@ -142,39 +189,17 @@ impl Asked {
     }
 
     /// A script that needs no decision but the verdict.
-    async fn other_script(&self, wanted: &Wanted, uri: &Uri) -> Response {
+    async fn first_script(&self, wanted: &Wanted) -> Response {
         let decision = self.allowed().await;
         if let Some(response) = self.held(&decision).or_else(|| self.refused_script(&decision.verdict)) {
             return response;
         }
         let site = &self.state.site;
         let commands = match wanted {
-            Wanted::Failed => self.failed(uri).await,
             Wanted::Autoexec => ipxe::autoexec(&site.autoexec_urls(&self.session, &self.via), self.platform()),
             _ => ipxe::bootstrap(&site.urls(&self.session, &self.via), self.platform()),
         };
         script(&commands)
-    }
-
-    /// Notes that an image did not boot, and says so on the client's screen.
-    async fn failed(&self, uri: &Uri) -> Vec<Command> {
-        let pairs = query(uri);
-        let field = |name: &str| pairs.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str());
-        let id = Line::clean(&field("image").chars().take(64).collect::<String>());
-        let error = u32::from_str_radix(field("error"), 16).ok();
-        let machine = (*self.session.machine()).clone();
-        let decision = self.state.engine.boot_images(&self.session, self.via.network(), machine, self.now).await;
-        let images = decision.images.iter().flat_map(|images| images.images());
-        let title =
-            images.into_iter().find(|image| image.id == id.as_str()).map_or(id.clone(), |image| image.title.clone());
-        let client = self.session.client();
-        let code = error.map(|error| format!("{error:08x}")).unwrap_or_default();
-        warn!(
-            session = %self.session.id(), mac = %client.hardware, image = %id, error = code,
-            "image did not boot; see https://ipxe.org/{code}"
-        );
-        self.state.metrics.count_boot(Funnel::failed, client.architecture, decision.verdict.name());
-        ipxe::failed(&title, error)
     }
 
     /// A file of an image.
@@ -210,15 +235,21 @@ impl Asked {
     }
 
     fn send(&self, name: &FileName, content: Content, head: &Parts, progress: Progress) -> Response {
-        let (session, metrics) = (Arc::clone(&self.session), Arc::clone(&self.state.metrics));
+        let (session, state) = (Arc::clone(&self.session), Arc::clone(&self.state));
         let (length, started, file) = (content.len(), self.now, name.clone());
         let finished = Box::new(move || {
             let client = session.client();
-            let elapsed_ms = Timestamp::now().duration_since(started).as_millis();
-            info!(session = %session.id(), mac = %client.hardware, %file, octets = length, elapsed_ms = elapsed_ms as u64, "file sent");
+            let now = Timestamp::now();
+            let elapsed = now.duration_since(started).unsigned_abs();
+            info!(session = %session.id(), mac = %client.hardware, %file, octets = length, elapsed_ms = elapsed.as_millis() as u64, "file sent");
+            state.engine.happened(
+                &session,
+                &BootEvent::FileSent { file: file.to_string(), octets: length, elapsed },
+                now,
+            );
             let step = if progress == Progress::ImageFetched { Funnel::image_fetched } else { Funnel::loader_fetched };
             if session.advance(progress) {
-                metrics.count_boot(step, client.architecture, "allow");
+                state.metrics.count_boot(step, client.architecture, "allow");
             }
         });
         let request = FileRequest {
@@ -232,27 +263,34 @@ impl Asked {
         files::respond(content, request)
     }
 
-    async fn allowed(&self) -> Arc<BootDecision> {
+    pub(super) async fn allowed(&self) -> Arc<BootDecision> {
         self.state.engine.allow_boot(&self.session, Stage::Http, self.via.network(), self.now).await
     }
 
-    /// While the decision is pending: iPXE waits and asks again (since 2014).
-    fn held(&self, decision: &BootDecision) -> Option<Response> {
-        let late = decision.trail.last().is_some_and(|step| step.outcome == Outcome::TimedOut);
-        if !late || !self.state.holds.once_more(self.session.id()) {
-            return None;
+    /// Tells the handlers what happened.
+    pub(super) async fn report(&self, event: &BootEvent) -> Result<(), HandlerError> {
+        let reported = self.state.engine.report(&self.session, self.via.network(), event, self.now).await;
+        if let Err(error) = &reported {
+            let event = if error.is_refusal { "refused" } else { "not-noted" };
+            self.state.metrics.assignments.get_or_create(&EventLabel { event }).inc();
         }
-        let body = "the decision is pending; ask again\n";
-        Some((StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, HOLD_S.to_string())], body).into_response())
+        reported
     }
 
-    fn refused_script(&self, verdict: &Verdict) -> Option<Response> {
-        let reason = match verdict {
-            Verdict::Allow => return None,
-            Verdict::Deny { reason } => reason.clone(),
-            Verdict::Ignore { .. } => Line::clean(NOTHING_HERE),
-        };
-        Some(script(&ipxe::denied(&reason, self.platform())))
+    /// While the decision is pending: iPXE waits and asks again (since 2014).
+    pub(super) fn held(&self, decision: &BootDecision) -> Option<Response> {
+        let late = decision.trail.last().is_some_and(|step| step.outcome == Outcome::TimedOut);
+        (late && self.state.holds.once_more(self.session.id())).then(|| later("the decision is pending; ask again\n"))
+    }
+
+    /// While an event cannot be noted, as when a database is restarted. A no is final.
+    pub(super) fn held_by(&self, error: &HandlerError) -> Option<Response> {
+        let may_wait = !error.is_refusal && self.state.holds.once_more(self.session.id());
+        may_wait.then(|| later("this could not be noted; ask again\n"))
+    }
+
+    pub(super) fn refused_script(&self, verdict: &Verdict) -> Option<Response> {
+        Some(script(&ipxe::denied(&shown_reason(verdict)?, self.platform())))
     }
 
     /// What runs the machine: what iPXE says of itself, else what the firmware said.
@@ -273,7 +311,16 @@ impl Asked {
     }
 }
 
-fn refused_file(verdict: &Verdict) -> Option<Response> {
+/// Why not, as far as the client may know; none when it may.
+pub(super) fn shown_reason(verdict: &Verdict) -> Option<Line> {
+    match verdict {
+        Verdict::Allow => None,
+        Verdict::Deny { reason } => Some(reason.clone()),
+        Verdict::Ignore { .. } => Some(Line::clean(NOTHING_HERE)),
+    }
+}
+
+pub(super) fn refused_file(verdict: &Verdict) -> Option<Response> {
     match verdict {
         Verdict::Allow => None,
         Verdict::Deny { reason } => Some(text(StatusCode::FORBIDDEN, &format!("access denied: {reason}\n"))),
@@ -281,14 +328,19 @@ fn refused_file(verdict: &Verdict) -> Option<Response> {
     }
 }
 
-fn query(uri: &Uri) -> Vec<(String, String)> {
+pub(super) fn query(uri: &Uri) -> Vec<(String, String)> {
     Query::try_from_uri(uri).map(|Query(pairs)| pairs).unwrap_or_default()
 }
 
-fn script(commands: &[Command]) -> Response {
+pub(super) fn script(commands: &[Command]) -> Response {
     ([(CONTENT_TYPE, "text/plain"), (CACHE_CONTROL, "no-store")], ipxe::render(commands)).into_response()
 }
 
-fn text(status: StatusCode, text: &str) -> Response {
+/// The answer to a client that asks again, as iPXE and `curl --retry` do.
+pub(super) fn later(body: &'static str) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, HOLD_S.to_string())], body).into_response()
+}
+
+pub(super) fn text(status: StatusCode, text: &str) -> Response {
     (status, [(CONTENT_TYPE, "text/plain")], text.to_owned()).into_response()
 }

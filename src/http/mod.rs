@@ -5,14 +5,18 @@
 //! | `/b/<token>/boot.ipxe` | GET | the bootstrap script: reports the machine's facts |
 //! | `/b/<token>/autoexec.ipxe` | GET | what EFI builds of iPXE look for beside themselves |
 //! | `/b/<token>/script.ipxe` | GET, POST | the decision: facts in the query or as a form; answers with a script |
-//! | `/b/<token>/failed.ipxe` | GET | the report of a failed boot: `image` and `error` in the query |
+//! | `/b/<token>/start.ipxe` | GET | iPXE's report that it begins an assignment: `image` and `assignment` in the query; the script that answers succeeds or fails |
+//! | `/b/<token>/failed.ipxe` | GET | iPXE's report of a failed boot: `image` and `error` in the query |
+//! | `/b/<token>/done` | GET, POST | the installer's report that it is done |
+//! | `/b/<token>/failed` | GET, POST | the installer's report that it failed: `reason` in the query, in a form, or as text |
 //! | `/b/<token>/f/<file>` | GET | a file of an image |
 //! | `/b/<token>/<loader>` | GET | a boot loader |
 //! | `/ca.crt` | GET | the certificate of the private CA |
-//! | `/healthz` | GET | `ok` |
+//! | `/healthz` | GET | `ok`: this process serves; for balancers and watchdogs |
+//! | `/readyz` | GET | 200 `ready`, or 503: whether every database that is needed answers, each with its state; for people and alerts. As JSON where `Accept` asks for it |
 //! | `/metrics` | GET | for Prometheus |
 //!
-//! Every GET answers HEAD as well. Firmware's HTTP is narrow, so all answers have an exact `Content-Length`, no
+//! Every GET answers HEAD as well, which changes nothing; a report has none. Firmware's HTTP is narrow, so all answers have an exact `Content-Length`, no
 //! content encoding, and never a redirect: a path with double slashes is read as one without.
 //!
 //! A machine that may not boot gets no file (403 with the reason); a script it asks for shows the reason and leaves to the
@@ -23,6 +27,8 @@
 mod body;
 mod boot;
 mod files;
+mod ready;
+mod reports;
 mod serve;
 mod socket;
 
@@ -47,6 +53,7 @@ use crate::ipxe::SessionUrls;
 use crate::observe::Metrics;
 use socket::FileQueue;
 
+pub use ready::Dependency;
 pub use serve::{Limits, Server};
 
 /// The largest form with facts, in octets: twice what all facts at their longest have.
@@ -70,6 +77,11 @@ pub trait Site: Send + Sync + 'static {
 
     /// The certificate of the private CA in PEM, if there is one.
     fn authority(&self) -> Option<Bytes>;
+
+    /// The databases that answers and history need.
+    fn dependencies(&self) -> Vec<Dependency> {
+        Vec::new()
+    }
 }
 
 /// How a request came in.
@@ -113,6 +125,7 @@ fn router(state: Arc<HttpState>) -> Router {
         .route("/b/{*path}", get(boot::session).post(boot::session))
         .route("/ca.crt", get(authority))
         .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready::ready))
         .route("/metrics", get(metrics))
         .fallback(|| async { (StatusCode::NOT_FOUND, "not found\n") })
         .layer(DefaultBodyLimit::max(FORM_LEN_MAX))

@@ -1,12 +1,18 @@
 //! The script that boots: one image at once, a menu of several, or the machine's own disk.
 
+use std::time::Duration;
+
 use super::scripts::local;
 use super::{Command, Label, SessionUrls, Stored, Text, Word};
-use crate::boot::{BootImage, BootImages, ImageKind, InjectedFile, Menu, Platform, Source};
+use crate::boot::{BootImage, BootImages, ImageKind, InjectedFile, Line, Menu, Platform, Source};
 
 const MENU: Label = Label::Place("menu");
 const FAILED: Label = Label::Place("failed");
+const NOT_STARTED: Label = Label::Place("not-started");
 const LOCAL: Label = Label::Place("local");
+
+/// How long a notice stays on the screen before the machine goes on.
+const NOTICE_TIME: Duration = Duration::from_secs(20);
 
 /// What every part of the script is made for.
 struct Target<'a> {
@@ -16,18 +22,35 @@ struct Target<'a> {
 
 /// The script that boots one of these images.
 ///
-/// What fails is reported to [`SessionUrls::failed`] with the image's id and iPXE's error number; after that a menu is shown
-/// again, and a single image leaves to the disk.
+/// What fails is reported to [`SessionUrls::load_failed`] with the image's id and iPXE's error number; after that a menu is
+/// shown again, and a single image leaves to the disk. An image that does an assignment is loaded only when
+/// [`SessionUrls::start`] answered with a script that succeeds; else the machine goes to its disk, whatever else there
+/// is to choose from, so that nothing asks again and again.
 pub fn images(images: &BootImages, platform: Platform, urls: &SessionUrls) -> Vec<Command> {
     let target = Target { platform, urls };
-    let mut script = match (images.images(), images.menu()) {
+    let mut script = noticed(images.notice());
+    script.extend(match (images.images(), images.menu()) {
         ([], _) => vec![Command::Echo(Text::new("Nothing to boot from the network."))],
         ([image], None) => target.single(image),
         (several, menu) => target.offered(several, menu),
-    };
+    });
+    if images.assignments().next().is_some() {
+        script.extend([Command::Goto(LOCAL), Command::Label(NOT_STARTED)]);
+        let what = Text::new("Not started: the boot server did not agree to ").and_setting(Stored::Chosen.name());
+        script.push(Command::Echo(what));
+    }
     script.push(Command::Label(LOCAL));
     script.push(Command::Echo(Text::new("Starting from the local disk.")));
     script.extend(local(platform));
+    script
+}
+
+/// Shows these lines, if there are any, long enough to be read.
+fn noticed(lines: &[Line]) -> Vec<Command> {
+    let mut script: Vec<_> = lines.iter().map(|line| Command::Echo(Text::screen(line.as_str()))).collect();
+    if !script.is_empty() {
+        script.push(Command::Prompt(Text::new("Press a key to go on at once."), NOTICE_TIME).ignored());
+    }
     script
 }
 
@@ -36,7 +59,7 @@ impl Target<'_> {
     fn single(&self, image: &BootImage) -> Vec<Command> {
         let mut script =
             vec![Command::Set(Stored::Chosen, Text::new(&image.id)), Command::Echo(Text::screen(image.title.as_str()))];
-        script.extend(self.boot(&image.kind));
+        script.extend(self.boot(image));
         script.push(Command::Goto(LOCAL));
         script.extend(self.report());
         script
@@ -57,7 +80,7 @@ impl Target<'_> {
         script.push(Command::Goto(Label::ImageIn(Stored::Chosen)));
         for image in images {
             script.push(Command::Label(Label::Image(image.id.clone())));
-            script.extend(self.boot(&image.kind));
+            script.extend(self.boot(image));
             let after = if matches!(image.kind, ImageKind::Shell) { MENU } else { LOCAL };
             script.push(Command::Goto(after));
         }
@@ -68,7 +91,7 @@ impl Target<'_> {
 
     /// Reports the failure and shows it; falls through.
     fn report(&self) -> Vec<Command> {
-        let url = self.urls.failed().and("?image=").and_setting(Stored::Chosen.name());
+        let url = self.urls.load_failed().and("?image=").and_setting(Stored::Chosen.name());
         let url = url.and("&error=").and_setting(Stored::Failure.name());
         vec![
             Command::Label(FAILED),
@@ -80,21 +103,38 @@ impl Target<'_> {
     }
 
     /// Boots this image or goes to [`FAILED`]. Falls through when what was booted comes back.
-    fn boot(&self, kind: &ImageKind) -> Vec<Command> {
+    fn boot(&self, image: &BootImage) -> Vec<Command> {
+        let mut script = Vec::new();
+        if let Some(assignment) = &image.assignment {
+            let started = self
+                .urls
+                .start(&image.id, assignment)
+                .map(|url| Command::Chain { url, arguments: Text::default(), replace: false }.or_goto(&NOT_STARTED));
+            script.push(started.unwrap_or(Command::Goto(NOT_STARTED)));
+        }
+        // Also forgets the script that said yes: what is loaded beside a kernel is handed to it.
+        if image.assignment.is_some() || !image.kind.sources().is_empty() {
+            script.push(Command::Imgfree);
+        }
+        script.extend(self.load(&image.kind));
+        script
+    }
+
+    fn load(&self, kind: &ImageKind) -> Vec<Command> {
         match kind {
-            ImageKind::Linux { kernel, initrd, cmdline } => self.linux(kernel, initrd, cmdline.as_str()),
+            ImageKind::Linux { kernel, initrd, cmdline } => self.linux(kernel, initrd, cmdline),
             ImageKind::Wim { wimboot, bcd, boot_sdi, wim, files, args } => {
                 let named = [("BCD", bcd.as_ref()), ("boot.sdi", boot_sdi.as_ref())];
                 let mut loaded: Vec<_> = named.iter().filter_map(|(name, from)| Some((*name, (*from)?))).collect();
                 loaded.extend(files.iter().map(|InjectedFile { source, name }| (name.as_str(), source)));
                 loaded.push(("boot.wim", wim));
-                self.wim(wimboot, args.into(), &loaded)
+                self.wim(wimboot, args, &loaded)
             }
-            ImageKind::Chain { source } => vec![Command::Imgfree, self.run(source, Text::default(), true)],
-            ImageKind::Efi { source, cmdline } => vec![Command::Imgfree, self.run(source, cmdline.into(), false)],
-            ImageKind::Sanboot { source } => {
-                vec![Command::Imgfree, Command::Sanboot(self.urls.source(source)).or_goto(&FAILED)]
+            ImageKind::Chain { source } => vec![self.run(source, Text::default(), true)],
+            ImageKind::Efi { source, cmdline } => {
+                vec![self.run(source, Text::from(&self.urls.command_line(cmdline)), false)]
             }
+            ImageKind::Sanboot { source } => vec![Command::Sanboot(self.urls.source(source)).or_goto(&FAILED)],
             ImageKind::Ipxe { text } => vec![Command::Raw(text.clone())],
             ImageKind::Local => vec![Command::Goto(LOCAL)],
             ImageKind::Reboot => vec![Command::Reboot.or_goto(&FAILED)],
@@ -106,7 +146,7 @@ impl Target<'_> {
 
     /// A kernel with its RAM disks. EFI kernels before 5.8, and iPXE before 2020, need them named on the command line;
     /// on a BIOS iPXE hands them over itself.
-    fn linux(&self, kernel: &Source, initrd: &[Source], cmdline: &str) -> Vec<Command> {
+    fn linux(&self, kernel: &Source, initrd: &[Source], cmdline: &Line) -> Vec<Command> {
         let names: Vec<_> = (0..initrd.len()).map(|index| format!("initrd{index}")).collect();
         let named = match self.platform {
             Platform::Bios => Text::default(),
@@ -118,19 +158,20 @@ impl Target<'_> {
             let (name, url) = (Word::new(name), self.urls.source(source));
             Command::Initrd { name, url, wrapped: None }.or_goto(&FAILED)
         };
-        let mut script = vec![Command::Imgfree, self.kernel("linux", kernel, named.and(cmdline))];
+        let arguments = named.and(self.urls.command_line(cmdline).as_str());
+        let mut script = vec![self.kernel("linux", kernel, arguments)];
         script.extend(names.iter().zip(initrd).map(load));
         script.push(Command::Boot.or_goto(&FAILED));
         script
     }
 
     /// A Windows image: wimboot finds the files by their names on EFI, and in CPIO archives that iPXE makes on a BIOS.
-    fn wim(&self, wimboot: &Source, args: Text, files: &[(&str, &Source)]) -> Vec<Command> {
+    fn wim(&self, wimboot: &Source, args: &Line, files: &[(&str, &Source)]) -> Vec<Command> {
         let load = |&(name, source): &(&str, &Source)| {
             let (name, url) = (Word::new(name), self.urls.source(source));
             Command::Initrd { wrapped: Some(name.clone()), name, url }.or_goto(&FAILED)
         };
-        let mut script = vec![Command::Imgfree, self.kernel("wimboot", wimboot, args)];
+        let mut script = vec![self.kernel("wimboot", wimboot, Text::from(&self.urls.command_line(args)))];
         script.extend(files.iter().map(load));
         script.push(Command::Boot.or_goto(&FAILED));
         script

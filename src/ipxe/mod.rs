@@ -11,6 +11,7 @@
 //! | [`images`] | boots the one image, offers a menu, or leaves to the disk |
 //! | [`denied`] | shows why not, and leaves to the disk |
 //! | [`failed`] | shows why an image did not boot |
+//! | [`started`], [`not_started`] | let an assignment begin, or not |
 //!
 //! **Invariant**: no socket, no clock, no decision; a value from outside enters only as [`Word`] or [`Text`].
 
@@ -29,6 +30,6 @@ mod tests;
 pub use command::{Command, Label, Stored};
 pub use images::images;
 pub use render::render;
-pub use scripts::{autoexec, bootstrap, denied, failed};
+pub use scripts::{autoexec, bootstrap, denied, failed, not_started, started};
 pub use text::{Text, Word};
 pub use urls::{SessionUrls, SessionUrlsError};

@@ -74,6 +74,22 @@ pub fn failed(title: &Line, error: Option<u32>) -> Vec<Command> {
     vec![Command::Echo(what), Command::Echo(why), wait]
 }
 
+/// The script that lets an assignment begin: it does nothing and succeeds.
+pub fn started() -> Vec<Command> {
+    Vec::new()
+}
+
+/// The script that does not let an assignment begin: shows why, and returns with a failure to the script that asked.
+/// It never leaves to the disk by itself, where a BIOS iPXE that comes back from it would end with success.
+pub fn not_started(reason: &Line) -> Vec<Command> {
+    vec![
+        Command::Echo(Text::new("This boot does not begin:")),
+        Command::Echo(Text::screen(reason.as_str())),
+        Command::Prompt(Text::new("Press a key to go on at once."), READING_TIME).ignored(),
+        Command::Exit(1),
+    ]
+}
+
 /// Leaves to the machine's own disk. On EFI the status must not be 0, or some firmware opens its setup menu; a BIOS goes
 /// on with its next boot device only if the disk cannot be started from here.
 pub(super) fn local(platform: Platform) -> Vec<Command> {

@@ -1,3 +1,5 @@
+mod assignments;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::str::FromStr;
 
 use super::Word;
-use crate::boot::{FileName, Source, Url, UrlError};
+use crate::boot::{FileName, Line, Source, Url, UrlError};
+use crate::paths;
 
 /// The addresses of one boot session: everything below `<scheme>://<server>/b/<token>/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,25 +37,69 @@ impl FromStr for SessionUrls {
     }
 }
 
+/// The addresses that a command line can ask for, and their paths below the session's.
+const NAMES: [(&str, &str); 3] =
+    [("{files_url}", paths::FILES), ("{done_url}", paths::DONE), ("{failed_url}", paths::FAILED)];
+
+/// What is before the first of [`NAMES`] in a text, its path, and what is after it.
+fn next_name(text: &str) -> Option<(&str, &'static str, &str)> {
+    let found = NAMES.into_iter().filter_map(|(name, path)| Some((text.find(name)?, name, path)));
+    let (at, name, path) = found.min_by_key(|(at, ..)| *at)?;
+    Some((text.get(..at)?, path, text.get(at + name.len()..)?))
+}
+
 impl SessionUrls {
+    /// The longest id of an assignment, in octets: the stack of a BIOS iPXE holds the whole line.
+    pub const ASSIGNMENT_LEN_MAX: usize = 128;
+
     /// The bootstrap script.
     pub fn boot(&self) -> Word {
-        self.below("boot.ipxe")
+        self.below(paths::BOOTSTRAP)
     }
 
     /// The decision endpoint.
     pub fn script(&self) -> Word {
-        self.below("script.ipxe")
+        self.below(paths::SCRIPT)
     }
 
-    /// Where a failed boot is reported.
-    pub fn failed(&self) -> Word {
-        self.below("failed.ipxe")
+    /// Where iPXE reports an image that it could not load.
+    pub fn load_failed(&self) -> Word {
+        self.below(paths::LOAD_FAILED)
+    }
+
+    /// Where iPXE reports that it begins to load an image that does this assignment; none when the assignment's id is
+    /// empty or longer than [`SessionUrls::ASSIGNMENT_LEN_MAX`].
+    ///
+    /// An id of other characters than those that never need encoding is in hexadecimal digits, as `assignment_hex`: iPXE
+    /// before 2021 takes the percent-encoding of `&` and `+` off a query, and does not put it on again.
+    pub fn start(&self, image: &str, assignment: &str) -> Option<Word> {
+        if assignment.is_empty() || assignment.len() > Self::ASSIGNMENT_LEN_MAX {
+            return None;
+        }
+        let url = self.below(paths::START).and("?image=").and(image);
+        if assignment.bytes().all(is_unreserved) {
+            return Some(url.and("&assignment=").and(assignment));
+        }
+        let digits = assignment.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+        Some(url.and("&assignment_hex=").and(&digits))
+    }
+
+    /// A command line of the site's, with the addresses that it asks for: `{files_url}` is the images folder (without a
+    /// slash at its end), `{done_url}` and `{failed_url}` are where the installer reports. What was put in is not looked
+    /// at again, and what is longer than a [`Line`] is cut.
+    pub fn command_line(&self, line: &Line) -> Line {
+        let mut text = String::new();
+        let mut rest = line.as_str();
+        while let Some((before, path, after)) = next_name(rest) {
+            text.extend([before, &self.base, path]);
+            rest = after;
+        }
+        Line::clean(&(text + rest))
     }
 
     /// A file of the images folder.
     pub fn file(&self, name: &FileName) -> Word {
-        self.below(&format!("f/{}", percent_encoded(name.as_str())))
+        self.below(&format!("{}/{}", paths::FILES, percent_encoded(name.as_str())))
     }
 
     /// A source of an image: a file of ours, or a URL as it is.
@@ -70,13 +115,11 @@ impl SessionUrls {
     }
 }
 
-/// A path with every octet encoded that is not unreserved (RFC 3986 section 2.3) or `/`.
+/// A path with every octet encoded that is not unreserved or `/`.
 fn percent_encoded(path: &str) -> String {
     path.bytes().fold(String::new(), |mut encoded, byte| {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
-                encoded.push(char::from(byte))
-            }
+            byte if is_unreserved(byte) || byte == b'/' => encoded.push(char::from(byte)),
             byte => {
                 let written = write!(encoded, "%{byte:02X}");
                 debug_assert!(written.is_ok(), "a string takes everything");
@@ -84,4 +127,9 @@ fn percent_encoded(path: &str) -> String {
         }
         encoded
     })
+}
+
+/// Whether an octet stands for itself anywhere in a URL (RFC 3986 section 2.3).
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }

@@ -55,19 +55,55 @@ pub struct ReasonLabel {
     pub reason: &'static str,
 }
 
-/// A label of what became of something.
+/// A label of what happened.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabel {
-    outcome: &'static str,
+pub struct EventLabel {
+    /// What.
+    pub event: &'static str,
 }
 
 /// Counters that somebody else keeps, by outcome, read when the page is asked for.
 type Read = Box<dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync>;
 
+/// The labels of a value that somebody else keeps: their names and values.
+pub type Labels = Vec<(&'static str, String)>;
+
+/// Values that somebody else keeps, by labels, read when the page is asked for.
+pub type ReadLabelled = Box<dyn Fn() -> Vec<(Labels, u64)> + Send + Sync>;
+
+/// What a value that somebody else keeps is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It only grows.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+}
+
 struct Watched {
     name: &'static str,
     help: &'static str,
-    read: Read,
+    kind: Kind,
+    read: ReadLabelled,
+}
+
+impl Watched {
+    fn show(&self, registry: &mut Registry) {
+        match self.kind {
+            Kind::Counter => {
+                let family: Family<Labels, Counter> = put(registry, self.name, self.help);
+                (self.read)().into_iter().for_each(|(labels, value)| {
+                    family.get_or_create(&labels).inc_by(value);
+                });
+            }
+            Kind::Gauge => {
+                let family: Family<Labels, Gauge> = put(registry, self.name, self.help);
+                (self.read)().into_iter().for_each(|(labels, value)| {
+                    family.get_or_create(&labels).set(i64::try_from(value).unwrap_or(i64::MAX));
+                });
+            }
+        }
+    }
 }
 
 /// The server's metrics, in a registry of their own.
@@ -89,6 +125,8 @@ pub struct Metrics {
     pub connections_refused: Family<ReasonLabel, Counter>,
     /// Reloads, by result.
     pub reloads: Family<ReasonLabel, Counter>,
+    /// What happened to assignments.
+    pub assignments: Family<EventLabel, Counter>,
     sessions: Gauge,
 }
 
@@ -104,6 +142,7 @@ impl Default for Metrics {
             http_sent: put(r, "http_sent_bytes", "Octets of file content sent by HTTP and HTTPS"),
             connections_refused: put(r, "connections_refused", "Connections ended before a request, by why"),
             reloads: put(r, "reloads", "Reloads of configuration and scripts, by result"),
+            assignments: put(r, "assignments", "What machines reported of assignments, by event"),
             sessions: put(r, "sessions", "Boot sessions known"),
             registry: Registry::default(),
             watched: Mutex::default(),
@@ -127,8 +166,15 @@ where
 impl Metrics {
     /// Shows counters that a transport keeps itself, by outcome.
     pub fn watch(&self, name: &'static str, help: &'static str, read: Read) {
+        let labelled = |(outcome, count): (&str, u64)| (vec![("outcome", outcome.to_owned())], count);
+        let read = move || read().into_iter().map(labelled).collect();
+        self.watch_labelled(Kind::Counter, name, help, Box::new(read));
+    }
+
+    /// Shows values that somebody else keeps, by labels of its own.
+    pub fn watch_labelled(&self, kind: Kind, name: &'static str, help: &'static str, read: ReadLabelled) {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        watched.push(Watched { name, help, read });
+        watched.push(Watched { name, help, kind, read });
     }
 
     /// Shows how many sessions are known, as this function counts them.
@@ -141,12 +187,9 @@ impl Metrics {
         let sessions = self.sessions_known.get().map_or(0, |count| count());
         self.sessions.set(i64::try_from(sessions).unwrap_or(i64::MAX));
         let mut others = Registry::with_prefix("pointsman");
-        for Watched { name, help, read } in &*self.watched.lock().unwrap_or_else(PoisonError::into_inner) {
-            let family: Family<OutcomeLabel, Counter> = put(&mut others, name, help);
-            for (outcome, count) in read() {
-                family.get_or_create(&OutcomeLabel { outcome }).inc_by(count);
-            }
-        }
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.iter().for_each(|watched| watched.show(&mut others));
+        drop(watched);
         let mut text = String::new();
         // Writing to a string cannot fail; an empty page would show that it did.
         let _ = prometheus_client::encoding::text::encode_registry(&mut text, &others);
@@ -177,6 +220,10 @@ mod tests {
         metrics.count_boot(Funnel::offered, Architecture::X64_UEFI, "allow");
         metrics.count_sessions(Box::new(|| 3));
         metrics.watch("dhcp_packets", "DHCP packets", Box::new(|| vec![("offer", 7)]));
+        let up = || vec![(vec![("database", "cm\"db".to_owned())], 1)];
+        metrics.watch_labelled(Kind::Gauge, "database_up", "Whether it answers", Box::new(up));
+        let counts = || vec![(vec![("database", "a".to_owned()), ("outcome", "failed".to_owned())], 2)];
+        metrics.watch_labelled(Kind::Counter, "database_queries", "Queries", Box::new(counts));
         let text = metrics.text();
         assert!(
             text.contains("pointsman_boots_total{step=\"offered\",arch=\"x64-uefi\",verdict=\"allow\"} 1"),
@@ -184,6 +231,8 @@ mod tests {
         );
         for name in [
             "pointsman_dhcp_packets_total{outcome=\"offer\"} 7",
+            "pointsman_database_up{database=\"cm\\\"db\"} 1",
+            "pointsman_database_queries_total{database=\"a\",outcome=\"failed\"} 2",
             "pointsman_sessions 3",
             "pointsman_decision_seconds_count 0",
             "# EOF",

@@ -6,4 +6,4 @@ mod metrics;
 pub use logging::{LogTarget, start_logging};
 pub use prometheus_client::metrics::counter::Counter;
 
-pub use metrics::{BootLabels, Funnel, HandlerLabels, Metrics, ReasonLabel};
+pub use metrics::{BootLabels, EventLabel, Funnel, HandlerLabels, Kind, Labels, Metrics, ReadLabelled, ReasonLabel};

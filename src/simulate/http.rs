@@ -14,6 +14,10 @@ pub(super) struct Loaded {
     pub(super) len: u64,
 }
 
+/// How often it asks again where the server says when to.
+const RETRIES_MAX: u32 = 10;
+/// The longest wait before it asks again.
+const RETRY_WAIT_MAX: Duration = Duration::from_secs(60);
 /// A longer body is an image, and only counted.
 const SCRIPT_LEN_MAX: u64 = 1024 * 1024;
 
@@ -44,13 +48,17 @@ impl Http {
         Ok(Http { client, watcher })
     }
 
-    /// GET, or POST when there is a form.
+    /// GET, or POST when there is a form. As iPXE, it asks again when the answer is 503 and says when to.
     pub(super) async fn load(&self, url: &str, form: Option<String>) -> Result<Loaded, StepError> {
-        let request = match form {
-            None => self.client.get(url),
-            Some(form) => self.client.post(url).header("content-type", "application/x-www-form-urlencoded").body(form),
+        let mut retries = 0;
+        let mut response = loop {
+            let response = self.send(url, form.clone()).await?;
+            match retry_wait(&response).filter(|_| retries < RETRIES_MAX) {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => break response,
+            }
+            retries += 1;
         };
-        let mut response = request.send().await.map_err(|error| StepError::new(words(&error)))?;
         if !response.status().is_success() {
             let status = response.status();
             let text = response.text().await.unwrap_or_default();
@@ -71,6 +79,20 @@ impl Http {
         let text = if len <= SCRIPT_LEN_MAX { String::from_utf8(body).ok() } else { None };
         Ok(Loaded { text, len })
     }
+
+    async fn send(&self, url: &str, form: Option<String>) -> Result<reqwest::Response, StepError> {
+        let request = match form {
+            None => self.client.get(url),
+            Some(form) => self.client.post(url).header("content-type", "application/x-www-form-urlencoded").body(form),
+        };
+        request.send().await.map_err(|error| StepError::new(words(&error)))
+    }
+}
+
+/// How long the server asks to wait, where it does.
+fn retry_wait(response: &reqwest::Response) -> Option<Duration> {
+    let after = response.headers().get("retry-after").filter(|_| response.status() == 503)?;
+    Some(Duration::from_secs(after.to_str().ok()?.trim().parse().ok()?).min(RETRY_WAIT_MAX))
 }
 
 /// The whole chain of causes without the URL, which holds a token.

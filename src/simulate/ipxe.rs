@@ -29,6 +29,8 @@ pub(super) struct Ipxe<'a> {
     params: Option<Vec<(String, String)>>,
     menu: Vec<(String, String)>,
     commands: usize,
+    command_line: String,
+    script_url: String,
 }
 
 /// What a command leads to.
@@ -46,7 +48,17 @@ impl<'a> Ipxe<'a> {
         let mut settings: BTreeMap<String, String> =
             FACTS.iter().map(|fact| (fact.setting.to_owned(), machine.fact(fact.name).to_owned())).collect();
         settings.insert("net0/mac".into(), machine.mac.to_string());
-        Ipxe { http, machine, report, settings, params: None, menu: Vec::new(), commands: 0 }
+        Ipxe {
+            http,
+            machine,
+            report,
+            settings,
+            params: None,
+            menu: Vec::new(),
+            commands: 0,
+            command_line: String::new(),
+            script_url: String::new(),
+        }
     }
 
     /// Loads a URL and runs it, script after script, until something boots or the script ends.
@@ -55,6 +67,7 @@ impl<'a> Ipxe<'a> {
         let mut url = url.to_owned();
         for _ in 0..DEPTH_MAX {
             let Some(text) = script_of(&current) else { return Ok(Ending::Chained) };
+            self.script_url.clone_from(&url);
             match self.run(&text, &url, 0).await? {
                 Flow::Replace { text, url: next } => {
                     current = LoadedText { text: Some(text) };
@@ -65,6 +78,16 @@ impl<'a> Ipxe<'a> {
             }
         }
         Err(StepError::new("scripts chain scripts without end"))
+    }
+
+    /// The command line of the kernel that was loaded last.
+    pub(super) fn command_line(&self) -> &str {
+        &self.command_line
+    }
+
+    /// Where the script came from that ran last.
+    pub(super) fn script_url(&self) -> &str {
+        &self.script_url
     }
 
     async fn run(&mut self, text: &str, base: &str, depth: usize) -> Step {
@@ -165,7 +188,12 @@ impl<'a> Ipxe<'a> {
                 self.report.screen(&all);
                 return Err(StepError::new("no key was pressed"));
             }
-            "kernel" | "initrd" | "imgfetch" | "imgselect" => self.load(name, operand(0), base).await?,
+            "kernel" | "initrd" | "imgfetch" | "imgselect" => {
+                self.load(name, operand(0), base).await?;
+                if name == "kernel" {
+                    self.command_line = operands.get(1..).unwrap_or_default().join(" ");
+                }
+            }
             "imgfree" => self.report.files.clear(),
             "boot" if operands.is_empty() => return self.boot(),
             "chain" | "boot" | "imgexec" => return self.chain_command(&options, operand(0), base, depth).await,
@@ -237,7 +265,12 @@ impl<'a> Ipxe<'a> {
         if depth >= DEPTH_MAX {
             return Err(StepError::new("scripts chain scripts without end"));
         }
-        Box::pin(self.run(&text, &url, depth + 1)).await
+        match Box::pin(self.run(&text, &url, depth + 1)).await? {
+            // It ends that script only, and is its status.
+            Flow::End(Ending::Exit(0)) => Ok(Flow::Next),
+            Flow::End(Ending::Exit(status)) => Err(StepError::new(format!("the script exits with {status}"))),
+            flow => Ok(flow),
+        }
     }
 
     async fn fetch(&mut self, what: &str, url: &str) -> Result<LoadedText, StepError> {
@@ -257,6 +290,8 @@ impl<'a> Ipxe<'a> {
         let loaded = LoadedText { text };
         self.report.note(&format!("{what}: {name} ({len} octets)"));
         match script_of(&loaded) {
+            // One without a command only says yes.
+            Some(text) if text.lines().count() == 1 => {}
             Some(text) => self.report.script = text,
             None => self.report.files.push(LoadedFile { name, len }),
         }
@@ -304,6 +339,7 @@ mod tests {
             params: false,
             https: false,
             pick: None,
+            installer: super::super::Installer::Silent,
         };
         let watcher = || std::sync::Arc::new(super::super::Unwatched);
         let (http, mut report) = (Http::new(None, watcher()).unwrap(), Report::new(watcher()));

@@ -70,6 +70,20 @@ pub(super) fn without_token(url: &str) -> String {
     }
 }
 
+/// Another path of the session that this URL belongs to.
+pub(super) fn of_session(url: &str, rest: &str) -> Option<String> {
+    let start = url.find("/b/")? + 3;
+    let token = url.get(start..)?.find('/')?;
+    Some(format!("{}{rest}", url.get(..=start + token)?))
+}
+
+/// A URL with this last part in a command line, as `done_url=http://...` or by itself.
+pub(super) fn url_in(command_line: &str, last: &str) -> Option<String> {
+    let urls = command_line.split([' ', '=', ',', ';', '"', '\'']).filter(|word| word.starts_with("http"));
+    let is_it = |url: &&str| url.split('?').next().and_then(|path| path.rsplit('/').next()) == Some(last);
+    urls.into_iter().find(is_it).map(str::to_owned)
+}
+
 pub(super) fn encode(value: &str) -> String {
     value
         .bytes()
@@ -89,6 +103,16 @@ mod tests {
         assert_eq!(absolute("http://h:8/b/t/boot.ipxe?x=/y", "f/k"), "http://h:8/b/t/f/k");
         assert_eq!(absolute("http://h:8/b/t/boot.ipxe", "/x"), "http://h:8/x");
         assert_eq!(absolute("http://h/a", "https://g/b"), "https://g/b");
+    }
+
+    #[test]
+    fn an_installer_finds_where_to_report() {
+        let line = "quiet url=http://h/b/t/f/x done=http://h/b/t/done,x fail=http://h/b/t/failed?reason=";
+        assert_eq!(url_in(line, "done").as_deref(), Some("http://h/b/t/done"));
+        assert_eq!(url_in(line, "failed").as_deref(), Some("http://h/b/t/failed?reason"));
+        assert_eq!(url_in("quiet done", "done"), None);
+        assert_eq!(of_session("http://h:8/b/t/f/next.ipxe?x=/y", "done").as_deref(), Some("http://h:8/b/t/done"));
+        assert_eq!(of_session("http://h/x", "done"), None);
     }
 
     #[test]

@@ -61,17 +61,16 @@ pub(crate) struct Machine {
 
 const CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 const VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
-const TAP: &str = "tap0";
 
 impl Machine {
     /// Plugs the machine into the bridge and switches it on; its files are in `evidence`.
     pub(crate) fn power_on(plan: &Plan, network: &Network, accelerator: Accelerator, evidence: &Path) -> Self {
-        network.tap(TAP);
+        let tap = network.tap();
         let mut command = network.command("clients", "qemu-system-x86_64");
         bare(&mut command, accelerator);
         firmware(&mut command, plan.firmware, accelerator, evidence);
         command.args(["-uuid", plan.uuid]);
-        command.args(["-netdev", &format!("tap,id=lan,ifname={TAP},script=no,downscript=no")]);
+        command.args(["-netdev", &format!("tap,id=lan,ifname={tap},script=no,downscript=no")]);
         let rom = if plan.firmware == Firmware::Bios { "" } else { ",romfile=" };
         command.args(["-device", &format!("virtio-net-pci,netdev=lan,mac={},bootindex=1{rom}", plan.mac)]);
         if let Some(disk) = &plan.disk {
@@ -81,7 +80,7 @@ impl Machine {
         if let Some(trusted) = &plan.trusted {
             command.args(["-fw_cfg", &format!("name=etc/edk2/https/cacerts,file={}", trusted.display())]);
         }
-        let console = Transcript::new("serial console", &evidence.join("serial.log"));
+        let console = Transcript::new("serial console", &evidence.join(format!("serial-{tap}.log")));
         Self { _process: Process::start(command, &console), console }
     }
 }

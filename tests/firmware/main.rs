@@ -13,6 +13,7 @@
 //! | [`network`] | namespaces, bridge, cables |
 //! | [`machine`] | QEMU and its firmware |
 //! | [`server`] | the site and the server under test |
+//! | [`records`] | cases where a row in a database decides; [`servers`] starts a database |
 //! | [`assets`], [`disk`] | kernels, loaders, disks |
 //! | [`process`], [`transcript`] | children that end with the test, and what they say |
 #![allow(
@@ -28,7 +29,11 @@ mod lab;
 mod machine;
 mod network;
 mod process;
+mod records;
 mod server;
+#[path = "../it/servers.rs"]
+#[allow(dead_code, reason = "the other tests do more with them")]
+mod servers;
 mod transcript;
 
 use std::time::Duration;

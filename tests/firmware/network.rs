@@ -12,6 +12,7 @@
 //!
 //! **Invariant:** every name starts with `pm-<process id>-`; only such names are ever removed.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::process::Command;
 
@@ -40,13 +41,14 @@ pub(crate) enum Shape {
 pub(crate) struct Network {
     prefix: String,
     shape: Shape,
+    taps: Cell<u32>,
 }
 
 impl Network {
     /// Makes the namespaces, the bridges and the cables.
     pub(crate) fn new(case: &str, shape: Shape) -> Self {
         remove_stale();
-        let network = Self { prefix: format!("pm-{}-{case}-", std::process::id()), shape };
+        let network = Self { prefix: format!("pm-{}-{case}-", std::process::id()), shape, taps: Cell::new(0) };
         for part in PARTS {
             run("ip", &["netns", "add", &network.namespace(part)]);
             network.ip(part, &["link", "set", "lo", "up"]);
@@ -93,10 +95,14 @@ impl Network {
         command
     }
 
-    /// Adds a tap to the bridge for one machine.
-    pub(crate) fn tap(&self, name: &str) {
-        self.ip("clients", &["tuntap", "add", name, "mode", "tap"]);
-        self.ip("clients", &["link", "set", name, "master", BRIDGE, "up"]);
+    /// Adds a tap to the bridge for one machine, each time another: the one of a machine that is off stays behind.
+    pub(crate) fn tap(&self) -> String {
+        let number = self.taps.get();
+        self.taps.set(number + 1);
+        let name = format!("tap{number}");
+        self.ip("clients", &["tuntap", "add", &name, "mode", "tap"]);
+        self.ip("clients", &["link", "set", &name, "master", BRIDGE, "up"]);
+        name
     }
 
     fn route(&self) {

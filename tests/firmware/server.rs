@@ -21,10 +21,8 @@ const TAIL_LINES: usize = 40;
 
 /// What distinguishes one site from another.
 pub(crate) struct Site<'a> {
-    /// The file `allow_boot.rhai`.
-    pub(crate) allow_boot: &'a str,
-    /// The file `boot_images.rhai`.
-    pub(crate) boot_images: &'a str,
+    /// Who decides.
+    pub(crate) rules: Rules<'a>,
     /// The folder with iPXE builds; where Debian installs them when absent.
     pub(crate) loaders: Option<PathBuf>,
     /// The build for UEFI machines when it is not the usual one.
@@ -36,7 +34,12 @@ pub(crate) struct Site<'a> {
 impl<'a> Site<'a> {
     /// A site with these two scripts and otherwise what `pointsman init` writes.
     pub(crate) fn new(allow_boot: &'a str, boot_images: &'a str) -> Self {
-        Self { allow_boot, boot_images, loaders: None, x64_uefi_loader: None, https: false }
+        Self::by(Rules::Scripts { allow_boot, boot_images })
+    }
+
+    /// A site where these rules decide, and otherwise what `pointsman init` writes.
+    pub(crate) fn by(rules: Rules<'a>) -> Self {
+        Self { rules, loaders: None, x64_uefi_loader: None, https: false }
     }
 
     /// What the configuration says differently from its defaults.
@@ -45,9 +48,19 @@ impl<'a> Site<'a> {
             "[server]".to_owned(),
             format!("interfaces = [{INTERFACE:?}]"),
             "[log]\nformat = \"json\"\nlevel = \"debug\"".to_owned(),
-            "[[handler]]\nkind = \"script\"\nscripts = \"rules\"".to_owned(),
-            "allow_boot = \"rules/allow_boot.rhai\"\nboot_images = \"rules/boot_images.rhai\"".to_owned(),
         ];
+        match &self.rules {
+            Rules::Scripts { .. } => lines.extend([
+                "[[handler]]\nkind = \"script\"\nscripts = \"rules\"".to_owned(),
+                "allow_boot = \"rules/allow_boot.rhai\"\nboot_images = \"rules/boot_images.rhai\"".to_owned(),
+            ]),
+            Rules::Store(database) => {
+                lines.push("[[handler]]\nkind = \"sql\"".to_owned());
+                if let Some(url) = database {
+                    lines.push(format!("[store]\ndatabase = \"main\"\n[database.main]\nurl = {url:?}"));
+                }
+            }
+        }
         if self.https {
             lines.push("[https]\nipxe = \"https\"".to_owned());
         }
@@ -60,6 +73,19 @@ impl<'a> Site<'a> {
         lines.push(String::new());
         lines.join("\n")
     }
+}
+
+/// Who decides at a site.
+pub(crate) enum Rules<'a> {
+    /// Two scripts.
+    Scripts {
+        /// The file `allow_boot.rhai`.
+        allow_boot: &'a str,
+        /// The file `boot_images.rhai`.
+        boot_images: &'a str,
+    },
+    /// Rows of the store: in its own file, or in the database with this URL.
+    Store(Option<String>),
 }
 
 /// A running server; dropped, it is killed.
@@ -105,6 +131,16 @@ impl ServerUnderTest {
         self.folder.join("state/ca.esl")
     }
 
+    /// Runs a command of the program on the site; what it printed.
+    pub(crate) fn command(&self, arguments: &[&str]) -> String {
+        let config = self.folder.join("pointsman.toml");
+        let output = Command::new(PROGRAM).arg("--config").arg(config).args(arguments).output();
+        let output = output.expect("the program was just built");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "pointsman {arguments:?}: {errors}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     /// Asks the server to stop as systemd does, and tells whether it ended well.
     pub(crate) fn stop(mut self) -> bool {
         run("kill", &["-TERM", &self.process.id().to_string()]);
@@ -146,8 +182,10 @@ fn write_site(folder: &Path, site: &Site, assets: &Assets) {
     let made = Command::new(PROGRAM).arg("init").arg(folder).output().expect("the program was just built");
     assert!(made.status.success(), "pointsman init failed: {}", String::from_utf8_lossy(&made.stderr));
     write(&folder.join("pointsman.toml"), &site.config());
-    write(&folder.join("rules/allow_boot.rhai"), site.allow_boot);
-    write(&folder.join("rules/boot_images.rhai"), site.boot_images);
+    if let Rules::Scripts { allow_boot, boot_images } = site.rules {
+        write(&folder.join("rules/allow_boot.rhai"), allow_boot);
+        write(&folder.join("rules/boot_images.rhai"), boot_images);
+    }
     let images = folder.join("images");
     copy(&assets.kernel(), &images.join("lab/vmlinuz"));
     copy(&assets.initramfs(), &images.join("lab/initramfs.gz"));

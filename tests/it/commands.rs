@@ -142,3 +142,10 @@ fn a_rule_that_fails_is_told_with_file_line_and_machine() {
     assert!(text.contains("verdict  deny"), "{text}");
     assert!(text.contains("allow_boot.rhai:3:") && text.contains("52:54:00:00:00:09"), "{text}");
 }
+
+#[test]
+fn an_address_that_lacks_an_octet_is_refused() {
+    let output = Site::new().run(&["decide", "--mac", "52:54:00:12:34"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(printed(&output).contains("has 5 octets"), "{}", printed(&output));
+}

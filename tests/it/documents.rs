@@ -29,35 +29,43 @@ fn blocks(page: &str, language: &str) -> Vec<String> {
 fn every_shell_line_of_the_program_does_what_it_says() {
     let mut count = 0;
     for (name, page) in pages() {
-        for line in blocks(&page, "sh").iter().flat_map(|block| block.lines()) {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            match words.as_slice() {
-                // The README's two commands: the demo is run by `commands`, the test command runs this.
-                ["cargo", "run", "--release", "--", "demo"] => {}
-                ["tests/run"] => assert!(root().join("tests/run").exists()),
-                ["pointsman", rest @ ..] => {
-                    run_on_a_site(&name, rest);
-                    count += 1;
+        for block in blocks(&page, "sh") {
+            // The lines of a block go on from each other.
+            let site = Site::new();
+            for line in block.replace("\\\n", " ").lines() {
+                match line.split_whitespace().collect::<Vec<_>>().as_slice() {
+                    // The README's two commands: the demo is run by `commands`, the test command runs this.
+                    ["cargo", "run", "--release", "--", "demo"] => {}
+                    ["tests/run"] => assert!(root().join("tests/run").exists()),
+                    ["pointsman", ..] => {
+                        run_on_a_site(&name, &site, line);
+                        count += 1;
+                    }
+                    _ => panic!("{name}: `{line}` is run by no test; show it as `console`, or teach this test"),
                 }
-                _ => panic!("{name}: `{line}` is run by no test; show it as `console`, or teach this test"),
             }
         }
     }
     assert!(count >= 6, "only {count} lines");
 }
 
-/// Runs a line with a site of its own in the place of `/etc/pointsman`.
-fn run_on_a_site(page: &str, words: &[&str]) {
-    let site = Site::new();
-    let folder = site.path("").to_str().unwrap().trim_end_matches('/').to_owned();
-    let words: Vec<String> = words.iter().map(|word| word.replace("/etc/pointsman", &folder)).collect();
-    if words.iter().any(|word| word == "serve") {
-        assert_eq!(site.serve().stop(), Some(0), "{page}: {words:?}");
+/// Runs a line as a shell does, with a site of its own in the place of `/etc/pointsman`.
+fn run_on_a_site(page: &str, site: &Site, line: &str) {
+    if line.split_whitespace().any(|word| word == "serve") {
+        assert_eq!(site.serve().stop(), Some(0), "{page}: {line}");
         return;
     }
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let output = pointsman(&words);
-    assert!(output.status.success(), "{page}: {words:?}\n{}", printed(&output));
+    let folder = site.path("").to_str().unwrap().trim_end_matches('/').to_owned();
+    let program = Path::new(env!("CARGO_BIN_EXE_pointsman")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let output = std::process::Command::new("sh")
+        .args(["-ec", &line.replace("/etc/pointsman", &folder)])
+        .current_dir(&folder)
+        .env("PATH", path)
+        .env("POINTSMAN_CONFIG", site.config())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{page}: {line}\n{}", printed(&output));
 }
 
 #[test]

@@ -2,13 +2,20 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on is a test that fails")]
 
 mod architecture;
+mod assignments;
 mod commands;
 mod daemon;
 mod documents;
 mod harness;
+mod history;
 mod hostile;
 mod reload;
+mod reports;
 mod servers;
+mod sql_rows;
+mod sql_store;
+mod sqlite_processes;
 mod storm;
+mod two_servers;
 mod with_servers_database;
 mod with_servers_store;

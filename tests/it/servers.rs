@@ -7,12 +7,13 @@ use std::os::unix::fs::chown;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, User, geteuid};
 
-use crate::harness::PATIENCE;
+/// How long a server may take to start.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A PostgreSQL server.
 pub(crate) struct Postgres {
@@ -23,7 +24,11 @@ pub(crate) struct Postgres {
 /// A MariaDB server.
 pub(crate) struct MariaDb {
     server: Server,
+    arguments: Vec<String>,
 }
+
+/// The kernel's queues for it are few, and many tests run at a time.
+const NATIVE_AIO: &str = "--innodb-use-native-aio=0";
 
 /// What both have in common: a folder, a port and a process.
 struct Server {
@@ -59,7 +64,7 @@ impl Postgres {
         // Until the last backend of a killed server is gone, a new one refuses the data.
         while !self.try_start() {
             assert!(since.elapsed() < PATIENCE, "PostgreSQL does not start: {}", self.server.log());
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 
@@ -82,9 +87,11 @@ impl Postgres {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.server.port)
     }
 
-    /// The loopback port.
-    pub(crate) fn port(&self) -> u16 {
-        self.server.port
+    /// The same over its Unix socket, which is also in reach of another network namespace.
+    #[allow(dead_code, reason = "for the firmware lab, whose server is in such a namespace")]
+    pub(crate) fn socket_url(&self) -> String {
+        let folder = self.server.path("").display().to_string();
+        format!("postgres://postgres@localhost:{}/postgres?host={}", self.server.port, folder.trim_end_matches('/'))
     }
 
     /// Runs statements as the superuser over the Unix socket; returns what they printed, unaligned.
@@ -101,7 +108,7 @@ impl Postgres {
 
     /// Nothing moves any more, and connections stay open: `SIGSTOP` for the server and all its backends.
     pub(crate) fn pause(&self) {
-        self.server.signal_all(Signal::SIGSTOP);
+        self.server.pause();
     }
 
     /// Goes on after [`Self::pause`].
@@ -113,10 +120,18 @@ impl Postgres {
 impl MariaDb {
     /// A new server with the user `pointsman`, whose password is `secret`, and the empty database `site`.
     pub(crate) fn start() -> MariaDb {
-        let mut mariadb = MariaDb { server: Server::new("mysql") };
+        Self::start_with(|_| Vec::new())
+    }
+
+    /// A new server with more arguments; `configure` may put files into the folder that it gets.
+    pub(crate) fn start_with(configure: impl FnOnce(&Path) -> Vec<String>) -> MariaDb {
+        let server = Server::new("mysql");
+        let arguments = configure(server.folder.path());
+        server.own(server.folder.path());
+        let mut mariadb = MariaDb { server, arguments };
         let data = mariadb.server.path("data");
         let mut install = mariadb.server.command(Path::new(&found("mariadb-install-db")));
-        install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
+        install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", NATIVE_AIO]);
         ended_well(install.arg(format!("--datadir={}", data.display())).output().unwrap());
         let users = "create database if not exists site character set utf8mb4;
             create user if not exists pointsman@'%' identified by 'secret';
@@ -131,7 +146,7 @@ impl MariaDb {
         let since = Instant::now();
         while !self.try_start() {
             assert!(since.elapsed() < PATIENCE, "MariaDB does not start: {}", self.server.log());
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 
@@ -146,7 +161,13 @@ impl MariaDb {
             format!("--init-file={}", path("users.sql")),
             format!("--port={}", self.server.port),
         ]);
-        command.args(["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M", "--sync-binlog=0"]);
+        command.args(&self.arguments);
+        command.args([
+            NATIVE_AIO,
+            "--innodb-flush-log-at-trx-commit=2",
+            "--innodb-buffer-pool-size=64M",
+            "--sync-binlog=0",
+        ]);
         self.server.spawn(command);
         let mut ready = Command::new(found("mariadb-admin"));
         ready.args(["--no-defaults", "--user=pointsman", "--password=secret", "--protocol=tcp", "--host=127.0.0.1"]);
@@ -157,11 +178,6 @@ impl MariaDb {
     /// `mariadb://pointsman:secret@127.0.0.1:PORT/site`
     pub(crate) fn url(&self) -> String {
         format!("mariadb://pointsman:secret@127.0.0.1:{}/site", self.server.port)
-    }
-
-    /// The loopback port.
-    pub(crate) fn port(&self) -> u16 {
-        self.server.port
     }
 
     /// Runs statements in the database `site`; returns what they printed.
@@ -179,7 +195,7 @@ impl MariaDb {
 
     /// Nothing moves any more, and connections stay open: `SIGSTOP`.
     pub(crate) fn pause(&self) {
-        self.server.signal_all(Signal::SIGSTOP);
+        self.server.pause();
     }
 
     /// Goes on after [`Self::pause`].
@@ -219,7 +235,8 @@ impl Server {
         if let Some(user) = &self.user {
             command.args([format!("--reuid={}", user.uid), format!("--regid={}", user.gid), "--clear-groups".into()]);
         }
-        command.arg(program).current_dir(self.folder.path()).env("LC_ALL", "C");
+        // A starting MariaDB removes the temporary tables that it finds, those of others in a shared folder too.
+        command.arg(program).current_dir(self.folder.path()).env("LC_ALL", "C").env("TMPDIR", self.folder.path());
         command
     }
 
@@ -237,7 +254,7 @@ impl Server {
             if self.process.as_mut().is_none_or(|process| process.try_wait().unwrap().is_some()) {
                 return false;
             }
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(20));
         }
         true
     }
@@ -252,6 +269,23 @@ impl Server {
             // A backend may be gone by now.
             let _ = kill(Pid::from_raw(pid.cast_signed()), signal);
         }
+    }
+
+    /// A signal takes a moment, and each thread stops by itself.
+    fn pause(&self) {
+        self.signal_all(Signal::SIGSTOP);
+        let since = Instant::now();
+        while !self.is_stopped() {
+            assert!(since.elapsed() < PATIENCE, "the server does not stop");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        let pids = self.process.iter().flat_map(|process| [vec![process.id()], children(process.id())].concat());
+        let threads = pids.flat_map(|pid| std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten());
+        let states = threads.filter_map(|thread| Some(stat(&thread.ok()?.path())?.remove(0)));
+        states.into_iter().all(|state| matches!(state.as_str(), "T" | "Z"))
     }
 
     fn kill(&mut self) {
@@ -276,12 +310,18 @@ impl Drop for Server {
 fn children(parent: u32) -> Vec<u32> {
     let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     let is_child = |pid: &u32| {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // `pid (name) state parent ...`, and the name may have anything in it.
-        let after_name = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
-        after_name.split_whitespace().nth(1) == Some(&parent.to_string())
+        let stat = stat(Path::new(&format!("/proc/{pid}")));
+        stat.is_some_and(|stat| stat[1] == parent.to_string())
     };
     pids.filter(is_child).collect()
+}
+
+/// What the kernel says of a process or thread: its state, its parent, and more.
+fn stat(folder: &Path) -> Option<Vec<String>> {
+    let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
+    // `pid (name) state parent ...`, and the name may have anything in it.
+    let (_, after_name) = stat.rsplit_once(')')?;
+    Some(after_name.split_whitespace().map(str::to_owned).collect())
 }
 
 /// The folder of the newest PostgreSQL that is installed.
@@ -303,6 +343,7 @@ fn missing(what: &str) -> ! {
 }
 
 fn ended_well(output: Output) -> String {
-    assert!(output.status.success(), "{}", crate::harness::printed(&output));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}{errors}", String::from_utf8_lossy(&output.stdout));
     String::from_utf8(output.stdout).unwrap()
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use pointsman::boot::Architecture;
-use pointsman::simulate::{Ending, Machine, Server, Unwatched, boot};
+use pointsman::simulate::{Ending, Installer, Machine, Server, Unwatched, boot};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -63,5 +63,6 @@ fn machine(number: u16) -> Machine {
         params: !number.is_multiple_of(3),
         https: false,
         pick: None,
+        installer: Installer::Silent,
     }
 }

@@ -22,7 +22,7 @@ use sqlx::{
 };
 
 use super::column::Reader;
-use super::error::{Failure, failure, one_line};
+use super::error::{Failure, failure, one_line, unconnected};
 use super::{Dialect, Query, statement};
 use crate::boot::{Record, Value};
 
@@ -66,7 +66,7 @@ impl Driver {
     }
 
     pub(super) async fn connect(&self) -> Result<Connection, Failure> {
-        let mut raw = self.options.connect().await.map_err(refused)?;
+        let mut raw = self.options.connect().await.map_err(|error| unconnected(error, of_server))?;
         if raw.server_version_num().is_some_and(|version| version >= 140_000) {
             raw.execute(sqlx::raw_sql(NOTICE_LOST_CLIENTS)).await.map_err(refused)?;
         }
@@ -225,17 +225,19 @@ fn parameter_number(message: &str) -> Option<usize> {
 }
 
 fn refused(error: sqlx::Error) -> Failure {
-    failure(error, |error| {
-        let message = one_line(error.message());
-        match error.code().as_deref() {
-            // A deadlock, a transaction that could not be put in order with another one, or too many connections.
-            Some("40001" | "40P01" | "53300") => Failure::Again(message),
-            // The server goes away, starts, or ended this connection.
-            Some("57P01" | "57P02" | "57P03" | "57P05" | "25P03") => Failure::Broken(message),
-            Some(code) if code.starts_with("08") => Failure::Broken(message),
-            _ => Failure::Refused(message),
-        }
-    })
+    failure(error, of_server)
+}
+
+fn of_server(error: &dyn sqlx::error::DatabaseError) -> Failure {
+    let message = one_line(error.message());
+    match error.code().as_deref() {
+        // A deadlock, a transaction that could not be put in order with another one, or too many connections.
+        Some("40001" | "40P01" | "53300") => Failure::Again(message),
+        // The server goes away, starts, or ended this connection.
+        Some("57P01" | "57P02" | "57P03" | "57P05" | "25P03") => Failure::Broken(message),
+        Some(code) if code.starts_with("08") => Failure::Broken(message),
+        _ => Failure::Refused(message),
+    }
 }
 
 #[cfg(test)]

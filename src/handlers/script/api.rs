@@ -6,7 +6,8 @@ use std::sync::Arc;
 use rhai::Engine;
 
 use super::tables::Tables;
-use super::{answer, functions, images, request, sandbox, tables, time};
+use super::{answer, functions, images, query, record, request, sandbox, tables, time};
+use crate::database::NamedQueries;
 
 pub use super::request::{FIELDS, Field};
 pub use super::time::PARTS;
@@ -67,6 +68,16 @@ pub const FUNCTIONS: &[Function] = &[
     function("find_all", "all such rows, as an array", "table(\"machines.csv\").find_all(\"role\", \"lab\")"),
     function("rows", "all rows of a table, as an array", "table(\"machines.csv\").rows()"),
     function(
+        "query",
+        "what a named query of a database finds, as an array of rows; the last answer stands in when the database fails",
+        "query(\"cmdb.owner_of\", #{ mac: request.mac })",
+    ),
+    function(
+        "fresh_query",
+        "the same, but an error when the database fails: for rows that say what to install",
+        "fresh_query(\"cmdb.owner_of\", request)",
+    ),
+    function(
         "in_network",
         "whether an address lies in a network, or in one of an array of networks",
         "in_network(request.subnet_address, \"10.1.0.0/16\")",
@@ -80,13 +91,15 @@ pub const FUNCTIONS: &[Function] = &[
 ];
 
 /// An engine with the whole contract.
-pub(super) fn engine(tables: Arc<Tables>) -> Engine {
+pub(super) fn engine(tables: Arc<Tables>, queries: &Arc<NamedQueries>) -> Engine {
     let mut engine = sandbox::engine();
     request::register(&mut engine);
     time::register(&mut engine);
     answer::register(&mut engine);
     images::register(&mut engine);
     tables::register(&mut engine, tables);
+    record::register(&mut engine);
+    query::register(&mut engine, queries);
     functions::register(&mut engine);
     engine
 }
@@ -120,6 +133,8 @@ pub(super) fn plain_type(name: &str) -> &str {
         "blob" => "octets",
         "Fn" => "a function",
         "range" | "range=" => "a range",
+        name if name.starts_with("Range") || name.contains("::Range") => "a range",
+        "u8" | "u16" | "u32" | "u64" | "u128" | "usize" | "i8" | "i16" | "i32" | "i128" | "isize" | "f32" => "a number",
         name if name.contains("String") || matches!(name, "string" | "&str" | "str") => "text",
         name => match name.rsplit("::").next().unwrap_or(name) {
             "Image" => "an image",
@@ -128,6 +143,7 @@ pub(super) fn plain_type(name: &str) -> &str {
             "Request" => "the request",
             "Facts" => "the facts",
             "Row" => "a row of a table",
+            "Record" => "a row of a database",
             "Table" => "a table",
             "Time" => "a time",
             "Pass" => "pass()",

@@ -4,14 +4,18 @@
 
 mod expect;
 mod file;
+mod written;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use rhai::Dynamic;
+
 use super::diagnose::ScriptError;
-use super::{Question, ScriptHandler, answer};
+use super::{Question, ScriptHandler, answer, query};
 use crate::boot::BootImages;
 use crate::decision::Answer;
+use crate::nearest::nearest;
 
 pub use file::{Case, CaseFile};
 
@@ -73,6 +77,34 @@ pub fn beside(script: &Path) -> PathBuf {
     script.with_extension("cases.toml")
 }
 
+/// The case files in these folders that nobody runs, because none of the scripts that answer a question stands beside
+/// them.
+pub fn unused(folders: &[PathBuf], scripts: &[PathBuf]) -> Vec<ScriptError> {
+    let run: Vec<PathBuf> = scripts.iter().map(|script| beside(script)).collect();
+    let mut found: Vec<PathBuf> = folders
+        .iter()
+        .filter_map(|folder| std::fs::read_dir(folder).ok())
+        .flat_map(|entries| entries.flatten().map(|entry| entry.path()))
+        .filter(|path| path.to_string_lossy().ends_with(SUFFIX) && !run.contains(path))
+        .collect();
+    found.sort();
+    found.dedup();
+    let mut stems: Vec<&str> = scripts.iter().filter_map(|script| script.file_stem()?.to_str()).collect();
+    stems.dedup();
+    let tell = |path: PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let stem = name.trim_end_matches(SUFFIX);
+        let message = format!("its cases are never run: no handler of the configuration asks {stem}.rhai");
+        let mut error = ScriptError::of_file(path.display().to_string(), message);
+        error.hint = Some(match nearest(stem, stems.iter().copied()) {
+            Some(meant) => format!("rename it to {meant}{SUFFIX}, or take it away"),
+            None => format!("move its cases to those of {}, or take it away", stems.join(", ")),
+        });
+        error
+    };
+    found.into_iter().map(tell).collect()
+}
+
 /// Runs cases with the full limits, on this thread.
 pub fn run_cases(handler: &ScriptHandler, cases: &CaseFile) -> Vec<CaseFailure> {
     run_and_keep(handler, cases, &mut Vec::new())
@@ -81,11 +113,17 @@ pub fn run_cases(handler: &ScriptHandler, cases: &CaseFile) -> Vec<CaseFailure> 
 /// As [`run_cases`]; keeps what the cases boot.
 fn run_and_keep(handler: &ScriptHandler, cases: &CaseFile, images: &mut Vec<BootImages>) -> Vec<CaseFailure> {
     let run = |case: &Case| {
-        let (actual, log) = ask(handler, case);
+        let (actual, log, unanswered) = ask(handler, case);
         if let Actual::Images(answer) = &actual {
             images.push(answer.clone());
         }
-        let differences = actual.differences(&case.expected);
+        let differences = match unanswered {
+            Some(query) => vec![
+                format!("the script asks {query}, which this case does not answer; add the rows that it finds:"),
+                format!("  queries.\"{query}\" = [{{ column = \"value\" }}]"),
+            ],
+            None => actual.differences(&case.expected),
+        };
         let failure = || CaseFailure {
             file: cases.file.clone(),
             line: case.line,
@@ -108,7 +146,7 @@ impl ScriptHandler {
             if done.contains(&path) || !path.exists() {
                 continue;
             }
-            match CaseFile::read(&path, question) {
+            match CaseFile::read(&path, question, self.program.queries()) {
                 Ok(cases) => {
                     let failures = run_and_keep(self, &cases, &mut report.images);
                     report.passed += cases.cases.len() - failures.len();
@@ -122,26 +160,30 @@ impl ScriptHandler {
     }
 }
 
-fn ask(handler: &ScriptHandler, case: &Case) -> (Actual, Vec<String>) {
-    let program = &handler.program;
-    match case.question {
-        Question::AllowBoot => {
-            let ended = program.run(case.question, &case.request, program.full(case.question), answer::verdict);
-            let actual = match ended.value {
-                Ok(Answer::Given(verdict)) => Actual::Verdict(verdict),
-                Ok(Answer::Pass | Answer::Noted(_)) => Actual::Pass,
-                Err(error) => Actual::Error(error),
-            };
-            (actual, ended.log)
-        }
-        Question::BootImages => {
-            let ended = program.run(case.question, &case.request, program.full(case.question), answer::images);
-            let actual = match ended.value {
-                Ok(Answer::Given(images)) => Actual::Images(images),
-                Ok(Answer::Pass | Answer::Noted(_)) => Actual::Pass,
-                Err(error) => Actual::Error(error),
-            };
-            (actual, ended.log)
-        }
-    }
+/// What the script answers to a case, what it logged, and the query that the case does not answer.
+fn ask(handler: &ScriptHandler, case: &Case) -> (Actual, Vec<String>, Option<String>) {
+    let ((actual, log), unanswered) = query::with_answers(&case.answers, || match case.question {
+        Question::AllowBoot => run(handler, case, answer::verdict, Actual::Verdict),
+        Question::BootImages => run(handler, case, answer::images, Actual::Images),
+    });
+    (actual, log, unanswered)
 }
+
+fn run<T>(
+    handler: &ScriptHandler,
+    case: &Case,
+    convert: fn(Dynamic) -> Result<Answer<T>, String>,
+    given: fn(T) -> Actual,
+) -> (Actual, Vec<String>) {
+    let program = &handler.program;
+    let ended = program.run(case.question, &case.request, program.full(case.question), convert);
+    let actual = match ended.value {
+        Ok(Answer::Given(value)) => given(value),
+        Ok(Answer::Pass | Answer::Noted(_) | Answer::Explained { .. }) => Actual::Pass,
+        Err(error) => Actual::Error(error),
+    };
+    (actual, ended.log)
+}
+
+/// The end of the names of case files.
+const SUFFIX: &str = ".cases.toml";

@@ -1,11 +1,14 @@
 //! Errors of scripts in the words of somebody who is no programmer: where, what, and the likely fix.
 
 use std::fmt;
+use std::path::Path;
 
 use rhai::{EvalAltResult, ParseError, ParseErrorType, Position};
 
 use super::api;
-use super::sources::Sources;
+use super::csv_file::Broken;
+use super::slips::slip;
+use super::sources::{LINE_MAX, Sources};
 use crate::nearest::{cut, nearest};
 
 /// One problem in a script, its cases or its tables.
@@ -87,6 +90,14 @@ impl fmt::Display for ScriptErrors {
 
 /// A problem that the language found while it read `file`.
 pub(super) fn of_parse(error: &ParseError, file: &str, sources: &Sources) -> ScriptError {
+    let position = error.position();
+    let place = position.line().zip(position.position());
+    let word = place.and_then(|place| sources.word_at(file, place));
+    let is_constant =
+        matches!(error.err_type(), ParseErrorType::VariableUndefined(name) if sources.constants(file).contains(name));
+    if let Some((message, hint)) = slip(error.err_type(), word).filter(|_| !is_constant) {
+        return at(file, position, message, Some(hint), sources);
+    }
     let hint = match error.err_type() {
         ParseErrorType::VariableUndefined(name) => Some(undefined_variable(name, file, sources)),
         ParseErrorType::ModuleUndefined(name) => {
@@ -111,7 +122,7 @@ pub(super) fn of_parse(error: &ParseError, file: &str, sources: &Sources) -> Scr
         ParseErrorType::ModuleUndefined(name) => format!("there is no module `{}`", cut(name)),
         kind => lower(&kind.to_string()),
     };
-    at(file, error.position(), message, hint, sources)
+    at(file, position, message, hint, sources)
 }
 
 fn undefined_variable(name: &str, file: &str, sources: &Sources) -> String {
@@ -197,6 +208,17 @@ fn explain(error: &EvalAltResult) -> (String, Option<String>) {
             ("this cannot be changed".to_owned(), Some("keep the new value in a variable: let value = ...;".to_owned()))
         }
         E::ErrorDotExpr(message, _) => no_property(message),
+        E::ErrorArrayBounds(0, _, _) => (
+            "the array is empty".to_owned(),
+            Some("ask first: if rows.len() > 0 { rows[0] }; what finds nothing gives an empty array".to_owned()),
+        ),
+        E::ErrorArrayBounds(len, index, _) => (
+            format!("the array has no element {index}: it has {len}, numbered from 0"),
+            Some("ask first: if rows.len() > 1 { rows[1] }".to_owned()),
+        ),
+        E::ErrorStringBounds(len, index, _) => (format!("the text has no character {index}: it has {len}"), None),
+        E::ErrorArithmetic(message, _) => arithmetic(message),
+        E::ErrorFor(_) => ("`for` goes through an array, a range or text".to_owned(), None),
         E::ErrorIndexingType(types, _) => (
             format!("{} cannot be used with [ ] here", api::plain_type(types.split(" [").next().unwrap_or_default())),
             None,
@@ -216,9 +238,23 @@ fn no_property(message: &str) -> (String, Option<String>) {
             let hint = "a table that finds no row gives (): ask first: if row != () { ... }".to_owned();
             (format!("`()` (nothing) has no `{}`", cut(name)), Some(hint))
         }
+        (Some(name), Some("array")) => {
+            let hint = format!("take an element first: rows[0].{}; `query` and `find_all` give arrays", cut(name));
+            (format!("an array has no `{}`", cut(name)), Some(hint))
+        }
         (Some(name), Some(kind)) => (format!("{} has no `{}`", api::plain_type(kind), cut(name)), None),
         _ => (lower(message), None),
     }
+}
+
+/// Rhai says it in words, some of them of the language that it is written in.
+fn arithmetic(message: &str) -> (String, Option<String>) {
+    if let Some(text) = message.strip_prefix("Error parsing ") {
+        let text = text.split_once('\'').and_then(|(_, rest)| rest.rsplit_once("\':")).map_or("this", |(text, _)| text);
+        let hint = "ask first whether it is there: if row.memory != \"\" { ... }".to_owned();
+        return (format!("`{}` is no number", cut(text)), Some(hint));
+    }
+    (lower(message), None)
 }
 
 fn unknown_function(signature: &str) -> (String, Option<String>) {
@@ -232,12 +268,34 @@ fn unknown_function(signature: &str) -> (String, Option<String>) {
         return (format!("`{name}` cannot be used with {got}"), Some(format!("write it like {}", function.example)));
     }
     if !name.chars().any(char::is_alphanumeric) {
-        return (format!("`{name}` cannot be used between {}", arguments.replace(", ", " and ")), None);
+        let how = if arguments.contains(", ") { "between" } else { "with" };
+        return (format!("`{name}` cannot be used {how} {}", arguments.replace(", ", " and ")), None);
+    }
+    if name.starts_with("anon$") {
+        return (format!("the function without a name does not take {arguments}"), None);
     }
     let hint = nearest(name, api::FUNCTIONS.iter().map(|function| function.name))
         .map(|meant| format!("did you mean `{meant}`?"));
     let with = if arguments.is_empty() { String::new() } else { format!(" for {arguments}") };
     (format!("there is no function `{}`{with}", cut(name)), hint)
+}
+
+/// A problem of a table.
+pub(super) fn of_table(file: &Path, broken: &Broken, hint: Option<String>) -> ScriptError {
+    let number = broken.line.and_then(|line| usize::try_from(line).ok());
+    // The text of a table is not kept: it is read again, to show the line.
+    let line = |number: usize| {
+        let text = std::fs::read(file).ok()?;
+        let line = text.split(|byte| *byte == b'\n').nth(number.checked_sub(1)?)?;
+        Some(String::from_utf8_lossy(line).trim_start_matches('\u{feff}').trim_end().chars().take(LINE_MAX).collect())
+    };
+    ScriptError {
+        file: file.display().to_string(),
+        place: number.map(|number| (number, 1)),
+        message: broken.message.clone(),
+        hint,
+        source_line: number.and_then(line),
+    }
 }
 
 fn at(file: &str, position: Position, message: String, hint: Option<String>, sources: &Sources) -> ScriptError {

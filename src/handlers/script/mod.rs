@@ -14,6 +14,7 @@ pub mod cases;
 pub mod reference;
 
 mod answer;
+mod csv_file;
 mod diagnose;
 mod dropped;
 mod functions;
@@ -24,8 +25,12 @@ mod memory;
 mod modules;
 mod options;
 mod program;
+mod query;
+mod record;
 mod request;
 mod sandbox;
+mod searches;
+mod slips;
 mod sources;
 mod tables;
 mod time;
@@ -33,6 +38,7 @@ mod time;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -44,6 +50,7 @@ use tokio::sync::Semaphore;
 use tracing::info;
 
 use crate::boot::{BootImages, BootRequest, Verdict};
+use crate::database::NamedQueries;
 use crate::decision::{Answer, HandlerError, RequestHandler};
 use crate::pace::Pace;
 
@@ -69,6 +76,8 @@ pub struct ScriptConfig {
     pub data_dir: PathBuf,
     /// The time zone of `request.now`.
     pub time_zone: TimeZone,
+    /// What the scripts may ask the databases of the site.
+    pub queries: Arc<NamedQueries>,
     /// What a run may use.
     pub limits: Limits,
 }
@@ -78,8 +87,8 @@ pub struct ScriptHandler {
     name: String,
     program: Arc<Program>,
     background: Arc<Semaphore>,
-    /// How many of the next runs begin in the background at once.
-    shy: AtomicU32,
+    /// How many of the next runs of each question begin in the background at once.
+    shy: [AtomicU32; 2],
     /// What the scripts log: machines that somebody makes up must not fill the disk with it.
     pace: Pace,
 }
@@ -87,8 +96,8 @@ pub struct ScriptHandler {
 /// Lines that scripts may log in one second.
 const LOG_LINES_PER_SECOND_MAX: u64 = 2000;
 
-/// A script that needed more than the inline budget will likely need it again, and each attempt holds up the packets
-/// behind it: so this many runs after it do not try.
+/// A script that needed more than the inline budget, or asked a database, will likely do so again, and each attempt
+/// holds up the packets behind it: so this many runs after it do not try.
 const SHY_RUNS: u32 = 32;
 
 impl ScriptHandler {
@@ -107,7 +116,7 @@ impl ScriptHandler {
             name: config.name.clone(),
             program,
             background,
-            shy: AtomicU32::new(0),
+            shy: [AtomicU32::new(0), AtomicU32::new(0)],
             pace: Pace::default(),
         })
     }
@@ -115,6 +124,11 @@ impl ScriptHandler {
     /// The script file that answers a question, if it has the function.
     pub fn answers(&self, question: Question) -> Option<&str> {
         self.program.answers(question).then(|| self.program.file(question))
+    }
+
+    /// The folders that the scripts and what they import were read from.
+    pub fn folders(&self) -> BTreeSet<PathBuf> {
+        self.program.folders()
     }
 
     async fn ask<T: Send + 'static>(
@@ -126,14 +140,19 @@ impl ScriptHandler {
         if !self.program.answers(question) {
             return Ok(Answer::Pass);
         }
-        let inline = self.begins_inline().then(|| self.program.run(question, request, self.program.inline(), convert));
+        let shy = self.shy(question);
+        let begins_inline = shy.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |runs| runs.checked_sub(1)).is_err();
+        let inline = begins_inline.then(|| self.program.run(question, request, self.program.inline(), convert));
         if inline.as_ref().is_some_and(|ended| ended.overrun) {
-            self.shy.store(SHY_RUNS, Ordering::Relaxed);
+            shy.store(SHY_RUNS, Ordering::Relaxed);
         }
         let ended = match inline.filter(|ended| !ended.overrun) {
             Some(ended) => ended,
             None => self.run_in_background(question, request, convert).await?,
         };
+        if ended.waited {
+            shy.store(SHY_RUNS, Ordering::Relaxed);
+        }
         let mac = request.client.hardware;
         for line in
             ended.log.iter().filter(|_| self.pace.take(request.now.as_second(), LOG_LINES_PER_SECOND_MAX).is_free)
@@ -145,9 +164,12 @@ impl ScriptHandler {
 }
 
 impl ScriptHandler {
-    /// Whether this run is tried on the caller's thread.
-    fn begins_inline(&self) -> bool {
-        self.shy.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |runs| runs.checked_sub(1)).is_err()
+    fn shy(&self, question: Question) -> &AtomicU32 {
+        let [allow_boot, boot_images] = &self.shy;
+        match question {
+            Question::AllowBoot => allow_boot,
+            Question::BootImages => boot_images,
+        }
     }
 
     /// A run with the full limits on a thread of its own.

@@ -13,7 +13,7 @@ use rhai::{Engine, Module, Scope};
 use super::ScriptConfig;
 use super::diagnose::{self, ScriptError, at_place};
 use super::limits::SCRIPT_LEN_MAX;
-use super::sandbox::{self, Budget};
+use super::sandbox::{self, Budget, Place};
 use super::sources::Sources;
 
 /// The modules that are loaded already.
@@ -91,7 +91,7 @@ impl Loader<'_> {
             operations: limits.operations,
             time: limits.boot_images,
             memory: Some(limits.memory),
-            inline: false,
+            place: Place::Load,
         };
         match sandbox::run(budget, || Module::eval_ast_as_new(Scope::new(), ast, self.engine)).value {
             Ok(module) => {

@@ -1,7 +1,8 @@
 //! The compiled scripts of a site, and one run of them.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -11,11 +12,12 @@ use super::diagnose::{self, ScriptError, ScriptErrors, at_place};
 use super::limits::Limits;
 use super::modules::{Loader, Modules, Trail, read};
 use super::request::Request;
-use super::sandbox::{self, Budget, Ended};
+use super::sandbox::{self, Budget, Ended, Place};
 use super::sources::Sources;
 use super::tables::Tables;
 use super::{ScriptConfig, api};
 use crate::boot::BootRequest;
+use crate::database::NamedQueries;
 use crate::nearest::cut;
 
 /// One of the two questions that a script may answer.
@@ -43,6 +45,7 @@ pub(super) struct Program {
     allow_boot: Script,
     boot_images: Script,
     sources: Sources,
+    queries: Arc<NamedQueries>,
     zone: TimeZone,
     limits: Limits,
 }
@@ -59,9 +62,9 @@ impl Program {
     /// Reads, compiles and checks everything.
     pub(super) fn load(config: &ScriptConfig, extend: impl FnOnce(&mut Engine)) -> Result<Program, ScriptErrors> {
         let tables = Arc::new(Tables::load(&config.data_dir));
-        let mut engine = api::engine(Arc::clone(&tables));
+        let mut engine = api::engine(Arc::clone(&tables), &config.queries);
         extend(&mut engine);
-        let mut sources = Sources::new(api::callable(&engine));
+        let mut sources = Sources::new(api::callable(&engine), Arc::clone(&config.queries));
         let mut modules = Modules::default();
         let mut errors = Vec::new();
         let mut load = |path: &Path, question| {
@@ -76,8 +79,14 @@ impl Program {
         };
         let allow_boot = load(&config.allow_boot, Question::AllowBoot);
         let boot_images = load(&config.boot_images, Question::BootImages);
-        for (name, reason) in tables.broken().filter(|(name, _)| sources.mention(name)) {
-            errors.push(ScriptError::of_file(config.data_dir.join(name).display().to_string(), reason));
+        for (name, broken) in tables.broken().filter(|(name, _)| sources.mention(name)) {
+            errors.push(diagnose::of_table(&config.data_dir.join(name), broken, None));
+        }
+        for (table, column) in sources.searched() {
+            let hint = format!("take one of them away, or ask for all: find_all(\"{column}\", ...)");
+            let hidden = tables.hidden(&table, &column);
+            let path = config.data_dir.join(table);
+            errors.extend(hidden.iter().map(|hidden| diagnose::of_table(&path, hidden, Some(hint.clone()))));
         }
         // One file may hold both functions, and its errors are told once.
         let mut told = Vec::new();
@@ -90,6 +99,7 @@ impl Program {
             allow_boot,
             boot_images,
             sources,
+            queries: Arc::clone(&config.queries),
             zone: config.time_zone.clone(),
             limits: config.limits.clone(),
         })
@@ -105,6 +115,16 @@ impl Program {
         &self.script(question).file
     }
 
+    /// The folders of all files.
+    pub(super) fn folders(&self) -> BTreeSet<PathBuf> {
+        self.sources.files().filter_map(|file| Some(Path::new(file).parent()?.to_owned())).collect()
+    }
+
+    /// What the scripts may ask databases.
+    pub(super) fn queries(&self) -> &NamedQueries {
+        &self.queries
+    }
+
     fn script(&self, question: Question) -> &Script {
         match question {
             Question::AllowBoot => &self.allow_boot,
@@ -114,7 +134,12 @@ impl Program {
 
     /// The budget of a run on the caller's thread.
     pub(super) fn inline(&self) -> Budget {
-        Budget { operations: self.limits.inline_operations, time: self.limits.inline_time, memory: None, inline: true }
+        Budget {
+            operations: self.limits.inline_operations,
+            time: self.limits.inline_time,
+            memory: None,
+            place: Place::Inline,
+        }
     }
 
     /// The budget of a run in the background.
@@ -123,7 +148,7 @@ impl Program {
             Question::AllowBoot => self.limits.allow_boot,
             Question::BootImages => self.limits.boot_images,
         };
-        Budget { operations: self.limits.operations, time, memory: Some(self.limits.memory), inline: false }
+        Budget { operations: self.limits.operations, time, memory: Some(self.limits.memory), place: Place::Background }
     }
 
     /// Runs a question's function and converts what it returns. Without the function the result is `()`: pass.
@@ -210,7 +235,7 @@ impl Compile<'_> {
             operations: self.config.limits.operations,
             time,
             memory: Some(self.config.limits.memory),
-            inline: false,
+            place: Place::Load,
         };
         let ran = sandbox::run(budget, || catch_unwind(AssertUnwindSafe(|| self.engine.run_ast(&ast)))).value;
         match ran {
@@ -233,6 +258,14 @@ impl Compile<'_> {
             ast.iter_functions().map(|f| (f.name.to_owned(), f.params.len())).collect();
         if functions.iter().any(|(other, params)| other == name && *params == 1) {
             return Some(ast);
+        }
+        if functions.is_empty() {
+            let mut error = ScriptError::of_file(file, "there is no function in it, so it would never answer");
+            error.hint = Some(
+                "write fn allow_boot(request) { ... } or fn boot_images(request) { ... }; pass() leaves it to others"
+                    .to_owned(),
+            );
+            self.errors.push(error);
         }
         let near = |other: &str| other == name || strsim::damerau_levenshtein(other, name) <= 2;
         if let Some((other, _)) = functions.iter().find(|(other, _)| near(other)) {

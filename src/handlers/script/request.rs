@@ -5,10 +5,12 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString};
 
+use super::record::Row;
 use super::sandbox::fail;
 use super::time::Time;
-use crate::boot::{BootRequest, FACTS, Fact, MachineId};
-use crate::nearest::{cut, remedy};
+use crate::boot::{BootRequest, FACTS, Fact, MachineId, Value};
+use crate::handlers::sql;
+use crate::nearest::{cut, nearest, remedy};
 
 /// A request in a script.
 #[derive(Clone)]
@@ -130,6 +132,13 @@ pub const FIELDS: &[Field] = &[
         Dynamic::from(Time(s.request.now.to_zoned(s.zone.clone())))
     }),
     field(
+        "record",
+        "record",
+        "what an earlier handler found of the machine in a database; `()` when none did",
+        "request.record.hostname",
+        |s| s.request.record.as_ref().map_or(Dynamic::UNIT, |record| Dynamic::from(Row(Arc::clone(record)))),
+    ),
+    field(
         "facts",
         "facts",
         "all facts by name; `request.facts.mac` is the fact where the field has another source",
@@ -164,6 +173,27 @@ pub(super) fn register(engine: &mut Engine) {
 }
 
 impl Request {
+    /// The value of a query's parameter: what queries of the `sql` handler have by this name, or a column of the record;
+    /// null for what is not known.
+    pub(super) fn parameter(&self, name: &str) -> Option<Value> {
+        let request = &self.0.request;
+        sql::fact(request, name).or_else(|| request.record.as_ref()?.get(name).cloned())
+    }
+
+    /// What is said of a parameter that is none of these.
+    pub(super) fn unknown_parameter(&self, name: &str) -> String {
+        let record = self.0.request.record.as_ref();
+        let columns = record.iter().flat_map(|record| record.iter().map(|(column, _)| column));
+        let of = match record {
+            Some(_) => "no fact of the request and no column of its record",
+            None => "no fact of the request, and no handler found a record",
+        };
+        match nearest(name, sql::fact_names().map(|known: &str| known).chain(columns)) {
+            Some(meant) => format!("that is {of}; did you mean `{meant}`?"),
+            None => format!("that is {of}; give it a map: #{{ {name}: ... }}"),
+        }
+    }
+
     fn by_name(&self, name: &str) -> Result<Dynamic, Box<EvalAltResult>> {
         if name == "facts" {
             return Ok(Dynamic::from(Facts(Arc::clone(&self.0))));

@@ -21,8 +21,18 @@ pub(super) struct Budget {
     pub(super) time: Duration,
     /// Growth of the process in octets; not watched when absent.
     pub(super) memory: Option<usize>,
-    /// Whether the run is on the caller's thread, and will be begun anew when it needs more.
-    pub(super) inline: bool,
+    pub(super) place: Place,
+}
+
+/// Where a run goes on, which says whether it may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Where the scripts are loaded: no machine asks yet.
+    Load,
+    /// On the caller's thread; what needs more begins anew in the background.
+    Inline,
+    /// On a thread of its own.
+    Background,
 }
 
 /// The run that goes on in this thread.
@@ -32,12 +42,13 @@ struct Run {
     deadline: Instant,
     time: Duration,
     memory_max: Option<usize>,
-    inline: bool,
+    place: Place,
 }
 
 thread_local! {
     static RUN: Cell<Option<Run>> = const { Cell::new(None) };
     static OVERRUN: Cell<bool> = const { Cell::new(false) };
+    static WAITED: Cell<bool> = const { Cell::new(false) };
     static LOG: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -48,6 +59,8 @@ pub(super) struct Ended<T> {
     pub(super) log: Vec<String>,
     /// Whether the run was on the caller's thread and needs more than it may use there.
     pub(super) overrun: bool,
+    /// Whether it waited for somebody else, as a run on the caller's thread never may.
+    pub(super) waited: bool,
 }
 
 /// Does `work` within a budget. Runs do not nest.
@@ -61,27 +74,48 @@ pub(super) fn run<T>(budget: Budget, work: impl FnOnce() -> T) -> Ended<T> {
     let memory_max = budget.memory.and_then(|growth| Some(memory::resident()?.saturating_add(growth)));
     LOG.take();
     OVERRUN.set(false);
+    WAITED.set(false);
     RUN.set(Some(Run {
         operations: budget.operations,
         deadline: Instant::now() + budget.time,
         time: budget.time,
         memory_max,
-        inline: budget.inline,
+        place: budget.place,
     }));
     let clear = Clear;
     let value = work();
     drop(clear);
-    Ended { value, log: LOG.take(), overrun: OVERRUN.get() && budget.inline }
+    let overrun = OVERRUN.get() && budget.place == Place::Inline;
+    Ended { value, log: LOG.take(), overrun, waited: WAITED.get() }
 }
 
 /// Asks whether work of native code that takes milliseconds may go on here; else the run ends, to be begun anew in the
 /// background.
 pub(super) fn need_time() -> Result<(), Box<EvalAltResult>> {
-    if RUN.get().is_some_and(|run| run.inline) {
+    if RUN.get().is_some_and(|run| run.place == Place::Inline) {
         OVERRUN.set(true);
-        return Err(EvalAltResult::ErrorTerminated("the script needs more time".into(), Position::NONE).into());
+        return end("the script needs more time");
     }
     Ok(())
+}
+
+/// How long native code may wait for somebody else: not at all where scripts are loaded, and on the caller's thread the
+/// run ends, to be begun anew in the background.
+pub(super) fn may_wait() -> Result<Duration, Box<EvalAltResult>> {
+    need_time()?;
+    match RUN.get().filter(|run| run.place == Place::Background) {
+        Some(run) => {
+            WAITED.set(true);
+            // A part is left for what the script does with the answer.
+            Ok(run.deadline.saturating_duration_since(Instant::now()) / 4 * 3)
+        }
+        None => fail("nothing can be waited for here: the top of a file runs before any machine asks"),
+    }
+}
+
+/// Ends the run; no `catch` of the script stops that.
+pub(super) fn end<T>(why: impl Into<String>) -> Result<T, Box<EvalAltResult>> {
+    Err(EvalAltResult::ErrorTerminated(why.into().into(), Position::NONE).into())
 }
 
 /// Keeps a line for the log.

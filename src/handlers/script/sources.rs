@@ -1,11 +1,14 @@
 //! The texts of the scripts, kept to show lines in errors, and the checks that need no run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::api;
 use super::diagnose::{ScriptError, at_place};
 use super::dropped::dropped_answers;
 use super::lexer::{Kind, Token, tokens};
+use super::searches::searches;
+use crate::database::NamedQueries;
 use crate::nearest::{nearest, remedy};
 
 /// The scripts by the name that errors give them.
@@ -14,6 +17,7 @@ pub(super) struct Sources {
     files: BTreeMap<String, Source>,
     /// The names of all functions that are not of a script.
     callable: BTreeSet<String>,
+    queries: Arc<NamedQueries>,
 }
 
 #[derive(Debug)]
@@ -23,15 +27,20 @@ struct Source {
 }
 
 impl Sources {
-    /// No script yet; `callable` are the names of the functions that scripts can call.
-    pub(super) fn new(callable: BTreeSet<String>) -> Sources {
-        Sources { files: BTreeMap::new(), callable }
+    /// No script yet; `callable` are the names of the functions that scripts can call, `queries` what they can ask.
+    pub(super) fn new(callable: BTreeSet<String>, queries: Arc<NamedQueries>) -> Sources {
+        Sources { files: BTreeMap::new(), callable, queries }
     }
 
     /// Keeps a script's text.
     pub(super) fn insert(&mut self, file: &str, text: String) {
         let tokens = tokens(&text);
         self.files.insert(file.to_owned(), Source { text, tokens });
+    }
+
+    /// All scripts, by the name that errors give them.
+    pub(super) fn files(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().map(String::as_str)
     }
 
     /// A line of a script, numbered from 1; long ones are cut.
@@ -67,6 +76,11 @@ impl Sources {
         found.next().map(|(first, _)| (first.line, first.column))
     }
 
+    /// The word that begins at a place.
+    pub(super) fn word_at(&self, file: &str, (line, column): (usize, usize)) -> Option<&str> {
+        self.tokens(file).iter().find(|token| (token.line, token.column) == (line, column)).and_then(word)
+    }
+
     /// Whether the text stands between double quotes somewhere in a script.
     pub(super) fn mention(&self, text: &str) -> bool {
         self.files
@@ -75,14 +89,28 @@ impl Sources {
             .any(|token| matches!(&token.kind, Kind::Text(t) if t == text))
     }
 
+    /// The columns that scripts look into by `find`, and nowhere by `find_all`: table and column, by their plain names.
+    pub(super) fn searched(&self) -> BTreeSet<(String, String)> {
+        let mut first = BTreeSet::new();
+        let mut all = BTreeSet::new();
+        for source in self.files.values() {
+            for (table, function, column) in searches(&source.tokens) {
+                let set = if function == "find" { &mut first } else { &mut all };
+                set.insert((table.to_owned(), column.to_owned()));
+            }
+        }
+        first.difference(&all).cloned().collect()
+    }
+
     /// What Rhai would accept and a run would fail on, or do every time: statements at the top level, calls of
-    /// functions that do not exist, fields that `request` does not have.
+    /// functions that do not exist, fields that `request` does not have, queries that no database has.
     pub(super) fn problems(&self, file: &str) -> Vec<ScriptError> {
         let tokens = self.tokens(file);
         let mut problems = Vec::new();
         self.top_level(file, tokens, &mut problems);
         self.unknown_calls(file, tokens, &mut problems);
         self.unknown_fields(file, tokens, &mut problems);
+        self.unknown_queries(file, tokens, &mut problems);
         for (token, name) in dropped_answers(tokens) {
             let message = format!("the answer of {name}() is thrown away, and the function goes on");
             let hint = Some(format!("write `return {name}(...);`, or make it the last line of the function"));
@@ -131,6 +159,20 @@ impl Sources {
                     hint,
                     self,
                 ));
+            }
+        }
+    }
+
+    fn unknown_queries(&self, file: &str, tokens: &[Token], problems: &mut Vec<ScriptError>) {
+        for four in tokens.windows(4) {
+            let [function, open, name, end] = four else { continue };
+            let asks = function.is_word("query") || function.is_word("fresh_query");
+            let Kind::Text(text) = &name.kind else { continue };
+            if !asks || !open.is_sign('(') || !(end.is_sign(',') || end.is_sign(')')) {
+                continue;
+            }
+            if let Err(error) = self.queries.find(text) {
+                problems.push(at_place(file, (name.line, name.column), error.to_string(), None, self));
             }
         }
     }
@@ -205,4 +247,5 @@ const KEYWORDS: &[&str] = &[
     "global",
 ];
 
-const LINE_MAX: usize = 200;
+/// The longest part of a line that is shown, in characters.
+pub(super) const LINE_MAX: usize = 200;

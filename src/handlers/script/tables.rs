@@ -7,12 +7,13 @@ use std::sync::{Arc, OnceLock};
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString};
 
 use super::api::plain_type;
+use super::csv_file::{self, Broken};
 use super::sandbox::{fail, need_time};
 use crate::nearest::{cut, remedy};
 
 /// The tables by file name; a file that could not be read is kept with the reason.
 #[derive(Default)]
-pub(super) struct Tables(BTreeMap<String, Result<Table, String>>);
+pub(super) struct Tables(BTreeMap<String, Result<Table, Broken>>);
 
 /// A table in a script.
 #[derive(Clone)]
@@ -30,6 +31,8 @@ struct Content {
     columns: Vec<ImmutableString>,
     /// All cells, row by row.
     cells: Vec<ImmutableString>,
+    /// The line of each row.
+    lines: Vec<u32>,
     /// For each column, made when it is first asked for: the rows with a key, in order.
     indexes: Vec<OnceLock<HashMap<String, Vec<u32>>>>,
 }
@@ -61,14 +64,22 @@ impl Tables {
     }
 
     /// The tables that could not be read: name and reason.
-    pub(super) fn broken(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().filter_map(|(name, table)| Some((name.as_str(), table.as_ref().err()?.as_str())))
+    pub(super) fn broken(&self) -> impl Iterator<Item = (&str, &Broken)> {
+        self.0.iter().filter_map(|(name, table)| Some((name.as_str(), table.as_ref().err()?)))
+    }
+
+    /// The rows of a table that `find` never gives when it looks for a MAC address in a column, because a row before
+    /// them has the same.
+    pub(super) fn hidden(&self, name: &str, column: &str) -> Vec<Broken> {
+        let Some(Ok(Table(content))) = self.0.get(name) else { return Vec::new() };
+        let Some(index) = content.columns.iter().position(|known| known == column) else { return Vec::new() };
+        content.repeated_macs(index)
     }
 
     fn named(&self, name: &str) -> Found<Table> {
         match self.0.get(name) {
             Some(Ok(table)) => Ok(table.clone()),
-            Some(Err(reason)) => fail(format!("the table `{name}` cannot be read: {reason}")),
+            Some(Err(broken)) => fail(format!("the table `{name}` cannot be read: {broken}")),
             None if self.0.is_empty() => {
                 fail(format!("there is no table `{}`; the data folder has no .csv or .tsv file", cut(name)))
             }
@@ -79,62 +90,53 @@ impl Tables {
     }
 }
 
-fn read(path: &Path, name: &str, delimiter: u8, cells_max: usize) -> Result<Table, String> {
-    let len = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
+fn read(path: &Path, name: &str, delimiter: u8, cells_max: usize) -> Result<Table, Broken> {
+    let whole = |message: String| Broken { line: None, message };
+    let len = std::fs::metadata(path).map_err(|error| whole(error.to_string()))?.len();
     if len > FILE_LEN_MAX {
-        return Err(format!("it has {len} octets; at most {FILE_LEN_MAX} are read"));
+        return Err(whole(format!("it has {len} octets; at most {FILE_LEN_MAX} are read")));
     }
-    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+    let bytes = std::fs::read(path).map_err(|error| whole(error.to_string()))?;
     // Spreadsheets write a byte order mark.
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    let lines =
-        csv::ReaderBuilder::new().delimiter(delimiter).trim(csv::Trim::All).comment(Some(b'#')).from_reader(bytes);
-    parse(lines, name, cells_max)
+    parse(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes), name, delimiter, cells_max)
 }
 
-fn parse(mut lines: csv::Reader<&[u8]>, name: &str, cells_max: usize) -> Result<Table, String> {
-    let columns: Vec<ImmutableString> = lines.headers().map_err(plain)?.iter().map(ImmutableString::from).collect();
+fn parse(bytes: &[u8], name: &str, delimiter: u8, cells_max: usize) -> Result<Table, Broken> {
+    csv_file::check_quotes(bytes, delimiter)?;
+    let mut lines = csv_file::reader(bytes, delimiter);
+    let header = lines.headers().map_err(|error| csv_file::plain(error, bytes))?;
+    let columns: Vec<ImmutableString> = header.iter().map(ImmutableString::from).collect();
+    let first = csv_file::line_of(bytes, header.position());
+    let wrong = |line: u64, message: String| Err(Broken { line: Some(line), message });
     if columns.is_empty() || columns.iter().any(|column| column.is_empty()) {
-        return Err("its first line must name the columns, each with a name".to_owned());
+        return wrong(first, "its first line must name the columns, each with a name".to_owned());
     }
     for (index, column) in columns.iter().enumerate() {
         if columns.iter().take(index).any(|other| other == column) {
-            return Err(format!("line 1: two columns have the name `{column}`"));
+            return wrong(first, format!("two columns have the name `{column}`"));
         }
     }
     // Values such as roles repeat in most rows and are kept once.
     let mut known: HashMap<String, ImmutableString> = HashMap::new();
-    let mut cells: Vec<ImmutableString> = Vec::new();
+    let mut content =
+        Content { file: name.to_owned(), columns, cells: Vec::new(), lines: Vec::new(), indexes: Vec::new() };
     let mut record = csv::StringRecord::new();
-    while lines.read_record(&mut record).map_err(plain)? {
-        if cells.len() + columns.len() > cells_max {
-            return Err(format!("it is too large: all tables together may have {CELLS_MAX} cells"));
+    while lines.read_record(&mut record).map_err(|error| csv_file::plain(error, bytes))? {
+        let line = csv_file::line_of(bytes, record.position());
+        if content.cells.len() + content.columns.len() > cells_max {
+            return wrong(line, format!("it is too large: all tables together may have {CELLS_MAX} cells"));
         }
+        content.lines.push(u32::try_from(line).unwrap_or(u32::MAX));
         for cell in &record {
             let cell = match known.get(cell) {
                 Some(cell) => cell.clone(),
                 None => known.entry(cell.to_owned()).or_insert_with(|| cell.into()).clone(),
             };
-            cells.push(cell);
+            content.cells.push(cell);
         }
     }
-    let indexes = columns.iter().map(|_| OnceLock::new()).collect();
-    Ok(Table(Arc::new(Content { file: name.to_owned(), columns, cells, indexes })))
-}
-
-fn plain(error: csv::Error) -> String {
-    let line = error.position().map(csv::Position::line);
-    match (error.kind(), line) {
-        (csv::ErrorKind::UnequalLengths { expected_len, len, .. }, Some(line)) => {
-            format!(
-                "line {line}: it has {len} cells, the first line has {expected_len}; put text with commas between double quotes"
-            )
-        }
-        (csv::ErrorKind::Utf8 { .. }, Some(line)) => {
-            format!("line {line}: it is not UTF-8 text; save the file as UTF-8")
-        }
-        _ => error.to_string(),
-    }
+    content.indexes = content.columns.iter().map(|_| OnceLock::new()).collect();
+    Ok(Table(Arc::new(content)))
 }
 
 impl Content {
@@ -176,6 +178,24 @@ impl Content {
         Ok(index.get(&key).map_or(&[], Vec::as_slice))
     }
 
+    fn repeated_macs(&self, column: usize) -> Vec<Broken> {
+        let mut first: HashMap<String, u32> = HashMap::new();
+        let mut found = Vec::new();
+        for (row, line) in self.lines.iter().enumerate() {
+            let cell = self.cell(row, column);
+            // Some lists have such an address for machines whose own is not known.
+            let Some(mac) = mac(cell.trim()).filter(|mac| mac != "000000000000" && mac != "ffffffffffff") else {
+                continue;
+            };
+            let before = *first.entry(mac).or_insert(*line);
+            if before != *line && found.len() < REPEATED_MAX {
+                let message = format!("{cell} stands in line {before} already, and `find` gives that line only");
+                found.push(Broken { line: Some(u64::from(*line)), message });
+            }
+        }
+        found
+    }
+
     fn index(&self, column: usize) -> HashMap<String, Vec<u32>> {
         let mut index: HashMap<String, Vec<u32>> = HashMap::with_capacity(self.rows());
         for row in 0..self.rows() {
@@ -187,20 +207,22 @@ impl Content {
 
 /// The form in which cells are compared: without regard to case and spaces around, MAC addresses in one spelling.
 fn key(text: &str) -> String {
-    let text = text.trim();
-    let mac = match text.len() {
+    mac(text.trim()).unwrap_or_else(|| text.trim().to_ascii_lowercase())
+}
+
+/// The digits of a MAC address, in small letters.
+fn mac(text: &str) -> Option<String> {
+    let is_mac = match text.len() {
         12 => text.bytes().all(|byte| byte.is_ascii_hexdigit()),
         14 => text.bytes().filter(|byte| *byte == b'.').count() == 2,
         17 => text.bytes().filter(|byte| matches!(byte, b':' | b'-')).count() == 5,
         _ => false,
     };
-    if mac {
-        let digits: String = text.chars().filter(char::is_ascii_hexdigit).map(|c| c.to_ascii_lowercase()).collect();
-        if digits.len() == 12 {
-            return digits;
-        }
+    if !is_mac {
+        return None;
     }
-    text.to_ascii_lowercase()
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).map(|c| c.to_ascii_lowercase()).collect();
+    (digits.len() == 12).then_some(digits)
 }
 
 impl Row {
@@ -240,6 +262,8 @@ fn row_of(table: &Arc<Content>, row: u32) -> Dynamic {
 const FILE_LEN_MAX: u64 = 64 << 20;
 /// Cells of all tables together.
 const CELLS_MAX: usize = 4_000_000;
+/// How many repeated MAC addresses of one table are told.
+const REPEATED_MAX: usize = 20;
 /// The most rows that are indexed on the caller's thread: about a tenth of a millisecond.
 const ROWS_INLINE_MAX: usize = 500;
 
@@ -248,11 +272,7 @@ mod tests {
     use super::*;
 
     fn table(text: &str) -> Result<Table, String> {
-        parse(
-            csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_reader(text.as_bytes()),
-            "t.csv",
-            100,
-        )
+        parse(text.as_bytes(), "t.csv", b',', 100).map_err(|broken| broken.to_string())
     }
 
     #[test]

@@ -5,8 +5,11 @@ mod contract;
 mod documents;
 mod errors;
 mod nonsense;
+mod queries;
 mod shipped;
+mod slips;
 mod slow;
+mod table_files;
 mod traps;
 
 use std::path::Path;
@@ -38,6 +41,7 @@ pub(super) fn config(folder: &Path, allow_boot: &str, boot_images: &str) -> Scri
         scripts_dir: folder.to_owned(),
         data_dir: folder.join("data"),
         time_zone: TimeZone::UTC,
+        queries: Arc::default(),
         limits: Limits::default(),
     }
 }

@@ -1,6 +1,8 @@
 //! A server on loopback, its rules set by the test, and a client that speaks octets.
 
 mod hostile;
+mod ready;
+mod reports;
 mod routes;
 
 use std::collections::HashMap;
@@ -17,8 +19,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::boot::{Architecture, BootImage, BootImages, BootRequest, ImageKind, Line, Stage, Verdict};
-use crate::decision::{Answer, HandlerError, Policy, RequestHandler, Sessions, TimeLimits, TokenKey, World};
+use crate::boot::{Architecture, BootDecision, BootImage, BootImages, BootRequest, ImageKind, Line, Stage, Verdict};
+use crate::decision::{
+    Answer, BootEvent, HandlerError, Observer, Policy, Question, RequestHandler, Sessions, TimeLimits, TokenKey, World,
+};
 use crate::tls;
 
 /// Longer than anything that works takes; only a test that fails waits for it.
@@ -29,6 +33,13 @@ const BIG: usize = 9 * 1024 * 1024 + 12_345;
 struct Rules {
     verdict: Mutex<Verdict>,
     pending: Mutex<Option<tokio::sync::oneshot::Receiver<()>>>,
+    /// What is booted, where it is not the one image.
+    images: Mutex<Option<BootImages>>,
+    /// What the handler is told, and what it says to it.
+    told: Mutex<Vec<BootEvent>>,
+    objection: Mutex<Option<HandlerError>>,
+    /// What the observer is told.
+    seen: Mutex<Vec<BootEvent>>,
 }
 
 #[async_trait]
@@ -46,6 +57,9 @@ impl RequestHandler for Rules {
         if let Some(pending) = pending {
             let _ = pending.await;
         }
+        if let Some(images) = self.images.lock().unwrap().clone() {
+            return Ok(Answer::Given(images));
+        }
         let title = Line::clean(request.machine.get("serial").unwrap_or("no serial"));
         let image = BootImage {
             id: "one".into(),
@@ -55,9 +69,22 @@ impl RequestHandler for Rules {
         };
         Ok(Answer::Given(BootImages::new(vec![image], None).unwrap()))
     }
+
+    async fn boot_event(&self, _: &BootRequest, event: &BootEvent) -> Result<(), HandlerError> {
+        self.told.lock().unwrap().push(event.clone());
+        self.objection.lock().unwrap().clone().map_or(Ok(()), Err)
+    }
 }
 
-struct TestSite(FileRoot, String);
+impl Observer for Rules {
+    fn decided(&self, _: Question, _: &BootRequest, _: &BootDecision) {}
+
+    fn happened(&self, _: &BootRequest, event: &BootEvent) {
+        self.seen.lock().unwrap().push(event.clone());
+    }
+}
+
+struct TestSite(FileRoot, String, Arc<Mutex<Vec<Dependency>>>);
 
 impl Site for TestSite {
     fn images(&self) -> FileRoot {
@@ -76,6 +103,10 @@ impl Site for TestSite {
     fn authority(&self) -> Option<Bytes> {
         Some(Bytes::from_static(b"-----BEGIN CERTIFICATE-----\n"))
     }
+
+    fn dependencies(&self) -> Vec<Dependency> {
+        self.2.lock().unwrap().clone()
+    }
 }
 
 /// A server on a port of its own, with one client that has begun to boot.
@@ -84,6 +115,7 @@ pub(crate) struct Running {
     pub(crate) metrics: Arc<Metrics>,
     token: String,
     rules: Arc<Rules>,
+    databases: Arc<Mutex<Vec<Dependency>>>,
     images: tempfile::TempDir,
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -113,22 +145,32 @@ impl Running {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, octets).unwrap();
         }
-        let rules = Arc::new(Rules { verdict: Mutex::new(Verdict::Allow), pending: Mutex::default() });
+        let rules = Arc::new(Rules {
+            verdict: Mutex::new(Verdict::Allow),
+            pending: Mutex::default(),
+            images: Mutex::default(),
+            told: Mutex::default(),
+            objection: Mutex::default(),
+            seen: Mutex::default(),
+        });
         let limit = Duration::from_millis(50);
         let limits_of_engine = TimeLimits { boot_images: limit, ..TimeLimits::default() };
         let policy = Policy { limits: limits_of_engine, ..Policy::default() };
         let world = World { handlers: vec![Arc::clone(&rules) as _], policy };
-        let engine = Arc::new(DecisionEngine::new(world, Sessions::new(TokenKey::new(&[3; 32]), 100)));
+        let engine = DecisionEngine::new(world, Sessions::new(TokenKey::new(&[3; 32]), 100));
+        let engine = Arc::new(engine.observed(Arc::clone(&rules) as _));
         let client = Client::new([2, 0, 0, 0, 0, 1].into(), Architecture::X64_UEFI);
         let session = engine.session_for(&client, 1, Stage::Discover, Timestamp::now());
         let metrics = Arc::new(Metrics::default());
         let token = engine.sessions().token(&session, true, Timestamp::now());
-        let site = Arc::new(TestSite(FileRoot::new(images.path()).unwrap(), token.clone()));
+        let databases: Arc<Mutex<Vec<Dependency>>> = Arc::default();
+        let files = FileRoot::new(images.path()).unwrap();
+        let site = Arc::new(TestSite(files, token.clone(), Arc::clone(&databases)));
         let server = Server::new(HttpState::new(engine, site, Arc::clone(&metrics)), limits);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         let task = tokio::spawn(server.serve(listener, tls, stop.clone()));
-        Running { address, metrics, token, rules, images, stop, task }
+        Running { address, metrics, token, rules, databases, images, stop, task }
     }
 
     pub(crate) async fn plain() -> Running {

@@ -1,6 +1,8 @@
 //! The database layer against real servers: the same behaviors on SQLite, PostgreSQL and MariaDB.
 
 mod behaviors;
+mod encryption;
+mod outages;
 mod types;
 
 use std::path::Path;

@@ -14,6 +14,7 @@ fn every_field_and_fact_can_be_read_and_has_its_type() {
             "array of text" => "array",
             "time" => "Time",
             "facts" => "Facts",
+            "record" => "Record",
             other => panic!("{other}"),
         };
         expressions.push((format!("request.{name}"), rhai));
@@ -30,21 +31,21 @@ fn every_field_and_fact_can_be_read_and_has_its_type() {
             "if type_of({expression}) != \"{kind}\" {{ return deny(`{expression} is ${{type_of({expression})}}`); }}\n"
         )
     });
-    assert_eq!(allow(&format!("{}\ntrue", checks.collect::<String>())), Ok(Answer::Given(Verdict::Allow)));
+    let handler = load(&format!("fn allow_boot(request) {{ {}\ntrue }}", checks.collect::<String>()));
+    let known = BootRequest { record: Some(Arc::default()), ..request() };
+    assert_eq!(block_on(handler.allow_boot(&known)), Ok(Answer::Given(Verdict::Allow)));
 }
 
 #[test]
 fn every_example_runs() {
+    let site = queries::Cmdb::new("");
+    std::fs::create_dir(&site.config.data_dir).unwrap();
+    std::fs::write(site.config.data_dir.join("machines.csv"), "mac,role\n525400123456,lab\n").unwrap();
     for function in api::FUNCTIONS {
         let source = format!("fn boot_images(request) {{ let x = {}; [] }}", function.example);
-        let (_folder, config) = site(&[("site.rhai", &source), ("data/machines.csv", "mac,role\n525400123456,lab\n")]);
-        let handler = ScriptHandler::load(&config).unwrap_or_else(|errors| panic!("{errors}"));
-        assert_eq!(
-            block_on(handler.boot_images(&request())),
-            Ok(Answer::Given(BootImages::none())),
-            "{}",
-            function.name
-        );
+        std::fs::write(&site.config.boot_images, source).unwrap();
+        let answer = block_on(site.load().boot_images(&request()));
+        assert_eq!(answer, Ok(Answer::Given(BootImages::none())), "{}", function.name);
     }
 }
 

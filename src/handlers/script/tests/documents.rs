@@ -2,6 +2,17 @@
 
 use super::super::reference;
 use super::*;
+use crate::config::Config;
+use crate::database::NamedQueries;
+
+/// The database of the page.
+const CMDB: &[&str] = &[
+    "create table machines (mac text, owner text, room text)",
+    "insert into machines values ('52:54:00:12:34:56', 'lab', 'B12')",
+    "create table jobs (serial text, os text, created_at text, done_at text)",
+    "insert into jobs values ('7XK3N22', 'debian', '2026-01-01', null)",
+    "create table closures (room text, first_day text, last_day text)",
+];
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/write-a-decision-script.md");
 
@@ -33,9 +44,9 @@ fn blocks(page: &str) -> Vec<Block> {
 }
 
 /// Loads the script of a block, asks it both questions, and runs its cases.
-fn run(folder: &TempDir, script: &str, line: usize) -> usize {
-    let handler = ScriptHandler::load(&config(folder.path(), script, script))
-        .unwrap_or_else(|errors| panic!("line {line}: {errors}"));
+fn run(folder: &TempDir, script: &str, queries: &Arc<NamedQueries>, line: usize) -> usize {
+    let config = ScriptConfig { queries: Arc::clone(queries), ..config(folder.path(), script, script) };
+    let handler = ScriptHandler::load(&config).unwrap_or_else(|errors| panic!("line {line}: {errors}"));
     let report = handler.check_cases();
     assert!(report.is_good(), "line {line}: {report}");
     block_on(handler.allow_boot(&request())).unwrap_or_else(|error| panic!("line {line}: {error}"));
@@ -52,13 +63,14 @@ fn every_block_of_the_page_runs() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     };
+    let mut queries = Arc::default();
     let (mut scripts, mut bodies, mut cases, mut wrong) = (0, 0, 0, String::new());
     for block in blocks(&page) {
         match (block.language.as_str(), block.name.as_str()) {
             ("csv", name) => write(&format!("data/{name}"), &block.text),
             ("rhai", "") => {
                 write("body.rhai", &format!("fn allow_boot(request) {{\n{}\npass() }}\n", block.text));
-                run(&folder, "body.rhai", block.line);
+                run(&folder, "body.rhai", &queries, block.line);
                 bodies += 1;
             }
             ("rhai", "wrong") => {
@@ -69,12 +81,18 @@ fn every_block_of_the_page_runs() {
             ("rhai", name) => {
                 let _ = std::fs::remove_file(folder.path().join(name.replace(".rhai", ".cases.toml")));
                 write(name, &block.text);
-                run(&folder, name, block.line);
+                run(&folder, name, &queries, block.line);
                 scripts += 1;
+            }
+            ("toml", "pointsman.toml") => {
+                let text = format!("[[handler]]\nkind = \"script\"\n{}", block.text);
+                let shown = Config::parse(&folder.path().join("pointsman.toml"), &text).unwrap();
+                queries = queries::named(&shown, folder.path());
+                queries::prepare(folder.path(), "cmdb", CMDB);
             }
             ("toml", name) => {
                 write(name, &block.text);
-                let passed = run(&folder, &name.replace(".cases.toml", ".rhai"), block.line);
+                let passed = run(&folder, &name.replace(".cases.toml", ".rhai"), &queries, block.line);
                 assert!(passed > 0, "line {}: no case", block.line);
                 cases += passed;
             }

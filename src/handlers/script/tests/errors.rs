@@ -81,8 +81,8 @@ fn tables_name_the_nearest_file_and_column() {
     assert!(files("table(\"machines.csv\").find(\"mac\", 1.5)").unwrap_err().contains("find looks for text"));
     assert!(files("let r = table(\"machines.csv\").find(\"mac\", \"none\"); r.role").unwrap_err().contains("role"));
     // A broken table that is named is found at once, another one only by who asks for it.
-    assert!(files("table(\"broken.csv\"); true").unwrap_err().contains("data/broken.csv: line 2: it has 1 cells"));
-    assert!(files("table(\"broken\" + \".csv\"); true").unwrap_err().contains("line 2: it has 1 cells"));
+    assert!(files("table(\"broken.csv\"); true").unwrap_err().contains("data/broken.csv:2:1: it has 1 cell,"));
+    assert!(files("table(\"broken\" + \".csv\"); true").unwrap_err().contains("line 2: it has 1 cell,"));
     assert_eq!(
         files("let r = table(\"machines.csv\").find(\"mac\", request.mac); r.role == \"lab\" && \"role\" in r"),
         Ok(Answer::Given(Verdict::Allow))

@@ -21,7 +21,8 @@ fn results_of_every_wrong_type_are_told() {
         ("request.facts", "the facts"),
         ("request.now", "a time"),
         ("|x| x", "a function"),
-        ("1..3", "Range<i64>"),
+        ("1..3", "a range"),
+        ("1..=3", "a range"),
     ] {
         let error = allow(body).expect_err(body);
         assert!(error.contains(&format!("allow_boot returned {got}; return allow()")), "{body}: {error}");
@@ -73,7 +74,7 @@ proptest! {
     #[test]
     fn the_builders_take_any_options(value in value(), index in 0usize..14) {
         let names = ["linux", "wim", "efi", "chain", "sanboot", "ipxe", "menu", "local_disk", "reboot", "poweroff", "shell", "table", "deny", "log"];
-        let engine = api::engine(Arc::new(super::super::tables::Tables::default()));
+        let engine = api::engine(Arc::new(super::super::tables::Tables::default()), &Arc::default());
         let mut scope = rhai::Scope::new();
         scope.push_dynamic("value", value);
         let _ = engine.eval_with_scope::<Dynamic>(&mut scope, &format!("{}(value)", names[index]));
@@ -97,7 +98,7 @@ proptest! {
 
     #[test]
     fn case_files_take_any_text(text in "(\\[\\[case\\]\\]\n)?(name|mac|now|facts|expect|images) = .{0,20}\n\\PC{0,40}") {
-        let _ = cases::CaseFile::parse("x", &text, Question::AllowBoot);
+        let _ = cases::CaseFile::parse("x", &text, Question::AllowBoot, &NamedQueries::default());
     }
 }
 

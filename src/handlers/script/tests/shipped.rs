@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::config::Config;
 
 fn folders() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts")).unwrap();
@@ -14,7 +15,11 @@ fn config_of(folder: &Path) -> ScriptConfig {
         true => ("site.rhai", "site.rhai"),
         false => ("allow_boot.rhai", "boot_images.rhai"),
     };
-    ScriptConfig { data_dir: folder.to_owned(), ..config(folder, allow_boot, boot_images) }
+    let queries = match Config::read(&folder.join("pointsman.toml")) {
+        Ok(shown) => queries::named(&shown, Path::new("/nonexistent")),
+        Err(_) => Arc::default(),
+    };
+    ScriptConfig { data_dir: folder.to_owned(), queries, ..config(folder, allow_boot, boot_images) }
 }
 
 #[test]
@@ -85,7 +90,8 @@ site.cases.toml:24: case \"six\"
 #[test]
 fn case_files_with_mistakes_say_where() {
     let check = |text: &str, expect: &str| {
-        let errors = cases::CaseFile::parse("x.cases.toml", text, Question::AllowBoot).expect_err(text);
+        let errors = cases::CaseFile::parse("x.cases.toml", text, Question::AllowBoot, &NamedQueries::default())
+            .expect_err(text);
         let text = ScriptErrors(errors).to_string();
         assert!(text.contains(expect), "{text}");
     };

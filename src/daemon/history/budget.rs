@@ -1,0 +1,107 @@
+//! How much anybody may make us write.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use moka::sync::Cache;
+
+use crate::boot::SessionId;
+use crate::decision::BootEvent;
+
+/// Boots that have only asked by DHCP: so many at once, as when a whole building is switched on ...
+const NEWCOMERS_AT_ONCE: u32 = 2_000;
+/// ... and so many in a second over a long time: made-up addresses fill 170,000 rows a day at most.
+const NEWCOMERS_PER_SECOND: u32 = 2;
+/// Files and failures of one boot that are written; an installer may load thousands.
+const FILES_PER_BOOT: u32 = 100;
+/// Everything of one boot.
+const EVENTS_PER_BOOT: u32 = 200;
+/// Boots whose events are counted at a time.
+const BOOTS_COUNTED: u64 = 20_000;
+/// A boot that is not heard of for so long is not counted any more.
+const COUNTED_FOR: Duration = Duration::from_secs(3600);
+
+/// The budget of boots that only asked.
+pub(super) struct Newcomers(Mutex<Bucket>);
+
+struct Bucket {
+    left: u32,
+    /// When it was last filled.
+    filled: Timestamp,
+}
+
+impl Default for Newcomers {
+    fn default() -> Self {
+        Newcomers(Mutex::new(Bucket { left: NEWCOMERS_AT_ONCE, filled: Timestamp::UNIX_EPOCH }))
+    }
+}
+
+impl Newcomers {
+    /// Takes one place, if there is one.
+    pub(super) fn take(&self, now: Timestamp) -> bool {
+        let mut bucket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A clock that is set back fills nothing.
+        let seconds = u32::try_from(now.duration_since(bucket.filled).as_secs()).unwrap_or(0);
+        if seconds > 0 {
+            let more = seconds.saturating_mul(NEWCOMERS_PER_SECOND);
+            bucket.left = bucket.left.saturating_add(more).min(NEWCOMERS_AT_ONCE);
+            bucket.filled = now;
+        }
+        let has_place = bucket.left > 0;
+        bucket.left -= u32::from(has_place);
+        has_place
+    }
+}
+
+/// The budget of each boot.
+pub(super) struct PerBoot(Cache<SessionId, Arc<AtomicU32>>);
+
+impl Default for PerBoot {
+    fn default() -> Self {
+        PerBoot(Cache::builder().max_capacity(BOOTS_COUNTED).time_to_idle(COUNTED_FOR).build())
+    }
+}
+
+impl PerBoot {
+    /// Takes one place of this boot, if there is one for such an event.
+    pub(super) fn take(&self, session: SessionId, event: &BootEvent) -> bool {
+        let max = match event {
+            BootEvent::FileSent { .. } | BootEvent::LoadFailed { .. } => FILES_PER_BOOT,
+            _ => EVENTS_PER_BOOT,
+        };
+        let count = self.0.get_with(session, Arc::default);
+        count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| (taken < max).then_some(taken + 1)).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_700_000_000 + second).unwrap()
+    }
+
+    #[test]
+    fn a_building_is_written_down_and_a_flood_is_not() {
+        let newcomers = Newcomers::default();
+        let taken = |second: i64, count: u32| (0..count).filter(|_| newcomers.take(at(second))).count();
+        assert_eq!(taken(0, 5_000), 2_000);
+        assert_eq!(taken(0, 10), 0);
+        assert_eq!(taken(3, 100), 6);
+        assert_eq!(taken(-1_000, 10), 0);
+        assert_eq!(taken(100_000, 5_000), 2_000);
+    }
+
+    #[test]
+    fn a_boot_that_loads_without_end_leaves_room_for_its_result() {
+        let per_boot = PerBoot::default();
+        let one = SessionId([1; 6]);
+        let sent = BootEvent::FileSent { file: "a.deb".into(), octets: 1, elapsed: Duration::ZERO };
+        assert_eq!((0..5_000).filter(|_| per_boot.take(one, &sent)).count(), 100);
+        assert_eq!((0..5_000).filter(|_| per_boot.take(one, &BootEvent::Done)).count(), 100);
+        assert!(!per_boot.take(one, &BootEvent::Done) && per_boot.take(SessionId([2; 6]), &sent));
+    }
+}

@@ -1,0 +1,94 @@
+//! What was decided and what happened, as the store keeps it.
+
+use uuid::Uuid;
+
+use crate::boot::{BootDecision, BootRequest, MachineId, Outcome, Stage, Step, Verdict};
+use crate::decision::{BootEvent, Question};
+use crate::store::{BootEntry, EventEntry};
+
+/// The longest text of a step that is kept, in characters.
+const STEP_LEN_MAX: usize = 1000;
+/// The column of a row that names the machine.
+const MACHINE: &str = "machine_id";
+
+/// The entry of a decision.
+pub(super) fn decided(question: Question, request: &BootRequest, decision: &BootDecision) -> BootEntry {
+    let mut entry = of(request);
+    entry.verdict = Some(decision.verdict.name().to_owned());
+    entry.reason = Some(decision.verdict.reason().to_owned());
+    entry.handler = Some(decision.handler.clone());
+    entry.result = Some(decision.verdict.name().to_owned());
+    let steps: Vec<Step> = decision.trail.iter().map(shortened).collect();
+    entry.trail = serde_json::to_string(&steps).ok();
+    if !request.machine.is_empty() {
+        entry.facts = serde_json::to_string(&request.machine).ok();
+    }
+    // The row has the trail of the last decision only. One that ends at its first packet has no other.
+    if request.stage != Stage::Discover || decision.verdict == Verdict::Allow {
+        let how: Vec<String> = steps.iter().map(in_words).collect();
+        entry.events.push(EventEntry::new(request.now, question.name(), &how.join("; ")));
+    }
+    entry
+}
+
+/// The entry of an event.
+pub(super) fn happened(request: &BootRequest, event: &BootEvent) -> BootEntry {
+    let mut entry = of(request);
+    let detail = match event {
+        BootEvent::Offered { images, assignments } => {
+            entry.images = Some(images.join(" "));
+            match assignments.is_empty() {
+                true => images.join(" "),
+                false => format!("{}; assignment {}", images.join(" "), assignments.join(" ")),
+            }
+        }
+        BootEvent::Started { image, assignment } => format!("{image}; assignment {assignment}"),
+        BootEvent::LoadFailed { image, error } => {
+            let why = error.map(|error| format!("; https://ipxe.org/{error:08x}"));
+            format!("{image}{}", why.unwrap_or_default())
+        }
+        BootEvent::FileSent { file, octets, elapsed } => format!("{file}; {octets} octets; {} ms", elapsed.as_millis()),
+        BootEvent::Done => String::new(),
+        BootEvent::Failed { reason } => reason.to_string(),
+    };
+    entry.result = Some(match event {
+        BootEvent::Offered { images, .. } if images.is_empty() => "disk".to_owned(),
+        event => event.name().to_owned(),
+    });
+    entry.events.push(EventEntry::new(request.now, event.name(), &detail));
+    entry
+}
+
+/// What every entry says of its boot.
+fn of(request: &BootRequest) -> BootEntry {
+    let mut entry = BootEntry::new(request.session, request.now);
+    entry.mac = Some(request.client.hardware);
+    entry.uuid = uuid(request);
+    entry.arch = Some(request.client.architecture.to_string());
+    entry.machine = request.record.as_ref().and_then(|record| record.text(MACHINE));
+    entry
+}
+
+fn uuid(request: &BootRequest) -> Option<Uuid> {
+    let reported = request.machine.get("uuid").and_then(|text| text.parse().ok());
+    let real = |uuid: &Uuid| !MachineId::from_uuid(*uuid).is_placeholder();
+    reported.filter(real).or_else(|| request.client.uuid())
+}
+
+fn shortened(step: &Step) -> Step {
+    Step { detail: step.detail.chars().take(STEP_LEN_MAX).collect(), ..step.clone() }
+}
+
+fn in_words(step: &Step) -> String {
+    let outcome = match step.outcome {
+        Outcome::Given => "answered",
+        Outcome::Passed => "passed",
+        Outcome::Failed => "failed",
+        Outcome::TimedOut => "took too long",
+        Outcome::Policy => "decided",
+    };
+    match step.detail.is_empty() {
+        true => format!("{} {outcome}", step.handler),
+        false => format!("{} {outcome}: {}", step.handler, step.detail),
+    }
+}

@@ -93,6 +93,11 @@ fn sql(config: &Config, name: &str, section: &SqlSection, broken: &mut Vec<Broke
             "write the query, or leave `database` out to ask the store",
         );
         rule(
+            has_database && query == "images" && text.is_none() && section.no_image != NoImage::Pass,
+            format!("{key}: it has a database, but no query `images`"),
+            "write the query, or no_image = \"pass\" where the next handler names the images",
+        );
+        rule(
             !has_database && text.is_some(),
             format!("{key}: `{query}` is a query for a database of the site, and no `database` is named"),
             "add database = \"NAME\" of a [database.NAME], or leave the query out: the store has its own",

@@ -1,10 +1,15 @@
 //! What becomes of a configuration's handlers.
 
 use std::path::Path;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use tempfile::TempDir;
 
 use super::*;
+use crate::boot::{Architecture, Client, Machine, Network, Record, Stage};
+use crate::database::{Database, Query};
+use crate::decision::{DecisionEngine, Policy, Sessions, TokenKey, World};
 
 const PASSES: &str = "fn allow_boot(request) { pass() }";
 const CASES: &str = "[[case]]\nname = \"a\"\nexpect = \"pass\"\n";
@@ -94,4 +99,63 @@ fn a_problem_of_a_table_shows_its_line() {
         "data/m.csv:2:1: a double quote opens a cell and is not closed; close it, or take it away\n  \
          2 | 52:54:00:00:00:01,\"a\n    | ^"
     );
+}
+
+/// Runs statements in the SQLite file of the scenario.
+async fn change(folder: &Path, statements: &[&str]) {
+    let database = Database::sqlite("inventory", &folder.join("inventory.db"));
+    for statement in statements {
+        let statement = Query::parse(statement).unwrap();
+        database.execute(&statement, &Record::default(), Duration::from_secs(20)).await.unwrap();
+    }
+}
+
+/// `scripts/record-and-script` as it is, but for the URL of its database.
+#[tokio::test]
+async fn a_database_says_who_it_is_and_a_script_what_follows() {
+    let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/record-and-script");
+    let folder = TempDir::new().unwrap();
+    std::fs::copy(scenario.join("site.rhai"), folder.path().join("site.rhai")).unwrap();
+    let text = std::fs::read_to_string(scenario.join("pointsman.toml")).unwrap();
+    let text = text.replace("postgres://pointsman@db.example.com/inventory", "sqlite:inventory.db");
+    let text = text.replace("password_file = \"inventory.password\"", "");
+    change(
+        folder.path(),
+        &[
+            "create table machines (id integer, uuid text, manufacturer text, serial text, mac text, hostname text, role text, disk text, team text)",
+            "insert into machines values (7, null, 'Dell Inc.', '7XK3N22', '52:54:00:00:00:01', 'web-01', 'server', null, 'web')",
+            "insert into machines values (8, null, null, null, '52:54:00:00:00:02', 'old-3', 'retired', null, null)",
+            "create table jobs (machine_id integer, os text, created_at text, done_at text)",
+            "insert into jobs values (7, 'debian', '2026-01-01', null)",
+        ],
+    )
+    .await;
+    let config = Config::parse(&folder.path().join("pointsman.toml"), &text).unwrap();
+    let databases = Databases::open(&config, None).unwrap();
+    let built = build(&config, &databases, false).unwrap_or_else(|problems| panic!("{problems}"));
+    let handlers = built.into_iter().map(|built| built.handler).collect();
+    let sessions = Sessions::new(TokenKey::new(&[1; TokenKey::LEN]), 100);
+    let engine = DecisionEngine::new(World { handlers, policy: Policy::default() }, sessions);
+    let decide = async |mac: [u8; 6]| {
+        let now = Timestamp::UNIX_EPOCH;
+        let session = Arc::new(engine.sessions().begin(Client::new(mac.into(), Architecture::X64_UEFI), 0, now));
+        let allowed = engine.allow_boot(&session, Stage::Discover, Network::default(), now).await;
+        if !allowed.verdict.allows() {
+            return (allowed.handler.clone(), allowed.verdict.reason().to_owned());
+        }
+        let decision = engine.boot_images(&session, Network::default(), Machine::default(), now).await;
+        let images = decision.images.as_ref().unwrap_or_else(|| panic!("{decision:?}")).images();
+        (decision.handler.clone(), images.iter().map(|image| image.id.as_str()).collect::<Vec<_>>().join(" "))
+    };
+    let script = |said: &str| ("script".to_owned(), said.to_owned());
+    assert_eq!(decide([0x52, 0x54, 0, 0, 0, 1]).await, script("debian"));
+    assert_eq!(decide([0x52, 0x54, 0, 0, 0, 2]).await, script("old-3 is retired"));
+    assert_eq!(decide([0x52, 0x54, 0, 0, 0, 3]).await, script("local poweroff"));
+    change(folder.path(), &["update jobs set done_at = '2026-01-02'"]).await;
+    assert_eq!(decide([0x52, 0x54, 0, 0, 0, 1]).await, script("local"));
+    // What was ordered, and asked for before, is not done again from memory.
+    change(folder.path(), &["update jobs set done_at = null"]).await;
+    assert_eq!(decide([0x52, 0x54, 0, 0, 0, 1]).await, script("debian"));
+    change(folder.path(), &["drop table jobs"]).await;
+    assert_eq!(decide([0x52, 0x54, 0, 0, 0, 1]).await, script("local"));
 }

@@ -59,7 +59,7 @@ pub(crate) fn state(site: &Site) -> String {
     list[0]["state"].as_str().unwrap_or_else(|| panic!("{list:#}")).to_owned()
 }
 
-pub(crate) const MACHINE: [&str; 4] = ["--mac", "52:54:00:00:00:07", "--fact", "serial=X7"];
+pub(crate) const MACHINE: [&str; 6] = ["--mac", "52:54:00:00:00:07", "--fact", "serial=X7", "--arch", "x86-bios"];
 
 pub(crate) fn ending(daemon: &Daemon) -> Value {
     daemon.boot(&MACHINE)["ending"].clone()

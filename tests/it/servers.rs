@@ -277,7 +277,7 @@ impl Server {
         let since = Instant::now();
         while !self.is_stopped() {
             assert!(since.elapsed() < PATIENCE, "the server does not stop");
-            std::thread::sleep(std::time::Duration::from_millis(5));
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 

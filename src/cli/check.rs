@@ -130,6 +130,15 @@ async fn databases(site: &Site, findings: &mut Findings) {
             Err(error) => findings.bad(format!("database `{name}`: {error}")),
         }
     }
+    for (section, built) in site.config.handlers.iter().zip(&site.handlers) {
+        let (name, Some(handler)) = (section.display_name(), &built.sql) else { continue };
+        let checked = handler.check(PATIENCE).await;
+        checked.problems.iter().for_each(|problem| findings.bad(format!("handler `{name}`: {problem}")));
+        checked.notes.iter().for_each(|note| findings.note(format!("handler `{name}`: {note}")));
+        if checked.fitting > 0 && checked.problems.is_empty() {
+            findings.good(format!("handler `{name}`: the database takes its {} queries", checked.fitting));
+        }
+    }
 }
 
 fn loaders(site: &Site, findings: &mut Findings) {

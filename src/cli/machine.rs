@@ -11,7 +11,7 @@ pub(super) struct MachineArgs {
     /// MAC address of the NIC that boots
     #[arg(long, value_name = "MAC", default_value = "52:54:00:12:34:56", value_parser = mac)]
     pub(super) mac: HardwareAddress,
-    /// System UUID, as the BIOS setup and iPXE show it; made from the MAC when absent
+    /// System UUID, as the BIOS setup and iPXE show it; a simulated machine makes one from its MAC when absent
     #[arg(long, value_name = "UUID")]
     pub(super) uuid: Option<Uuid>,
     /// Client architecture: x86-bios, x64-uefi, x86-uefi, arm64-uefi, x64-uefi-http, ... or a number of option 93
@@ -49,9 +49,13 @@ impl MachineArgs {
         facts
     }
 
+    /// What a dry run says of the machine: an identity that nobody gave is none, or it would contradict what a database
+    /// knows of the machine.
     pub(super) fn machine(&self) -> Machine {
         let mut machine = Machine::default();
-        for (name, value) in self.all_facts() {
+        let is_given =
+            |name: &str| name != "uuid" || self.uuid.is_some() || self.facts.iter().any(|(fact, _)| fact == name);
+        for (name, value) in self.all_facts().into_iter().filter(|(name, _)| is_given(name)) {
             machine.insert(&name, &value);
         }
         machine

@@ -1,13 +1,21 @@
 //! The command line: one file per command, none of them with logic of its own.
 
+mod assign;
 mod check;
 mod decide;
 mod demo;
+mod group;
+mod history;
+mod image;
 mod init;
 mod machine;
+mod machines;
 mod output;
 mod serve;
 mod simulate;
+mod store;
+mod table;
+mod times;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,6 +57,14 @@ enum Command {
     Serve(serve::Serve),
     Simulate(simulate::Simulate),
     Demo(demo::Demo),
+    Machine(machines::Machine),
+    Machines(machines::Machines),
+    Image(image::Image),
+    Group(group::Group),
+    Assign(assign::Assign),
+    Unassign(assign::Unassign),
+    Assignments(assign::Assignments),
+    History(history::History),
 }
 
 /// Runs the command of the arguments. Exit codes: 0 done, 1 a problem was found or the command failed, 2 wrong arguments.
@@ -61,6 +77,14 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(command) => serve::run(&command, &find_config(config)),
         Command::Simulate(command) => simulate::run(&command, config),
         Command::Demo(command) => demo::run(&command),
+        Command::Machine(command) => machines::run(&command, &find_config(config)),
+        Command::Machines(command) => machines::list(&command, &find_config(config)),
+        Command::Image(command) => image::run(&command, &find_config(config)),
+        Command::Group(command) => group::run(&command, &find_config(config)),
+        Command::Assign(command) => assign::assign(&command, &find_config(config)),
+        Command::Unassign(command) => assign::unassign(&command, &find_config(config)),
+        Command::Assignments(command) => assign::assignments(&command, &find_config(config)),
+        Command::History(command) => history::run(&command, &find_config(config)),
     };
     match result {
         Ok(code) => code,

@@ -59,7 +59,7 @@ pub struct SqlSection {
     pub database: Option<String>,
     /// Finds the machine: every row that may be it.
     pub machine: Option<String>,
-    /// Finds the images of a machine.
+    /// Finds the images of a machine; may be absent where `no_image` leaves them to the next handler.
     pub images: Option<String>,
     /// Finds the images that machines get which are not known.
     pub unknown_images: Option<String>,

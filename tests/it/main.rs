@@ -5,6 +5,7 @@ mod architecture;
 mod assignments;
 mod commands;
 mod daemon;
+mod database_page;
 mod documents;
 mod harness;
 mod history;

@@ -88,6 +88,7 @@ impl Postgres {
     }
 
     /// The same over its Unix socket, which is also in reach of another network namespace.
+    #[allow(dead_code, reason = "for the firmware lab, whose server is in such a namespace")]
     pub(crate) fn socket_url(&self) -> String {
         let folder = self.server.path("").display().to_string();
         format!("postgres://postgres@localhost:{}/postgres?host={}", self.server.port, folder.trim_end_matches('/'))
@@ -276,7 +277,7 @@ impl Server {
         let since = Instant::now();
         while !self.is_stopped() {
             assert!(since.elapsed() < PATIENCE, "the server does not stop");
-            std::thread::sleep(std::time::Duration::from_millis(5));
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 

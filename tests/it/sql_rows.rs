@@ -63,7 +63,7 @@ failed = """
 /// A site's database with the tables above, and the handler that asks it.
 pub(crate) struct Cmdb {
     pub(crate) handler: SqlHandler,
-    database: Database,
+    pub(crate) database: Database,
 }
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(10);

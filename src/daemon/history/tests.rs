@@ -192,3 +192,20 @@ async fn made_up_machines_have_a_budget_and_real_boots_do_not() {
     sender.decided(Question::BootImages, &request(2, Stage::Http), &unknown);
     assert!(metrics.text().contains(&counts("dropped_excess", 8_000)), "{}", metrics.text());
 }
+
+#[tokio::test]
+async fn old_boots_are_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder.path().join("pointsman.db"));
+    let now = Timestamp::now();
+    let entry =
+        |number: u8, hours: i64| BootEntry::new(SessionId([number; 6]), now - jiff::SignedDuration::from_hours(hours));
+    store.write(&[entry(1, 25), entry(2, 23), entry(3, 0)]).await.unwrap();
+    upkeep::once(&store, RETENTION, now).await;
+    let left = [1, 2, 3].map(|number| store.boot(SessionId([number; 6])));
+    let [gone, young, new] = futures_util::future::join_all(left).await.try_into().unwrap();
+    assert_eq!((gone.unwrap(), young.unwrap().is_some(), new.unwrap().is_some()), (None, true, true));
+    upkeep::once(&store, Retention { boots_max: 1, ..RETENTION }, now).await;
+    assert!(store.boot(SessionId([2; 6])).await.unwrap().is_none());
+    assert!(store.boot(SessionId([3; 6])).await.unwrap().is_some());
+}

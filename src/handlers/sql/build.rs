@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::SqlSection;
-use crate::database::{Databases, Query};
+use crate::database::Databases;
 use crate::pace::Pace;
 use crate::store::{LoopGuard, Store};
 
@@ -24,6 +24,8 @@ pub struct Checked {
     pub problems: Vec<String>,
     /// What should be known.
     pub notes: Vec<String>,
+    /// How many queries the database understands.
+    pub fitting: usize,
 }
 
 impl SqlHandler {
@@ -82,7 +84,10 @@ pub(super) async fn check(queries: &Queries, limit: Duration) -> Checked {
     let mut columns = Vec::new();
     for (key, query) in queries.all() {
         match queries.database.describe(query, limit).await {
-            Ok(found) => columns.push((key, found)),
+            Ok(found) => {
+                checked.fitting += 1;
+                columns.push((key, found));
+            }
             Err(error) if error.is_outage() => {
                 checked.notes.push(format!("the queries were not tried: {error}"));
                 return checked;
@@ -118,7 +123,7 @@ fn check_machine(queries: &Queries, columns: &[String], checked: &mut Checked) {
         );
     }
     let mut told = BTreeSet::new();
-    for name in queries.images.iter().flat_map(Query::parameters) {
+    for name in queries.images.iter().flat_map(|query| query.parameters()) {
         let column = name.strip_prefix(MACHINE_COLUMN).unwrap_or(name);
         let is_known = parameters::is_known(name) || name == OF_MACHINE || has(name) || has(column);
         if !is_known && told.insert(name) {

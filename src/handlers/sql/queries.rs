@@ -26,7 +26,7 @@ pub(super) struct Queries {
     /// Where images are described whose rows have no `kind`.
     store: Store,
     pub(super) machine: Query,
-    /// Absent where the next handler names the images, by the row that this one found.
+    /// None where the row is all that is wanted of the database.
     pub(super) images: Option<Query>,
     pub(super) unknown_images: Option<Query>,
     offered: Option<Query>,
@@ -111,8 +111,8 @@ impl Queries {
             ("done", &self.done),
             ("failed", &self.failed),
         ];
-        let given = std::iter::once(("machine", &self.machine));
-        given.chain(optional.into_iter().filter_map(|(key, query)| Some((key, query.as_ref()?))))
+        std::iter::once(("machine", &self.machine))
+            .chain(optional.into_iter().filter_map(|(key, query)| Some((key, query.as_ref()?))))
     }
 
     /// The assignment in the site's words, when it is one of this handler's.
@@ -189,8 +189,7 @@ impl Source for Queries {
     }
 
     async fn images(&self, asked: &Asked<'_>, machine: Option<&Candidate>) -> Result<Rows, HandlerError> {
-        let query = if machine.is_some() { &self.images } else { &self.unknown_images };
-        match query {
+        match if machine.is_some() { &self.images } else { &self.unknown_images } {
             Some(query) => self.find(query, asked, asked.facts(), machine).await,
             None => Ok(Rows::default()),
         }

@@ -16,6 +16,8 @@ async fn sqlite_behaves() {
 async fn postgres_behaves() {
     let server = Postgres::start();
     behaves(&open(&server.url())).await;
+    let over_socket = "select inet_client_addr() is null as yes";
+    assert_eq!(first(&open(&server.socket_url()), over_socket, &Record::default()).await, "yes=true");
 }
 
 #[tokio::test]

@@ -10,7 +10,8 @@ use pointsman::database::{Database, Databases, Query};
 use pointsman::decision::{BootEvent, RequestHandler};
 use pointsman::handlers::sql::SqlHandler;
 
-use crate::harness::{Site, printed};
+use crate::documents::{copy, make_database};
+use crate::harness::{Site, pointsman, printed};
 use crate::servers::{MariaDb, Postgres};
 use crate::sql_rows::{Cmdb, LIMIT, machine};
 
@@ -122,6 +123,28 @@ async fn with_servers_the_grants_of_mariadb_suffice() {
     make_tables(&open(&server.url(), Path::new("/"))).await;
     server.run(&block("sql mariadb", ""));
     life(&server.url().replace("pointsman:secret@", "boot:change%20me@"), |text| text).await;
+}
+
+/// The example asks a CMDB, and leaves to its script what is not in it.
+#[test]
+fn the_example_decides_as_it_says() {
+    let site = Site::new();
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cmdb"), &site.path("cmdb"));
+    let decide = |arguments: &[&str]| {
+        let config = site.path("cmdb/pointsman.toml");
+        printed(&pointsman(&[&["--config", config.to_str().unwrap(), "decide"], arguments].concat()))
+    };
+    let gone = decide(&["--mac", "52:54:00:30:00:01"]);
+    assert!(gone.contains("cmdb FAILED") && gone.contains("is not in the CMDB"), "{gone}");
+    make_database(&site.path("cmdb"));
+    let ordered = decide(&["--mac", "52:54:00:30:00:01"]);
+    assert!(ordered.contains("cmdb answered: local, debian (office-01 (1) by mac)"), "{ordered}");
+    assert!(ordered.contains("--default=debian --timeout=10000"), "{ordered}");
+    let adapter = decide(&["--mac", "00:e0:4c:68:01:7a", "--uuid", "4c4c4544-0057-5810-804a-c3c04f463732"]);
+    assert!(adapter.contains("knows the machine: office-02") && adapter.contains("image    local"), "{adapter}");
+    let retired = decide(&["--mac", "52:54:00:30:00:03"]);
+    assert!(retired.contains("deny: office-03 is retired"), "{retired}");
+    assert!(decide(&["--mac", "52:54:00:30:00:99"]).contains("is not in the CMDB"));
 }
 
 /// They were not run against the systems, but they are read, and ask with what there is.

@@ -4,6 +4,7 @@
 mod architecture;
 mod assignments;
 mod commands;
+mod commands_store;
 mod daemon;
 mod database_page;
 mod documents;

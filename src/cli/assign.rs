@@ -144,6 +144,7 @@ pub(super) fn unassign(command: &Unassign, file: &Path) -> anyhow::Result<ExitCo
         let found = match (known, command.what.parse::<Target>()) {
             (Ok(assignment), _) => vec![assignment],
             (Err(_), Ok(target)) => {
+                desk.check_target(&target).await?;
                 let filter = AssignmentFilter { target: Some(target), ..AssignmentFilter::default() };
                 list(&desk, &filter, usize::MAX).await?
             }
@@ -164,6 +165,9 @@ pub(super) fn unassign(command: &Unassign, file: &Path) -> anyhow::Result<ExitCo
 
 pub(super) fn assignments(command: &Assignments, file: &Path) -> anyhow::Result<ExitCode> {
     at_desk(file, async |desk| {
+        if let Some(target) = &command.target {
+            desk.check_target(target).await?;
+        }
         let filter = AssignmentFilter { target: command.target.clone(), state: command.state, with_final: command.all };
         let found = list(&desk, &filter, command.limit).await?;
         if command.json {

@@ -50,15 +50,12 @@ pub(super) fn run(command: &History, file: &Path) -> anyhow::Result<ExitCode> {
 }
 
 async fn boots(desk: &Desk, command: &History) -> anyhow::Result<()> {
-    // What can be an address is one: names of machines have no colons.
+    // What can be an address is one; names of machines have no colons.
     let who = command.who.as_deref();
+    let is_mac = |who: &&str| who.contains(':') || (who.contains(['-', '.']) && super::machine::mac(who).is_ok());
     let mac: Option<HardwareAddress> =
-        who.filter(|who| who.contains(':')).map(super::machine::mac).transpose().map_err(anyhow::Error::msg)?;
+        who.filter(is_mac).map(super::machine::mac).transpose().map_err(anyhow::Error::msg)?;
     let machine: Option<Name> = who.filter(|_| mac.is_none()).map(str::parse).transpose()?;
-    if let Some(name) = &machine {
-        // A name that was mistyped has no boots either: say which.
-        desk.store.machine(name).await?;
-    }
     let mut found: Vec<BootEntry> = Vec::new();
     while found.len() < command.limit {
         let limit = PAGE.min(command.limit - found.len());
@@ -70,6 +67,10 @@ async fn boots(desk: &Desk, command: &History) -> anyhow::Result<()> {
         if is_last {
             break;
         }
+    }
+    if let (Some(name), true) = (&machine, found.is_empty()) {
+        // A machine that was removed has its history still; a name that was mistyped has none.
+        desk.store.machine(name).await?;
     }
     if command.json {
         return say_json(&found);

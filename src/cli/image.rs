@@ -74,6 +74,9 @@ struct Add {
     /// wim: boot.sdi
     #[arg(long, value_name = "FILE")]
     boot_sdi: Option<String>,
+    /// wim: a file that Windows finds in X:\\Windows\\System32; may be given several times
+    #[arg(long = "file", value_name = "NAME=FILE")]
+    files: Vec<String>,
     /// wim: arguments of wimboot
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     args: Option<String>,
@@ -119,7 +122,8 @@ pub(super) fn run(command: &Image, file: &Path) -> anyhow::Result<ExitCode> {
 
 impl Add {
     fn attributes(&self) -> BTreeMap<String, String> {
-        let initrd = (!self.initrd.is_empty()).then(|| self.initrd.join(" "));
+        let words = |words: &[String]| (!words.is_empty()).then(|| words.join(" "));
+        let (initrd, files) = (words(&self.initrd), words(&self.files));
         let given = [
             ("kind", &Some(self.kind.clone())),
             ("title", &self.title),
@@ -130,6 +134,7 @@ impl Add {
             ("wimboot", &self.wimboot),
             ("bcd", &self.bcd),
             ("boot_sdi", &self.boot_sdi),
+            ("files", &files),
             ("args", &self.args),
             ("source", &self.source),
             ("text", &self.text),
@@ -144,7 +149,7 @@ async fn add(desk: &Desk, command: &Add) -> anyhow::Result<()> {
     let was_there = desk.store.add_image(&entry, if_there).await?;
     say(&format!("{} {}: {} ({})", if was_there { "replaced" } else { "added" }, entry.id, entry.title, entry.kind));
     for name in missing(desk, command).await {
-        complain(&format!("note: {name} is not in {}", desk.config.images.folder.display()));
+        complain(&format!("note: {name}; images are in {}", desk.config.images.folder.display()));
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ mod history;
 mod image;
 mod init;
 mod machine;
+mod machine_store;
 mod machines;
 mod output;
 mod serve;
@@ -47,7 +48,11 @@ const AFTER_HELP: &str = "Examples:
   pointsman check                     find every problem of the site before a machine does
   pointsman decide --mac 52:54:00:12:34:56 --arch x64-uefi
                                       what would this machine boot, and why?
-  pointsman serve                     run the server";
+  pointsman serve                     run the server
+  pointsman machine add lab-07 --mac 52:54:00:12:34:56
+  pointsman assign lab-07 debian --mandatory
+                                      install this machine at its next boot, once
+  pointsman history --since 1d        what booted, and what became of it";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -57,7 +62,7 @@ enum Command {
     Serve(serve::Serve),
     Simulate(simulate::Simulate),
     Demo(demo::Demo),
-    Machine(machines::Machine),
+    Machine(machine_store::Machine),
     Machines(machines::Machines),
     Image(image::Image),
     Group(group::Group),
@@ -77,7 +82,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(command) => serve::run(&command, &find_config(config)),
         Command::Simulate(command) => simulate::run(&command, config),
         Command::Demo(command) => demo::run(&command),
-        Command::Machine(command) => machines::run(&command, &find_config(config)),
+        Command::Machine(command) => machine_store::run(&command, &find_config(config)),
         Command::Machines(command) => machines::list(&command, &find_config(config)),
         Command::Image(command) => image::run(&command, &find_config(config)),
         Command::Group(command) => group::run(&command, &find_config(config)),

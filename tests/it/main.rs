@@ -4,6 +4,7 @@
 mod architecture;
 mod assignments;
 mod commands;
+mod commands_store;
 mod daemon;
 mod database_page;
 mod documents;
@@ -17,6 +18,7 @@ mod sql_rows;
 mod sql_store;
 mod sqlite_processes;
 mod storm;
+mod storm_database;
 mod two_servers;
 mod with_servers_database;
 mod with_servers_store;

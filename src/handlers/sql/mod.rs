@@ -191,7 +191,7 @@ impl SqlHandler {
         }
         match who.resolved.identity {
             Identity::Ambiguous(_) if is_settled => {
-                warn!(%handler, %session, %mac, candidates = why, "the machine could be one of several");
+                warn!(%handler, %session, %mac, candidates = why, "ambiguous: the machine could be one of several");
             }
             Identity::Unknown if !who.resolved.notes.is_empty() => {
                 info!(%handler, %session, %mac, "the machine is {why}");

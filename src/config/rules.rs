@@ -104,14 +104,14 @@ fn sql(config: &Config, name: &str, section: &SqlSection, broken: &mut Vec<Broke
         );
     }
     rule(
-        has_database && section.images.is_none() && section.no_image != NoImage::Pass,
-        format!("{key}: it has a database, but no query `images`"),
-        "write the query, or set no_image = \"pass\" to leave the images to the next handler, which sees the row",
-    );
-    rule(
         has_database && section.unknown_images.is_some() && section.unknown != UnknownMachine::Allow,
         format!("{key}: `unknown_images` is never asked"),
         "set unknown = \"allow\": machines that are not known may not boot otherwise",
+    );
+    rule(
+        name.contains('~'),
+        format!("{key}: its name has a `~`"),
+        "leave it out: it stands between the name of a handler and its assignments",
     );
     rule(section.boots_max == 0, format!("{key}: boots_max is 0"), "use 1 or more");
 }

@@ -136,7 +136,7 @@ fn databases_and_their_handlers_fit_together() {
                 [database.main]\nurl = \"oracle://x\"\npassword_file = \"a\"\npassword_env = \"B\"\n\
                 [database.two]\nconnections_max = 0\n[database.two.queries]\n\"a.b\" = \"select 1\"\n\
                 [[handler]]\nkind = \"sql\"\nname = \"a\"\ndatabase = \"man\"\nmachine = \"select 1\"\n\
-                [[handler]]\nkind = \"sql\"\nname = \"b\"\nimages = \"select 1\"\nboots_max = 0\n\
+                [[handler]]\nkind = \"sql\"\nname = \"b~c\"\nimages = \"select 1\"\nboots_max = 0\n\
                 [[handler]]\nkind = \"sql\"\nname = \"c\"\ndatabase = \"two\"\nmachine = \"x\"\nimages = \"x\"\n\
                 unknown_images = \"x\"\n";
     let error = parse(text).unwrap_err();
@@ -149,13 +149,14 @@ fn databases_and_their_handlers_fit_together() {
         "database.two: `a.b` is no name for a database or a query",
         "handler `a`.database: there is no [database.man]\n  help: did you mean `main`?",
         "handler `a`: it has a database, but no query `images`",
-        "handler `b`: `images` is a query for a database of the site, and no `database` is named",
-        "handler `b`: boots_max is 0",
+        "handler `b~c`: its name has a `~`",
+        "handler `b~c`: `images` is a query for a database of the site, and no `database` is named",
+        "handler `b~c`: boots_max is 0",
         "handler `c`: `unknown_images` is never asked\n  help: set unknown = \"allow\"",
     ] {
         assert!(error.contains(expect), "{expect} not in:\n{error}");
     }
-    assert_eq!(error.matches("help:").count(), 11, "{error}");
+    assert_eq!(error.matches("help:").count(), 12, "{error}");
     let error =
         parse("[[handler]]\nkind = \"sql\"\ndatabase = \"cmdb\"\nmachine = \"x\"\nimages = \"x\"\n").unwrap_err();
     assert!(error.contains("add [database.cmdb] with its url"), "{error}");

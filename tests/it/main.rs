@@ -18,6 +18,7 @@ mod sql_rows;
 mod sql_store;
 mod sqlite_processes;
 mod storm;
+mod storm_database;
 mod two_servers;
 mod with_servers_database;
 mod with_servers_store;

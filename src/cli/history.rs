@@ -115,7 +115,7 @@ async fn story(desk: &Desk, session: SessionId, json: bool) -> anyhow::Result<()
     table.lines().iter().skip(1).for_each(|line| say(line));
     for (name, text) in [("facts", &boot.facts), ("trail", &boot.trail)] {
         if let Some(value) = text.as_deref().and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok()) {
-            say(&format!("{name}"));
+            say(name);
             serde_json::to_string_pretty(&value)?.lines().for_each(|line| say(&format!("  {line}")));
         }
     }

@@ -86,6 +86,11 @@ impl Databases {
         self.by_name.get(name).map(|(_, database)| database)
     }
 
+    /// Those that the configuration names, by name.
+    pub fn named(&self) -> impl Iterator<Item = (&str, &Database)> {
+        self.by_name.iter().map(|(name, (_, database))| (name.as_str(), database))
+    }
+
     /// The database that holds the store.
     pub fn store(&self) -> &Database {
         &self.store
@@ -94,7 +99,7 @@ impl Databases {
     /// Each of them once; the store's own file first, where it has one.
     pub fn iter(&self) -> impl Iterator<Item = &Database> {
         let own = self.store_file.is_some().then_some(&self.store);
-        own.into_iter().chain(self.by_name.values().map(|(_, database)| database))
+        own.into_iter().chain(self.named().map(|(_, database)| database))
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::output::{say, say_json};
+use super::output::{complain, say, say_json};
 use super::store::{Desk, at_desk};
 use super::table::Table;
 use super::times::{self, local, moment};
@@ -178,6 +178,9 @@ pub(super) fn assignments(command: &Assignments, file: &Path) -> anyhow::Result<
             table.row(cells(assignment));
         }
         table.print("No assignments. `pointsman assign MACHINE IMAGE` makes one; `--all` lists those that ended.");
+        if found.len() >= command.limit {
+            complain(&format!("the newest {}; --limit shows more", found.len()));
+        }
         Ok(())
     })
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::output::{say, say_json};
+use super::output::{complain, say, say_json};
 use super::store::{Desk, at_desk};
 use super::table::Table;
 use super::times::{local, past};
@@ -80,6 +80,9 @@ async fn boots(desk: &Desk, command: &History) -> anyhow::Result<()> {
         table.row(cells(boot));
     }
     table.print("No boots. A server that runs writes them down, unless [store] history = false.");
+    if found.len() >= command.limit {
+        complain(&format!("the last {}; --limit shows more", found.len()));
+    }
     Ok(())
 }
 

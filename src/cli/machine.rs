@@ -12,7 +12,7 @@ pub(super) struct MachineArgs {
     #[arg(long, value_name = "MAC", default_value = "52:54:00:12:34:56", value_parser = mac)]
     pub(super) mac: HardwareAddress,
     /// System UUID, as the BIOS setup and iPXE show it; a simulated machine makes one from its MAC when absent
-    #[arg(long, value_name = "UUID")]
+    #[arg(long, value_name = "UUID", value_parser = uuid)]
     pub(super) uuid: Option<Uuid>,
     /// Client architecture: x86-bios, x64-uefi, x86-uefi, arm64-uefi, x64-uefi-http, ... or a number of option 93
     #[arg(long, value_name = "NAME", default_value = "x64-uefi")]
@@ -69,6 +69,12 @@ pub(super) fn mac(text: &str) -> Result<HardwareAddress, String> {
         6 | 8 | 20 => Ok(address),
         len => Err(format!("`{text}` has {len} octets; a MAC address has 6, such as 52:54:00:12:34:56")),
     }
+}
+
+/// A UUID as people write it.
+pub(super) fn uuid(text: &str) -> Result<Uuid, String> {
+    let example = "write it like 4c4c4544-0057-5810-804a-c3c04f463732";
+    text.trim().parse().map_err(|_| format!("`{}` is no UUID; {example}", crate::nearest::cut(text)))
 }
 
 fn fact(text: &str) -> Result<(String, String), String> {

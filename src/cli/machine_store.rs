@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use uuid::Uuid;
 
-use super::machine::mac;
+use super::machine::{mac, uuid};
 use super::machines::{Machines, allowed, groups, list, macs};
 use super::output::{complain, say, say_json};
 use super::store::{Desk, at_desk};
@@ -56,7 +56,7 @@ struct Described {
     #[arg(long, value_name = "MAC", value_parser = mac)]
     mac: Vec<HardwareAddress>,
     /// System UUID, as the BIOS setup shows it
-    #[arg(long, value_name = "UUID")]
+    #[arg(long, value_name = "UUID", value_parser = uuid)]
     uuid: Option<Uuid>,
     /// Manufacturer, as the machine reports it; belongs to the serial number
     #[arg(long, value_name = "TEXT")]
@@ -248,6 +248,9 @@ async fn show(desk: &Desk, named: &Named) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The most shared addresses of an import that are told.
+const SHARED_MAX: usize = 10;
+
 async fn import_table(desk: &Desk, import: &Import) -> anyhow::Result<()> {
     let is_input = import.file == Path::new("-");
     let source: Box<dyn Read> = match is_input {
@@ -268,6 +271,14 @@ async fn import_table(desk: &Desk, import: &Import) -> anyhow::Result<()> {
     bar.finish_and_clear();
     let done = done?;
     say(&format!("{} machines added, {} changed, {} as they were", done.added, done.changed, done.same));
+    let shared = table.shared_macs();
+    for (mac, names) in shared.iter().take(SHARED_MAX) {
+        let names: Vec<_> = names.iter().take(5).map(ToString::to_string).collect();
+        complain(&format!("note: {mac} is of {}; it alone tells them not apart", names.join(", ")));
+    }
+    if shared.len() > SHARED_MAX {
+        complain(&format!("note: {} more addresses are of several machines", shared.len() - SHARED_MAX));
+    }
     desk.warn_when_nobody_asks();
     Ok(())
 }

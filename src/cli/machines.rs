@@ -82,8 +82,11 @@ pub(super) fn list(command: &Machines, file: &Path) -> anyhow::Result<ExitCode> 
         }
         table.print("No machines. `pointsman machine add NAME --mac MAC` adds one.");
         if found.len() == command.limit {
-            let count = desk.store.machine_count().await?;
-            complain(&format!("{} of {count} machines; --limit shows more", found.len()));
+            let of = match &command.group {
+                Some(group) => format!("the first {} machines of {group}", found.len()),
+                None => format!("{} of {} machines", found.len(), desk.store.machine_count().await?),
+            };
+            complain(&format!("{of}; --limit shows more"));
         }
         Ok(())
     })

@@ -2,6 +2,7 @@
 
 mod assign;
 mod check;
+mod check_store;
 mod decide;
 mod demo;
 mod group;

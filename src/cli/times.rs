@@ -16,8 +16,8 @@ pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
 pub(super) fn past(text: &str) -> Result<Timestamp, String> {
     let text = text.trim();
     match length(text) {
-        Some(span) => Timestamp::now().checked_sub(span).map_err(|_| unclear(text)),
-        None => moment(text),
+        Some(span) => Timestamp::now().checked_sub(span).map_err(|_| unclear_age(text)),
+        None => moment(text).map_err(|_| unclear_age(text)),
     }
 }
 
@@ -42,6 +42,10 @@ fn unclear(text: &str) -> String {
     format!("`{}` is no moment; write {FORMS}", crate::nearest::cut(text))
 }
 
+fn unclear_age(text: &str) -> String {
+    format!("`{}` is no age; write 90m, 12h, 7d, or since when: \"2026-11-22 22:00\"", crate::nearest::cut(text))
+}
+
 /// A moment in local time.
 pub(super) fn local(moment: Timestamp) -> String {
     moment.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
@@ -62,6 +66,8 @@ mod tests {
         assert_eq!(read("2026-11-22").as_deref(), Ok("2026-11-21T23:00:00Z"));
         assert_eq!(read("2026-11-22T22:00:00Z").as_deref(), Ok("2026-11-22T22:00:00Z"));
         assert!(read("soon").unwrap_err().contains("`soon` is no moment; write"));
+        assert!(past("yesterday").unwrap_err().contains("`yesterday` is no age; write 90m, 12h, 7d"));
+        assert!(past("7d").unwrap() < past("90m").unwrap());
         assert!(read("+").is_err() && read("+-2h").is_err());
     }
 }

@@ -131,7 +131,7 @@ fn wrong_arguments_say_what_is_right() {
         (&["machine", "add", "x", "--mac", "52:54:00:12:34"], "has 5 octets; a MAC address has 6"),
         (&["machine", "add", "x", "--mac", "52:54:00:12:34:5g"], "write it like 52:54:00:12:34:56"),
         (&["machine", "add", "a b", "--serial", "1"], "`a b` is no name; use up to 64 letters"),
-        (&["machine", "add", "x", "--uuid", "1234"], "--uuid"),
+        (&["machine", "add", "x", "--uuid", "1234"], "`1234` is no UUID; write it like 4c4c4544-"),
         (&["machine", "add", "x", "--serial", "1", "--attribute", "owner"], "write it as NAME=VALUE"),
         (&["assign", "lab-07", "debian", "--not-before", "soon"], "`soon` is no moment; write 2026"),
         (&["assign", "lab-07", "debian", "--spent-by", "boot"], "`boot` is not one of script, image, done"),

@@ -3,6 +3,7 @@
 
 mod architecture;
 mod assignments;
+mod check_store;
 mod commands;
 mod commands_store;
 mod daemon;

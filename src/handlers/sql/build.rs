@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::config::SqlSection;
 use crate::database::Databases;
+use crate::nearest::nearest;
 use crate::pace::Pace;
 use crate::store::{LoopGuard, Store};
 
@@ -136,11 +137,41 @@ fn check_machine(queries: &Queries, columns: &[String], checked: &mut Checked) {
     }
 }
 
+/// The columns of an image that are read.
+const IMAGE_COLUMNS: &[&str] = &[
+    "image",
+    "kind",
+    "title",
+    "kernel",
+    "initrd",
+    "cmdline",
+    "wim",
+    "wimboot",
+    "bcd",
+    "boot_sdi",
+    "files",
+    "args",
+    "source",
+    "text",
+    "mandatory",
+    "countdown",
+    "available_from",
+    "expires",
+    "sort_order",
+    "once",
+    "assignment",
+];
+
 fn check_images(queries: &Queries, key: &str, columns: &[String], checked: &mut Checked) {
     let has = |name: &str| columns.iter().any(|column| column == name);
     if !has("image") {
         let columns = columns.join(", ");
         checked.problems.push(format!("{key}: there is no column `image` among {columns}; write `... AS image`"));
+    }
+    for column in columns.iter().filter(|column| !IMAGE_COLUMNS.contains(&column.as_str())) {
+        let remedy = nearest(column, IMAGE_COLUMNS.iter().copied()).filter(|meant| !has(meant));
+        let remedy = remedy.map_or(String::new(), |meant| format!("; did you mean `{meant}`?"));
+        checked.notes.push(format!("{key}: the column `{column}` means nothing{remedy}"));
     }
     if !has("kind") {
         checked.notes.push(format!("{key}: it returns no `kind`, so the images are those of the store, by their id"));

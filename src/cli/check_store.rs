@@ -1,7 +1,7 @@
 //! What `pointsman check` says of the databases: whether they answer, what they take the queries for, and what the store
 //! holds.
 //!
-//! **Invariant**: nothing is made and nothing is changed; a store that nobody has used yet stays absent.
+//! **Invariant**: it only reads; a store that nobody has used yet is not made by being looked at.
 
 use std::time::Duration;
 

@@ -36,7 +36,7 @@ enum ImageCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   pointsman image add debian --kind linux --kernel debian/linux --initrd debian/initrd.gz --title \"Debian 12\" \\
-      --cmdline \"auto=true url={files_url}debian/preseed.cfg\"
+      --cmdline \"auto=true url={files_url}/debian/preseed.cfg\"
   pointsman image add winpe --kind wim --wim winpe/boot.wim --bcd winpe/BCD --boot-sdi winpe/boot.sdi
   pointsman image add disk --kind local
   pointsman image add menu --kind chain --source http://boot.example.com/menu.ipxe

@@ -1,6 +1,7 @@
 //! `[store]`, `[database.NAME]` and the handlers of kind `sql`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,8 +27,8 @@ pub struct StoreSection {
     pub boots_max: u64,
 }
 
-/// `[database.NAME]`: a database of the site.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+/// `[database.NAME]`: a database of the site. Its `Debug` form has no URL, for that may have a password.
+#[derive(Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatabaseSection {
     /// `sqlite:FILE`, `postgres://USER@HOST/NAME`, `mariadb://USER@HOST/NAME`, `mysql://...` or `mssql://...`.
@@ -45,6 +46,13 @@ pub struct DatabaseSection {
     pub answers_max: u64,
     /// Queries that scripts call by name, `query("NAME.QUERY", ...)`.
     pub queries: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for DatabaseSection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.url.split_once(':').map_or("", |(kind, _)| kind);
+        f.debug_struct("DatabaseSection").field("kind", &kind).finish_non_exhaustive()
+    }
 }
 
 /// `[[handler]]` with `kind = "sql"`.

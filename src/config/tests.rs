@@ -165,3 +165,10 @@ fn databases_and_their_handlers_fit_together() {
                     no_image = \"pass\"\n";
     assert!(parse(row_only).is_ok(), "the row may be all that is wanted");
 }
+
+#[test]
+fn what_is_shown_of_a_database_has_no_password() {
+    let text = "[[handler]]\nkind = \"script\"\n[database.cmdb]\nurl = \"postgres://u:s3cret@db/cmdb\"\n";
+    let shown = format!("{:?}", Config::parse(Path::new("pointsman.toml"), text).unwrap());
+    assert!(shown.contains("postgres") && !shown.contains("s3cret"), "{shown}");
+}

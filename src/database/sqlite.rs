@@ -134,9 +134,10 @@ fn make(file: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(folder)?;
     match File::options().write(true).create_new(true).mode(0o600).open(file) {
         Ok(made) => {
-            let (owner, made) = (folder.metadata()?, made.metadata()?);
-            if made.uid() == 0 && owner.uid() != 0 {
-                std::os::unix::fs::chown(file, Some(owner.uid()), Some(owner.gid()))?;
+            let (owner, new) = (folder.metadata()?, made.metadata()?);
+            if new.uid() == 0 && owner.uid() != 0 {
+                // Not by its name: the folder's owner could have put a link to a file of root's in its place.
+                std::os::unix::fs::fchown(&made, Some(owner.uid()), Some(owner.gid()))?;
             }
             Ok(())
         }

@@ -204,3 +204,31 @@ async fn the_columns_are_those_of_the_page() {
     let machine = ["machine_id", "hostname", "uuid", "serial", "manufacturer", "mac", "allow", "reason"];
     assert_eq!(table("### Columns of a machine"), machine);
 }
+
+/// The example from outside: the daemon, its queries, and a simulated machine that is installed once.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_installs_a_machine_once() {
+    let site = Site::new();
+    let inventory = open("sqlite:inventory.db?mode=rwc", &site.path(""));
+    make_tables(&inventory).await;
+    let handler = example();
+    site.edit("pointsman.toml", |text| text.replacen("[[handler]]\nkind = \"script\"", &handler, 1));
+    let daemon = site.serve();
+    let machine = ["--mac", "52:54:00:12:34:56", "--uuid", "4c4c4544-0057-5810-804a-c3c04f463732"];
+    let state = async || {
+        let query = Query::parse("SELECT state FROM job WHERE id = 1").unwrap();
+        let rows = inventory.fresh_rows(&query, &Record::default(), LIMIT).await.unwrap();
+        rows[0].text("state").unwrap()
+    };
+    let report = daemon.boot(&[&machine[..], &["--done"]].concat());
+    assert_eq!(report["ending"], "booted", "{report:#}");
+    assert_eq!(state().await, "done");
+    let report = daemon.boot(&machine);
+    assert_ne!(report["ending"], "booted", "{report:#}");
+    let query = Query::parse("UPDATE job SET state = 'ordered', session = NULL WHERE id = 1").unwrap();
+    inventory.execute(&query, &Record::default(), LIMIT).await.unwrap();
+    let report = daemon.boot(&machine);
+    assert_eq!(report["ending"], "booted", "ordered again: {report:#}");
+    assert_eq!(state().await, "started");
+    assert_eq!(daemon.stop(), Some(0));
+}

@@ -167,6 +167,8 @@ async fn an_entry_that_the_store_refuses_costs_no_other() {
 #[tokio::test]
 async fn at_the_end_nobody_waits_long_for_a_store_that_is_gone() {
     let folder = tempfile::tempdir().unwrap();
+    // A file in the place of the folder: nothing can be made below it.
+    std::fs::write(folder.path().join("never"), "").unwrap();
     let store = store(&folder.path().join("never/pointsman.db"));
     let metrics = Metrics::default();
     let history = History::start(store, RETENTION, &metrics);

@@ -257,6 +257,7 @@ fn a_uuid_in_the_other_byte_order_counts_where_it_is_the_only_one() {
          as the database has it | uuid=U1 mac=M7 | a uuid=~U1 | a by uuid
          it does not contradict | uuid=U1 mac=M1 | a uuid=~U1 mac=M1 | a by uuid, mac
          not beside a right one | uuid=U1 mac=M7 | a uuid=~U1; b uuid=U1 | b by uuid
+         a right one and a turned one with the MAC are two rows for one machine | uuid=U1 mac=M1 | a uuid=~U1 mac=M1; b uuid=U1 | ambiguous a b
          not for two machines | uuid=U1 mac=M7 | a uuid=~U1; b uuid=~U1 | unknown
         ",
         &[],

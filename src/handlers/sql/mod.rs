@@ -1,7 +1,7 @@
 //! The `sql` handler: a database knows the machines and what they boot.
 //!
-//! It asks for the rows that may be the machine ([`source`]), says which one it is ([`identity`]), asks for its images
-//! ([`rows`]), and offers them ([`menu`]). The rows come from the queries of the site's configuration on a database of its
+//! It asks for the rows that may be the machine (`source`), says which one it is (`identity`), asks for its images
+//! (`rows`), and offers them (`menu`). The rows come from the queries of the site's configuration on a database of its
 //! own, or from the store.
 //!
 //! **Invariant**: questions only read. A machine is never guessed, a row that makes no sense costs itself only, and what

@@ -65,3 +65,25 @@ async fn what_is_remembered_of_a_lost_store_is_never_done_once() {
     std::fs::rename(folder.path().join("away"), &file).unwrap();
     assert_eq!(ask().await.0, 1);
 }
+
+#[tokio::test]
+async fn a_row_that_was_edited_by_hand_costs_itself_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = place(folder.path()).open();
+    let (now, limit) = (jiff::Timestamp::now(), Store::PATIENCE);
+    let attributes = [("kind".to_owned(), "local".to_owned())].into();
+    for image in ["a", "b", "c"] {
+        let entry = store::ImageEntry::new(image.parse().unwrap(), &attributes, now).unwrap();
+        store.add_image(&entry, store::IfThere::Refuse).await.unwrap();
+        let new = store::NewAssignment::new(store::Target::All, entry.id.clone());
+        store.assign(&store::NewAssignment { mode: store::Mode::Always, ..new }, now).await.unwrap();
+    }
+    for edit in
+        ["update image set attributes = '{' where id = 'a'", "update assignment set mode = '?' where image = 'b'"]
+    {
+        let edit = database::Query::parse(edit).unwrap();
+        assert_eq!(store.database().execute(&edit, &boot::Record::default(), limit).await, Ok(1));
+    }
+    let images = store.images_of("x", boot::SessionId([1; 6]), limit).await.unwrap().records;
+    assert_eq!(images.iter().filter_map(|record| record.text("image")).collect::<Vec<_>>(), ["c"]);
+}

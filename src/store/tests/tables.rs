@@ -31,7 +31,7 @@ fn every_problem_is_told_with_its_line() {
         "line 6: column `groups`: `x/y` is no name",
         "line 7: no name",
         "line 9: machine `f` is there twice",
-        "CSV error: record 9",
+        "line 10: 2 cells, but the first line names 5",
     ]) {
         assert!(problem.starts_with(expect), "{problem}");
     }

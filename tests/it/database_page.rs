@@ -81,7 +81,7 @@ async fn life(url: &str, change: impl Fn(String) -> String) {
     let handler =
         SqlHandler::build("inventory", section, &databases).map_err(|problems| format!("{problems:?}")).unwrap();
     let checked = handler.check(LIMIT).await;
-    assert!(checked.problems.is_empty() && checked.notes.is_empty() && checked.fitting == 5, "{checked:?}");
+    assert!(checked.problems.is_empty() && checked.notes.is_empty() && checked.fitting == 6, "{checked:?}");
     let cmdb = Cmdb { handler, database: databases.get("inventory").unwrap().clone() };
     let mut request = machine("32", "56", &[("serial", "7XK3N22"), ("manufacturer", "Dell Inc.")], 1);
     request.client.hardware = "52:54:00:12:34:56".parse().unwrap();

@@ -53,7 +53,10 @@
 //! * Each foreign crate has its place: `rhai` under `handlers/script`, `dhcproto` in the DHCP codec, `axum` and `hyper`
 //!   under `http`, `rustls` and `rcgen` under `tls`, `sqlx` under `database`.
 //! * Protocol logic has no socket and no clock: time and addresses are arguments.
-//! * The environment and the arguments are read by `cli` only.
+//! * The environment and the arguments are read by `cli` only; a password that the configuration asks for by
+//!   `password_env` by `database`.
+//! * Questions change nothing. What is done once is noted durably before the machine goes on with it; what a database
+//!   said before it was lost never starts it.
 //! * Bytes from outside become types once, at the edge, with limits; no input ends in a panic.
 //! * A script's result is data. Text for iPXE is rendered by one function that escapes.
 //! * A path opens something only with the token of a session; a token is in no log line. It carries the verdict, so that

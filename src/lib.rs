@@ -30,7 +30,7 @@
 //! |---|---|
 //! | [`boot`] | the vocabulary: requests, clients, images, decisions; plain data |
 //! | [`decision`] | the core: the handler trait, the engine, sessions and their tokens, the policy |
-//! | [`handlers`] | what knows things: [`handlers::script`] (Rhai); a referral finds its place beside it |
+//! | [`handlers`] | what knows things: [`handlers::script`] (Rhai), [`handlers::sql`] (rows); a referral finds its place beside them |
 //! | [`database`], [`store`] | the site's databases, and what is kept in one of them: machines, images, assignments, history |
 //! | [`paths`] | the paths that clients are told, and how they are read again |
 //! | [`ipxe`] | typed iPXE commands, and the one function that turns them into text |

@@ -28,6 +28,19 @@ pub struct Site {
     pub images: FileRoot,
 }
 
+/// Files of images that are not in a folder, by name.
+pub async fn missing_in(folder: &FileRoot, images: &BootImages) -> Vec<String> {
+    let mut missing = Vec::new();
+    for source in images.images().iter().flat_map(|image| image.kind.sources()) {
+        if let Source::File(name) = source
+            && let Err(error) = folder.open(name).await
+        {
+            missing.push(format!("{name}: {error}"));
+        }
+    }
+    missing
+}
+
 impl Site {
     /// Reads everything that the configuration names. Blocks on the disk.
     ///
@@ -83,15 +96,7 @@ impl Site {
 
     /// Files of images that are not there, by name.
     pub async fn missing_files(&self, images: &BootImages) -> Vec<String> {
-        let mut missing = Vec::new();
-        for source in images.images().iter().flat_map(|image| image.kind.sources()) {
-            if let Source::File(name) = source
-                && let Err(error) = self.images.open(name).await
-            {
-                missing.push(format!("{name}: {error}"));
-            }
-        }
-        missing
+        missing_in(&self.images, images).await
     }
 
     /// Folders whose files the site is made from.

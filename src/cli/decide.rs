@@ -101,7 +101,7 @@ async fn decide(command: &Decide, config: Config) -> anyhow::Result<ExitCode> {
 async fn ask(command: &Decide, engine: &DecisionEngine) -> Arc<BootDecision> {
     let now = command.now.unwrap_or_else(Timestamp::now);
     let mut client = Client::new(command.machine.mac, command.machine.arch);
-    client.machine_id = Some(MachineId::from_uuid(command.machine.uuid()));
+    client.machine_id = command.machine.uuid.map(MachineId::from_uuid);
     client.vendor_class = format!("PXEClient:Arch:{:05}:UNDI:003016", command.machine.arch.code());
     if command.stage == Stage::Http {
         client.user_class = "iPXE".into();

@@ -11,8 +11,8 @@ pub(super) struct MachineArgs {
     /// MAC address of the NIC that boots
     #[arg(long, value_name = "MAC", default_value = "52:54:00:12:34:56", value_parser = mac)]
     pub(super) mac: HardwareAddress,
-    /// System UUID, as the BIOS setup and iPXE show it; made from the MAC when absent
-    #[arg(long, value_name = "UUID")]
+    /// System UUID, as the BIOS setup and iPXE show it; a simulated machine makes one from its MAC when absent
+    #[arg(long, value_name = "UUID", value_parser = uuid)]
     pub(super) uuid: Option<Uuid>,
     /// Client architecture: x86-bios, x64-uefi, x86-uefi, arm64-uefi, x64-uefi-http, ... or a number of option 93
     #[arg(long, value_name = "NAME", default_value = "x64-uefi")]
@@ -49,9 +49,13 @@ impl MachineArgs {
         facts
     }
 
+    /// What a dry run says of the machine: an identity that nobody gave is none, or it would contradict what a database
+    /// knows of the machine.
     pub(super) fn machine(&self) -> Machine {
         let mut machine = Machine::default();
-        for (name, value) in self.all_facts() {
+        let is_given =
+            |name: &str| name != "uuid" || self.uuid.is_some() || self.facts.iter().any(|(fact, _)| fact == name);
+        for (name, value) in self.all_facts().into_iter().filter(|(name, _)| is_given(name)) {
             machine.insert(&name, &value);
         }
         machine
@@ -65,6 +69,12 @@ pub(super) fn mac(text: &str) -> Result<HardwareAddress, String> {
         6 | 8 | 20 => Ok(address),
         len => Err(format!("`{text}` has {len} octets; a MAC address has 6, such as 52:54:00:12:34:56")),
     }
+}
+
+/// A UUID as people write it.
+pub(super) fn uuid(text: &str) -> Result<Uuid, String> {
+    let example = "write it like 4c4c4544-0057-5810-804a-c3c04f463732";
+    text.trim().parse().map_err(|_| format!("`{}` is no UUID; {example}", crate::nearest::cut(text)))
 }
 
 fn fact(text: &str) -> Result<(String, String), String> {

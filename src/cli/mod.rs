@@ -1,13 +1,23 @@
 //! The command line: one file per command, none of them with logic of its own.
 
+mod assign;
 mod check;
+mod check_store;
 mod decide;
 mod demo;
+mod group;
+mod history;
+mod image;
 mod init;
 mod machine;
+mod machine_store;
+mod machines;
 mod output;
 mod serve;
 mod simulate;
+mod store;
+mod table;
+mod times;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,7 +49,11 @@ const AFTER_HELP: &str = "Examples:
   pointsman check                     find every problem of the site before a machine does
   pointsman decide --mac 52:54:00:12:34:56 --arch x64-uefi
                                       what would this machine boot, and why?
-  pointsman serve                     run the server";
+  pointsman serve                     run the server
+  pointsman machine add lab-07 --mac 52:54:00:12:34:56
+  pointsman assign lab-07 debian --mandatory
+                                      install this machine at its next boot, once
+  pointsman history --since 1d        what booted, and what became of it";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -49,6 +63,14 @@ enum Command {
     Serve(serve::Serve),
     Simulate(simulate::Simulate),
     Demo(demo::Demo),
+    Machine(machine_store::Machine),
+    Machines(machines::Machines),
+    Image(image::Image),
+    Group(group::Group),
+    Assign(assign::Assign),
+    Unassign(assign::Unassign),
+    Assignments(assign::Assignments),
+    History(history::History),
 }
 
 /// Runs the command of the arguments. Exit codes: 0 done, 1 a problem was found or the command failed, 2 wrong arguments.
@@ -61,6 +83,14 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(command) => serve::run(&command, &find_config(config)),
         Command::Simulate(command) => simulate::run(&command, config),
         Command::Demo(command) => demo::run(&command),
+        Command::Machine(command) => machine_store::run(&command, &find_config(config)),
+        Command::Machines(command) => machines::list(&command, &find_config(config)),
+        Command::Image(command) => image::run(&command, &find_config(config)),
+        Command::Group(command) => group::run(&command, &find_config(config)),
+        Command::Assign(command) => assign::assign(&command, &find_config(config)),
+        Command::Unassign(command) => assign::unassign(&command, &find_config(config)),
+        Command::Assignments(command) => assign::assignments(&command, &find_config(config)),
+        Command::History(command) => history::run(&command, &find_config(config)),
     };
     match result {
         Ok(code) => code,

@@ -1,6 +1,7 @@
 //! `[store]`, `[database.NAME]` and the handlers of kind `sql`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,8 +27,8 @@ pub struct StoreSection {
     pub boots_max: u64,
 }
 
-/// `[database.NAME]`: a database of the site.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+/// `[database.NAME]`: a database of the site. Its `Debug` form has no URL, for that may have a password.
+#[derive(Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatabaseSection {
     /// `sqlite:FILE`, `postgres://USER@HOST/NAME`, `mariadb://USER@HOST/NAME`, `mysql://...` or `mssql://...`.
@@ -47,6 +48,13 @@ pub struct DatabaseSection {
     pub queries: BTreeMap<String, String>,
 }
 
+impl fmt::Debug for DatabaseSection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.url.split_once(':').map_or("", |(kind, _)| kind);
+        f.debug_struct("DatabaseSection").field("kind", &kind).finish_non_exhaustive()
+    }
+}
+
 /// `[[handler]]` with `kind = "sql"`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -59,7 +67,7 @@ pub struct SqlSection {
     pub database: Option<String>,
     /// Finds the machine: every row that may be it.
     pub machine: Option<String>,
-    /// Finds the images of a machine.
+    /// Finds the images of a machine; may be absent where `no_image` leaves them to the next handler.
     pub images: Option<String>,
     /// Finds the images that machines get which are not known.
     pub unknown_images: Option<String>,

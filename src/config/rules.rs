@@ -2,7 +2,7 @@
 //!
 //! **Invariant**: nothing is opened here, and no query is read: this is what the file alone can say.
 
-use super::{Config, DatabaseSection, HandlerSection, SqlSection, UnknownMachine};
+use super::{Config, DatabaseSection, HandlerSection, NoImage, SqlSection, UnknownMachine};
 use crate::nearest::{cut, remedy};
 
 /// What is wrong, and what to do.
@@ -88,9 +88,14 @@ fn sql(config: &Config, name: &str, section: &SqlSection, broken: &mut Vec<Broke
     let has_database = section.database.is_some();
     for (query, text) in queries {
         rule(
-            has_database && matches!(query, "machine" | "images") && text.is_none(),
-            format!("{key}: it has a database, but no query `{query}`"),
+            has_database && query == "machine" && text.is_none(),
+            format!("{key}: it has a database, but no query `machine`"),
             "write the query, or leave `database` out to ask the store",
+        );
+        rule(
+            has_database && query == "images" && text.is_none() && section.no_image != NoImage::Pass,
+            format!("{key}: it has a database, but no query `images`"),
+            "write the query, or no_image = \"pass\" where the next handler names the images",
         );
         rule(
             !has_database && text.is_some(),
@@ -102,6 +107,11 @@ fn sql(config: &Config, name: &str, section: &SqlSection, broken: &mut Vec<Broke
         has_database && section.unknown_images.is_some() && section.unknown != UnknownMachine::Allow,
         format!("{key}: `unknown_images` is never asked"),
         "set unknown = \"allow\": machines that are not known may not boot otherwise",
+    );
+    rule(
+        name.contains('~'),
+        format!("{key}: its name has a `~`"),
+        "leave it out: it stands between the name of a handler and its assignments",
     );
     rule(section.boots_max == 0, format!("{key}: boots_max is 0"), "use 1 or more");
 }

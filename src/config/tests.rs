@@ -136,7 +136,7 @@ fn databases_and_their_handlers_fit_together() {
                 [database.main]\nurl = \"oracle://x\"\npassword_file = \"a\"\npassword_env = \"B\"\n\
                 [database.two]\nconnections_max = 0\n[database.two.queries]\n\"a.b\" = \"select 1\"\n\
                 [[handler]]\nkind = \"sql\"\nname = \"a\"\ndatabase = \"man\"\nmachine = \"select 1\"\n\
-                [[handler]]\nkind = \"sql\"\nname = \"b\"\nimages = \"select 1\"\nboots_max = 0\n\
+                [[handler]]\nkind = \"sql\"\nname = \"b~c\"\nimages = \"select 1\"\nboots_max = 0\n\
                 [[handler]]\nkind = \"sql\"\nname = \"c\"\ndatabase = \"two\"\nmachine = \"x\"\nimages = \"x\"\n\
                 unknown_images = \"x\"\n";
     let error = parse(text).unwrap_err();
@@ -149,15 +149,26 @@ fn databases_and_their_handlers_fit_together() {
         "database.two: `a.b` is no name for a database or a query",
         "handler `a`.database: there is no [database.man]\n  help: did you mean `main`?",
         "handler `a`: it has a database, but no query `images`",
-        "handler `b`: `images` is a query for a database of the site, and no `database` is named",
-        "handler `b`: boots_max is 0",
+        "handler `b~c`: its name has a `~`",
+        "handler `b~c`: `images` is a query for a database of the site, and no `database` is named",
+        "handler `b~c`: boots_max is 0",
         "handler `c`: `unknown_images` is never asked\n  help: set unknown = \"allow\"",
     ] {
         assert!(error.contains(expect), "{expect} not in:\n{error}");
     }
-    assert_eq!(error.matches("help:").count(), 11, "{error}");
+    assert_eq!(error.matches("help:").count(), 12, "{error}");
     let error =
         parse("[[handler]]\nkind = \"sql\"\ndatabase = \"cmdb\"\nmachine = \"x\"\nimages = \"x\"\n").unwrap_err();
     assert!(error.contains("add [database.cmdb] with its url"), "{error}");
     assert!(parse("[[handler]]\nkind = \"sql\"\n").is_ok(), "the store needs one line");
+    let row_only = "[database.a]\nurl = \"sqlite:a\"\n[[handler]]\nkind = \"sql\"\ndatabase = \"a\"\nmachine = \"x\"\n\
+                    no_image = \"pass\"\n";
+    assert!(parse(row_only).is_ok(), "the row may be all that is wanted");
+}
+
+#[test]
+fn what_is_shown_of_a_database_has_no_password() {
+    let text = "[[handler]]\nkind = \"script\"\n[database.cmdb]\nurl = \"postgres://u:s3cret@db/cmdb\"\n";
+    let shown = format!("{:?}", Config::parse(Path::new("pointsman.toml"), text).unwrap());
+    assert!(shown.contains("postgres") && !shown.contains("s3cret"), "{shown}");
 }

@@ -45,6 +45,9 @@ use observing::Observing;
 pub use reload::{ReloadSignal, Reloader};
 use shared::{Shared, SitePart, WebPorts};
 
+/// How long a database may take to answer when the server starts.
+const CONNECT_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// A server whose sockets are bound.
 pub struct Daemon {
     shared: Arc<Shared>,
@@ -158,6 +161,7 @@ impl Daemon {
             tasks.spawn(Arc::clone(&self.web).serve(listener, self.acceptor.clone(), stop.clone()));
         }
         tasks.spawn(self.reloader.run(stop.clone()));
+        connect_ahead(&self.shared);
         info!(
             dhcp = self.ports.dhcp,
             boot_server = self.ports.boot_server,
@@ -177,6 +181,19 @@ impl Daemon {
             history.finish().await;
         }
         info!("stopped");
+    }
+}
+
+/// Connects to the site's databases before a machine asks: a first connection may take longer than firmware waits. The
+/// store's own file is left to whoever needs it, so that a site without one has none.
+fn connect_ahead(shared: &Shared) {
+    for (name, database) in shared.site.load().databases.named() {
+        let (name, database) = (name.to_owned(), database.clone());
+        tokio::spawn(async move {
+            if let Err(error) = database.ping(CONNECT_TIME_MAX).await {
+                warn!(database = name, %error, "the database does not answer yet");
+            }
+        });
     }
 }
 

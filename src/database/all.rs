@@ -34,7 +34,8 @@ impl Origin {
     fn of(section: &DatabaseSection) -> Origin {
         let file = section.password_file.as_ref();
         let password = file.and_then(|file| std::fs::metadata(file).ok()?.modified().ok());
-        Origin { section: section.clone(), password }
+        // Another query is asked of the same database.
+        Origin { section: DatabaseSection { queries: BTreeMap::new(), ..section.clone() }, password }
     }
 }
 
@@ -50,10 +51,12 @@ impl Databases {
         let mut by_name = BTreeMap::new();
         for (name, section) in &config.databases {
             let origin = Origin::of(section);
-            let known = before.and_then(|before| before.by_name.get(name)).filter(|(known, _)| *known == origin);
-            let database = match known {
-                Some((_, database)) => Ok(database.clone()),
-                None => Database::open(name, section, config.folder()),
+            let database = match before.and_then(|before| before.by_name.get(name)) {
+                Some((known, database)) if *known == origin => Ok(database.clone()),
+                Some((known, database)) if known.section == origin.section => {
+                    database.reopened(section, config.folder())
+                }
+                _ => Database::open(name, section, config.folder()),
             };
             match database {
                 Ok(database) => drop(by_name.insert(name.clone(), (origin, database))),
@@ -86,6 +89,11 @@ impl Databases {
         self.by_name.get(name).map(|(_, database)| database)
     }
 
+    /// Those that the configuration names, by name.
+    pub fn named(&self) -> impl Iterator<Item = (&str, &Database)> {
+        self.by_name.iter().map(|(name, (_, database))| (name.as_str(), database))
+    }
+
     /// The database that holds the store.
     pub fn store(&self) -> &Database {
         &self.store
@@ -94,7 +102,7 @@ impl Databases {
     /// Each of them once; the store's own file first, where it has one.
     pub fn iter(&self) -> impl Iterator<Item = &Database> {
         let own = self.store_file.is_some().then_some(&self.store);
-        own.into_iter().chain(self.by_name.values().map(|(_, database)| database))
+        own.into_iter().chain(self.named().map(|(_, database)| database))
     }
 }
 
@@ -135,5 +143,34 @@ mod tests {
             (same("store"), same("cmdb"))
         };
         assert_eq!((is_kept(3), is_kept(4)), ((true, true), (true, false)));
+        let more = format!("{}[database.cmdb.queries]\nowner_of = \"select 1 as owner\"\n", text(3));
+        let now = Databases::open(&config(&more), Some(&before)).unwrap();
+        assert!(now.get("cmdb").unwrap().is_same(before.get("cmdb").unwrap()), "only a query is new");
+    }
+
+    #[tokio::test]
+    async fn another_password_costs_no_remembered_answer() {
+        let (folder, limit) = (tempfile::tempdir().unwrap(), std::time::Duration::from_secs(10));
+        let (file, password) = (folder.path().join("cmdb.db"), folder.path().join("password"));
+        Database::sqlite("cmdb", &file).ping(limit).await.unwrap();
+        std::fs::write(&password, "old").unwrap();
+        let text = format!(
+            "[database.cmdb]\nurl = \"sqlite:{}\"\npassword_file = \"{}\"\n",
+            file.display(),
+            password.display()
+        );
+        let (query, nothing) =
+            (crate::database::Query::parse("select 1 as n").unwrap(), crate::boot::Record::default());
+        let before = Databases::open(&config(&text), None).unwrap();
+        let old = before.get("cmdb").unwrap();
+        assert_eq!(old.rows(&query, &nothing, limit).await.unwrap().age, None);
+        std::fs::remove_file(&file).unwrap();
+        let later = SystemTime::now() + std::time::Duration::from_secs(60);
+        std::fs::write(&password, "new").unwrap();
+        std::fs::File::options().write(true).open(&password).unwrap().set_modified(later).unwrap();
+        let now = Databases::open(&config(&text), Some(&before)).unwrap();
+        let new = now.get("cmdb").unwrap();
+        assert!(!new.is_same(old));
+        assert!(new.rows(&query, &nothing, limit).await.unwrap().age.is_some(), "the last answer stands in");
     }
 }

@@ -7,8 +7,9 @@ use std::sync::atomic::AtomicU64;
 
 use super::error::Failure;
 use super::{Dialect, Query, mssql, mysql, password, postgres, sqlite};
-use crate::boot::{Record, Value};
+use crate::boot::{Line, Record, Value};
 use crate::config::DatabaseSection;
+use crate::nearest::cut;
 
 /// How to connect.
 pub(super) enum Driver {
@@ -41,6 +42,10 @@ impl Driver {
         };
         if password.is_some() && has_password(rest) {
             return Err(Mistake::Password("the URL has a password too; leave it out there".into()));
+        }
+        // Drivers go on without what they do not know, as without a `sslmod=verify-full`, and one logs its value.
+        if let Some(name) = unknown_parameter(scheme, rest) {
+            return Err(Mistake::Url(format!("the URL has a parameter `{}`, which is none", Line::clean(cut(name)))));
         }
         let password = password.as_deref();
         match scheme.to_ascii_lowercase().as_str() {
@@ -81,6 +86,57 @@ impl Driver {
 }
 
 const KINDS: &str = "`url` begins with `sqlite:`, `postgres:`, `mariadb:`, `mysql:` or `mssql:`";
+
+/// What may stand after the `?` of a URL. SQLite and Microsoft SQL Server read theirs themselves.
+const OF_POSTGRES: &[&str] = &[
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+    "ssl-mode",
+    "ssl-root-cert",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "statement-cache-capacity",
+    "user",
+];
+const OF_MYSQL: &[&str] = &[
+    "charset",
+    "collation",
+    "socket",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+    "ssl-mode",
+    "sslca",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "statement-cache-capacity",
+    "time-zone",
+    "timezone",
+];
+
+/// The first parameter of a URL that its driver does not know.
+fn unknown_parameter<'a>(scheme: &str, rest: &'a str) -> Option<&'a str> {
+    let known = match scheme.to_ascii_lowercase().as_str() {
+        "postgres" | "postgresql" => OF_POSTGRES,
+        "mysql" | "mariadb" => OF_MYSQL,
+        _ => return None,
+    };
+    let query = rest.split_once('?')?.1.split('#').next().unwrap_or_default();
+    let names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
+    let is_known = |name: &str| name.is_empty() || known.contains(&name) || name.starts_with("options[");
+    names.into_iter().find(|name| !is_known(name))
+}
 
 /// Whether the authority of a URL has a password, `//user:password@host`.
 fn has_password(rest: &str) -> bool {
@@ -170,6 +226,22 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_parameter_that_a_driver_would_not_heed_is_told_without_its_value() {
+        let of = |url: &str| {
+            let section = DatabaseSection { url: url.into(), ..DatabaseSection::default() };
+            match Driver::open(&section, Path::new("/")) {
+                Err(Mistake::Url(problem)) => problem,
+                _ => String::new(),
+            }
+        };
+        let none = "the URL has a parameter `pasword`, which is none";
+        assert_eq!(of("postgres://u@h/db?sslmode=require&pasword=s3cret"), none);
+        assert_eq!(of("mariadb://u@h/db?pasword=s3cret"), none);
+        assert_eq!(of("postgres://u@h/db?sslmode=verify-full&options[statement_timeout]=5s"), "");
+        assert_eq!(of("mysql://u@h/db?ssl-mode=VERIFY_CA&ssl-ca=/etc/ca.pem&"), "");
+    }
 
     #[test]
     fn sees_a_password_in_a_url() {

@@ -28,7 +28,7 @@ pub enum DatabaseError {
         problem: String,
     },
     /// It cannot be reached; it is tried again in the background.
-    #[error("database `{name}` is down since {since}: {error}")]
+    #[error("database `{name}` is down since {since:.0}: {error}")]
     Down {
         /// The database.
         name: String,

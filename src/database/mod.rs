@@ -102,7 +102,8 @@ struct Inner {
     name: String,
     pool: Pool,
     monitor: Monitor,
-    memory: Memory,
+    /// Shared with the one that takes this one's place when its password changes.
+    memory: Arc<Memory>,
     counts: Counts,
 }
 
@@ -113,11 +114,25 @@ impl Database {
     /// # Errors
     /// When the URL is none, or the password cannot be read.
     pub fn open(name: &str, section: &DatabaseSection, folder: &Path) -> Result<Database, DatabaseError> {
+        let memory = Memory::new(section.stale_while_error, section.answers_max);
+        Self::with_memory(name, section, folder, Arc::new(memory))
+    }
+
+    /// The same database, connected to anew, as with another password. It keeps what it remembers.
+    fn reopened(&self, section: &DatabaseSection, folder: &Path) -> Result<Database, DatabaseError> {
+        Self::with_memory(self.name(), section, folder, Arc::clone(&self.inner.memory))
+    }
+
+    fn with_memory(
+        name: &str,
+        section: &DatabaseSection,
+        folder: &Path,
+        memory: Arc<Memory>,
+    ) -> Result<Database, DatabaseError> {
         let driver = Driver::open(section, folder).map_err(|mistake| match mistake {
             Mistake::Url(problem) => DatabaseError::Url { name: name.to_owned(), problem },
             Mistake::Password(problem) => DatabaseError::Password { name: name.to_owned(), problem },
         })?;
-        let memory = Memory::new(section.stale_while_error, section.answers_max);
         Ok(Self::new(name, driver, section.connections_max, memory))
     }
 
@@ -127,10 +142,10 @@ impl Database {
         let section = DatabaseSection::default();
         let driver = Driver::Sqlite(sqlite::Driver::new(file, sqlite::Mode::Create).into());
         let memory = Memory::new(section.stale_while_error, section.answers_max);
-        Self::new(name, driver, section.connections_max, memory)
+        Self::new(name, driver, section.connections_max, Arc::new(memory))
     }
 
-    fn new(name: &str, driver: Driver, connections_max: u32, memory: Memory) -> Database {
+    fn new(name: &str, driver: Driver, connections_max: u32, memory: Arc<Memory>) -> Database {
         let pool = Pool::new(driver, connections_max);
         let (name, monitor) = (name.to_owned(), Monitor::new(name));
         Database { inner: Arc::new(Inner { name, pool, monitor, memory, counts: Counts::default() }) }

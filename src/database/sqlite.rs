@@ -3,7 +3,9 @@
 //! **Invariant**: a site's file is opened for reading only unless its URL says otherwise, and is never created; a file
 //! that was replaced by another one is opened anew. A statement whose caller went away is interrupted.
 
-use std::os::unix::fs::MetadataExt;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -90,6 +92,9 @@ impl Driver {
     }
 
     pub(super) async fn connect(&self) -> Result<Connection, Failure> {
+        if self.mode == Mode::Create && !self.file.exists() {
+            make(&self.file).map_err(|error| Failure::Refused(format!("{}: {error}", self.file.display())))?;
+        }
         let stamp = self.stamp();
         let opened = self.options.connect().await;
         let mut raw = opened.map_err(|error| match refused(error) {
@@ -117,6 +122,28 @@ impl Driver {
         let metadata = std::fs::metadata(&self.file).ok()?;
         let written = (metadata.mtime(), metadata.mtime_nsec(), metadata.size());
         Some((metadata.dev(), metadata.ino(), (self.mode != Mode::Create).then_some(written)))
+    }
+}
+
+/// Makes our own file, for its owner's eyes only: command lines of images may hold secrets. What root makes by a command
+/// belongs to whoever the folder belongs to, or the server could not write to it.
+///
+/// A file that is there is never opened here: closing it would drop the locks of other connections.
+fn make(file: &Path) -> std::io::Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    std::fs::create_dir_all(folder)?;
+    match File::options().write(true).create_new(true).mode(0o600).open(file) {
+        Ok(made) => {
+            let (owner, new) = (folder.metadata()?, made.metadata()?);
+            if new.uid() == 0 && owner.uid() != 0 {
+                // Not by its name: the folder's owner could have put a link to a file of root's in its place.
+                std::os::unix::fs::fchown(&made, Some(owner.uid()), Some(owner.gid()))?;
+            }
+            Ok(())
+        }
+        // Somebody else was faster.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

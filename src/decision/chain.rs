@@ -83,12 +83,17 @@ async fn ask(
                 step(Outcome::Given, summary(&said));
                 return said;
             }
-            Ok(Answer::Explained { given: Some(said), why }) => {
-                step(Outcome::Given, format!("{} ({why})", summary(&said)));
-                return said;
+            Ok(Answer::Explained { given, why, known }) => {
+                request.record = known.map(Arc::new).or_else(|| request.record.take());
+                match given {
+                    Some(said) => {
+                        step(Outcome::Given, format!("{} ({why})", summary(&said)));
+                        return said;
+                    }
+                    None => step(Outcome::Passed, why),
+                }
             }
             Ok(Answer::Pass) => step(Outcome::Passed, String::new()),
-            Ok(Answer::Explained { given: None, why }) => step(Outcome::Passed, why),
             Ok(Answer::Noted(record)) => {
                 step(Outcome::Passed, known(&record));
                 request.record = Some(Arc::new(record));

@@ -74,6 +74,8 @@ pub enum Answer<T> {
         given: Option<T>,
         /// How it came about.
         why: String,
+        /// What is known of the machine: for handlers asked later, and for the history.
+        known: Option<Record>,
     },
 }
 
@@ -84,7 +86,7 @@ impl<T> Answer<T> {
             Answer::Given(content) => Answer::Given(turn(content)),
             Answer::Pass => Answer::Pass,
             Answer::Noted(record) => Answer::Noted(record),
-            Answer::Explained { given, why } => Answer::Explained { given: given.map(turn), why },
+            Answer::Explained { given, why, known } => Answer::Explained { given: given.map(turn), why, known },
         }
     }
 }

@@ -127,7 +127,9 @@ impl Session {
         if now.duration_since(self.started) > DISCOVERING_MAX {
             return false;
         }
-        if self.xid.load(Ordering::Relaxed) == xid {
+        // A packet may come by two ways. Later it is firmware that has one transaction id for all its boots.
+        let is_young = now.duration_since(self.started) <= REPEATED_MAX;
+        if is_young && self.xid.load(Ordering::Relaxed) == xid {
             return true;
         }
         let end = if client.is_ipxe() { Progress::ScriptServed } else { Progress::LoaderFetched };
@@ -166,6 +168,8 @@ pub struct Sessions {
 const IDLE: Duration = Duration::from_secs(30 * 60);
 /// A DISCOVER this long after the first begins another boot.
 const DISCOVERING_MAX: SignedDuration = SignedDuration::from_hours(1);
+/// For so long after the first, a DISCOVER with the same transaction id belongs to the same boot, however far that is.
+const REPEATED_MAX: SignedDuration = SignedDuration::from_secs(60);
 
 impl Sessions {
     /// Room for this many sessions; beyond it the least used are forgotten, and found again by their tokens.
@@ -292,6 +296,16 @@ mod tests {
         assert_ne!(second.id(), first.id());
         second.advance(Progress::ScriptServed);
         assert_ne!(sessions.for_packet(&client(true), 3, Stage::Discover, now).id(), second.id());
+    }
+
+    #[test]
+    fn a_restarted_machine_begins_anew_also_when_its_firmware_has_one_transaction_id() {
+        let (sessions, now) = (sessions(), Timestamp::now());
+        let first = sessions.for_packet(&client(false), 1, Stage::Discover, now);
+        first.advance(Progress::ScriptServed);
+        let id = |seconds| sessions.for_packet(&client(false), 1, Stage::Discover, now + seconds).id();
+        assert_eq!(id(SignedDuration::from_secs(5)), first.id(), "the packet came twice");
+        assert_ne!(id(SignedDuration::from_mins(10)), first.id(), "an assignment would be given to it again");
     }
 
     #[test]

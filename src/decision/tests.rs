@@ -1,18 +1,18 @@
 //! The engine with handlers of every temper, in simulated time.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::boot::{Architecture, BootImage, BootImages, BootRequest, Client, ImageKind, Line};
-use crate::boot::{Machine, Network, Outcome, Stage, Verdict};
+use crate::boot::{Architecture, BootDecision, BootImage, BootImages, BootRequest, Client, ImageKind, Line};
+use crate::boot::{Machine, Network, Outcome, Record, Stage, Verdict};
 
 use super::{
-    Answer, DecisionEngine, Fallback, HandlerError, OnError, Policy, RequestHandler, Session, Sessions, TimeLimits,
-    TokenKey, World,
+    Answer, BootEvent, DecisionEngine, Fallback, HandlerError, Observer, OnError, Policy, Question, RequestHandler,
+    Session, Sessions, TimeLimits, TokenKey, World,
 };
 
 /// What a fake handler does when asked.
@@ -287,6 +287,22 @@ async fn a_session_taken_up_by_its_token_keeps_the_verdict_until_the_rules_chang
     }
 }
 
+fn row(id: &str) -> Record {
+    [("machine_id", id)].into_iter().collect()
+}
+
+/// Keeps what is known of the machines of decisions.
+#[derive(Default)]
+struct Known(Mutex<Vec<Option<String>>>);
+
+impl Observer for Known {
+    fn decided(&self, _: Question, request: &BootRequest, _: &BootDecision) {
+        let known = request.record.as_ref().and_then(|record| record.text("machine_id"));
+        self.0.lock().unwrap().push(known);
+    }
+    fn happened(&self, _: &BootRequest, _: &BootEvent) {}
+}
+
 /// Says how it came about.
 struct Explains;
 
@@ -296,21 +312,24 @@ impl RequestHandler for Explains {
         "explains"
     }
     async fn allow_boot(&self, _: &BootRequest) -> Result<Answer<Verdict>, HandlerError> {
-        Ok(Answer::Explained { given: Some(Verdict::Allow), why: "lab-07 by uuid".into() })
+        Ok(Answer::Explained { given: Some(Verdict::Allow), why: "lab-07 by uuid".into(), known: Some(row("lab-07")) })
     }
     async fn boot_images(&self, _: &BootRequest) -> Result<Answer<BootImages>, HandlerError> {
-        Ok(Answer::Explained { given: None, why: "nothing for lab-07".into() })
+        Ok(Answer::Explained { given: None, why: "nothing for lab-07".into(), known: None })
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_trail_tells_how_an_answer_came_about() {
     let world = World { handlers: vec![Arc::new(Explains)], policy: Policy::default() };
-    let engine = DecisionEngine::new(world, Sessions::new(TokenKey::new(&[1; 32]), 10));
+    let known = Arc::new(Known::default());
+    let engine =
+        DecisionEngine::new(world, Sessions::new(TokenKey::new(&[1; 32]), 10)).observed(Arc::clone(&known) as _);
     let (session, now) = (session(&engine, 1), Timestamp::now());
     let allowed = engine.allow_boot(&session, Stage::Discover, Network::default(), now).await;
     assert_eq!((allowed.verdict.name(), allowed.trail[0].detail.as_str()), ("allow", "allow (lab-07 by uuid)"));
     let images = engine.boot_images(&session, Network::default(), Machine::default(), now).await;
     let step = &images.trail[0];
     assert_eq!((step.outcome, step.detail.as_str()), (Outcome::Passed, "nothing for lab-07"));
+    assert_eq!(*known.0.lock().unwrap(), [Some("lab-07".to_owned()), None]);
 }

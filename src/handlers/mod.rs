@@ -6,6 +6,9 @@
 pub mod script;
 pub mod sql;
 
+#[cfg(test)]
+mod build_tests;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

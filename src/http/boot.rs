@@ -156,7 +156,7 @@ impl Asked {
             assignments: images.assignments().map(str::to_owned).collect(),
         };
         if images.assignments().next().is_none() {
-            self.state.engine.happened(&self.session, &event(&images), self.now);
+            self.state.engine.happened(&self.session, &event(&images), Timestamp::now());
             return Ok(images);
         }
         let Err(error) = self.report(&event(&images)).await else { return Ok(images) };
@@ -165,7 +165,7 @@ impl Asked {
         }
         let reason = Line::clean(&format!("Left out what this machine was assigned: {error}"));
         let images = images.without_assignments().with_notice([reason]);
-        self.state.engine.happened(&self.session, &event(&images), self.now);
+        self.state.engine.happened(&self.session, &event(&images), Timestamp::now());
         Ok(images)
     }
 
@@ -269,7 +269,8 @@ impl Asked {
 
     /// Tells the handlers what happened.
     pub(super) async fn report(&self, event: &BootEvent) -> Result<(), HandlerError> {
-        let reported = self.state.engine.report(&self.session, self.via.network(), event, self.now).await;
+        // Not when the request came: an offer is after the decision that it follows from.
+        let reported = self.state.engine.report(&self.session, self.via.network(), event, Timestamp::now()).await;
         if let Err(error) = &reported {
             let event = if error.is_refusal { "refused" } else { "not-noted" };
             self.state.metrics.assignments.get_or_create(&EventLabel { event }).inc();

@@ -174,7 +174,7 @@ impl Store {
             Target::Group(name) => self.find_group(name).await?,
             Target::All | Target::Unknown => {}
         }
-        let mut change = self.change(Self::PATIENCE * 4).await?;
+        let mut change = self.change(Self::PATIENCE * 20).await?;
         // Looked at again within the change: an image is not removed while it is being assigned.
         if change.row(&HAS_IMAGE, &parameters([("image", new.image.as_str().into())])).await?.is_none() {
             return Err(StoreError::Conflict { what: Thing::Image, name: new.image.to_string() });

@@ -40,7 +40,7 @@ pub struct Seen {
     pub boots_24h: u64,
 }
 
-/// An adapter that booted, and belongs to no machine that was known then.
+/// An adapter that booted, and belongs to no machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Stranger {
     /// Its address.
@@ -75,8 +75,10 @@ static SEEN: Statement = Statement::new(
 );
 
 static STRANGERS: Statement = Statement::new(
-    "SELECT mac, MAX(started) AS last_started, COUNT(*) AS boots FROM boot \
-     WHERE machine IS NULL AND mac IS NOT NULL AND started >= :since GROUP BY mac ORDER BY last_started DESC LIMIT 500",
+    "SELECT b.mac, MAX(b.started) AS last_started, COUNT(*) AS boots FROM boot b \
+     WHERE b.machine IS NULL AND b.mac IS NOT NULL AND b.started >= :since \
+     AND NOT EXISTS (SELECT 1 FROM machine_mac k WHERE k.mac = b.mac) \
+     GROUP BY b.mac ORDER BY last_started DESC LIMIT 500",
 );
 
 impl Store {
@@ -141,8 +143,8 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
-    /// Adapters that booted since then and belong to no machine that was known at that time, the newest first; at most
-    /// 500.
+    /// Adapters that booted since then and belong to no machine, neither at that time nor now, the newest first; at
+    /// most 500.
     ///
     /// # Errors
     /// When the database fails.

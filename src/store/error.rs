@@ -19,7 +19,7 @@ pub enum StoreError {
         remedy: String,
     },
     /// There is one already.
-    #[error("there is a {what} `{name}` already; {remedy}")]
+    #[error("{what} `{name}` is there already; {remedy}")]
     Exists {
         /// What.
         what: Thing,

@@ -141,7 +141,10 @@ impl Store {
     }
 
     /// Checks that there is such a group.
-    pub(super) async fn find_group(&self, name: &Name) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// When there is none; the error names the one that was probably meant.
+    pub async fn find_group(&self, name: &Name) -> Result<(), StoreError> {
         let rows = self.fresh(&FIND, &parameters([("name", name.as_str().into())]), Self::PATIENCE).await?;
         if rows.is_empty() { Err(self.no_group(name).await?) } else { Ok(()) }
     }

@@ -12,7 +12,7 @@ use super::machine::{DELETE_MACS, INSERT, PAGE, UPDATE, write_macs};
 use super::row::millis;
 use super::sql::{Statement, parameters};
 use super::{MachineEntry, Name, NameError, Store, StoreError, Thing};
-use crate::boot::{HardwareAddressError, Value};
+use crate::boot::{HardwareAddress, HardwareAddressError, Value};
 
 /// The most machines of one import.
 const MACHINES_MAX: usize = 1_000_000;
@@ -53,11 +53,12 @@ impl MachineTable {
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(table);
         let headings: Vec<String> = match reader.headers() {
             Ok(headings) => headings.iter().map(str::to_ascii_lowercase).collect(),
-            Err(error) => return Err(vec![error.to_string()]),
+            Err(error) => return Err(vec![unread(&error)]),
         };
         if !headings.iter().any(|heading| heading == "name") {
             let found = crate::nearest::cut(&headings.join(", ")).to_owned();
-            return Err(vec![format!("line 1: no column `name`; the columns are {found}")]);
+            let help = if found.contains([';', '\t']) { "; separate them by commas" } else { "" };
+            return Err(vec![format!("line 1: no column `name`; the columns are {found}{help}")]);
         }
         let columns: BTreeSet<String> = headings.iter().cloned().collect();
         if columns.len() < headings.len() {
@@ -67,7 +68,7 @@ impl MachineTable {
         for row in reader.records() {
             let line = row.as_ref().ok().and_then(csv::StringRecord::position).map(csv::Position::line);
             let at = line.map_or(String::new(), |line| format!("line {line}: "));
-            let cells = row.map_err(|error| error.to_string());
+            let cells = row.map_err(|error| unread(&error));
             match cells.and_then(|row| machine(headings.iter().map(String::as_str).zip(row.iter()), now)) {
                 Ok(machine) if !names.insert(machine.name.clone()) => {
                     problems.push(format!("{at}machine `{}` is there twice", machine.name));
@@ -81,6 +82,17 @@ impl MachineTable {
             }
         }
         if problems.is_empty() { Ok(MachineTable { columns, machines }) } else { Err(problems) }
+    }
+
+    /// Addresses that several machines of the table have, each with these machines: probably mistyped, as none of them is
+    /// known by such an address alone.
+    pub fn shared_macs(&self) -> Vec<(HardwareAddress, Vec<&Name>)> {
+        let mut machines: BTreeMap<HardwareAddress, Vec<&Name>> = BTreeMap::new();
+        for machine in &self.machines {
+            machine.macs.iter().for_each(|mac| machines.entry(*mac).or_default().push(&machine.name));
+        }
+        machines.retain(|_, names| names.len() > 1);
+        machines.into_iter().collect()
     }
 
     /// A machine of the table, with the rest of what is known of it.
@@ -106,6 +118,18 @@ impl MachineTable {
             changed: found.changed,
         }
         .checked()
+    }
+}
+
+/// What the reader of the table found, in words that say what to do.
+fn unread(error: &csv::Error) -> String {
+    let line = error.position().map_or(String::new(), |at| format!("line {}: ", at.line()));
+    match error.kind() {
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            format!("{line}{len} cells, but the first line names {expected_len}; quote cells that have a comma")
+        }
+        csv::ErrorKind::Utf8 { .. } => format!("{line}the text is not UTF-8; save the table as CSV in UTF-8"),
+        _ => error.to_string(),
     }
 }
 

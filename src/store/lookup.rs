@@ -4,9 +4,11 @@
 //! the session, so that the last answer to the same question can stand in for a lost database.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tracing::warn;
 use uuid::Uuid;
 
 use super::machine::MachineEntry;
@@ -14,8 +16,10 @@ use super::name::fold_serial;
 use super::row::Row;
 use super::sql::{Statement, parameters};
 use super::{Mode, Name, SpentBy, State, Store, StoreError};
-use crate::boot::{HardwareAddress, Record, SessionId, Value};
+use crate::boot::{HardwareAddress, Line, Record, SessionId, Value};
 use crate::database::Rows;
+use crate::nearest::cut;
+use crate::pace::Pace;
 
 /// What a machine claims to be known by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,7 +85,7 @@ impl Store {
     /// When the database fails and the same question was not answered lately.
     pub async fn images_of(&self, machine: &str, session: SessionId, limit: Duration) -> Result<Rows, StoreError> {
         let found = self.rows(&IMAGES_OF, &parameters([("machine", machine.into())]), limit).await?;
-        images(&found, Some(session))
+        Ok(images(&found, Some(session)))
     }
 
     /// What machines boot that are not known; columns as those of [`Store::images_of`].
@@ -89,7 +93,7 @@ impl Store {
     /// # Errors
     /// As [`Store::images_of`].
     pub async fn unknown_images(&self, limit: Duration) -> Result<Rows, StoreError> {
-        images(&self.rows(&UNKNOWN_IMAGES, &Record::default(), limit).await?, None)
+        Ok(images(&self.rows(&UNKNOWN_IMAGES, &Record::default(), limit).await?, None))
     }
 
     /// The image of this id, for a row of a site's own query that only names it: `image`, `title`, `kind` and its
@@ -110,12 +114,18 @@ impl Store {
 }
 
 /// Orders the rows, and leaves out what is not to be given out in this boot.
-fn images(found: &Rows, session: Option<SessionId>) -> Result<Rows, StoreError> {
+fn images(found: &Rows, session: Option<SessionId>) -> Rows {
     let mut images = Vec::new();
-    for record in &found.records {
-        let offer = Offer::read(record)?;
-        if offer.is_open(session, found.age.is_some()) {
-            images.push((offer, record));
+    for row in &found.records {
+        // A row that was edited by hand costs itself only: one for all machines would else leave each without anything.
+        match Offer::read(row).and_then(|offer| Ok((offer.record(row)?, offer))) {
+            Ok((record, offer)) if offer.is_open(session, found.age.is_some()) => images.push((offer, record)),
+            Ok(_) => {}
+            Err(error) if PACE.take(Timestamp::now().as_second(), LOG_LINES_PER_SECOND_MAX).is_free => {
+                let assignment = Line::clean(cut(&row.text("id").unwrap_or_default()));
+                warn!(%assignment, %error, "an assignment does not count");
+            }
+            Err(_) => {}
         }
     }
     // What is done once stands before what always stands, mandatory before available, then in the site's order.
@@ -123,9 +133,12 @@ fn images(found: &Rows, session: Option<SessionId>) -> Result<Rows, StoreError> 
     let mut seen = BTreeSet::new();
     images.retain(|(offer, _)| seen.insert(offer.image.clone()));
     images.sort_by_key(|(offer, _)| (offer.sort_order, offer.rank()));
-    let records = images.iter().map(|(offer, record)| offer.record(record));
-    Ok(Rows { records: records.collect::<Result<_, _>>()?, age: found.age })
+    Rows { records: images.into_iter().map(|(_, record)| record).collect(), age: found.age }
 }
+
+/// Rows that make no sense are told of so often in a second.
+const LOG_LINES_PER_SECOND_MAX: u64 = 10;
+static PACE: LazyLock<Pace> = LazyLock::new(Pace::default);
 
 /// A row of an assignment with its image, as far as it decides whether and where the image is shown.
 struct Offer {

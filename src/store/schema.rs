@@ -81,6 +81,14 @@ impl Store {
         Ok(())
     }
 
+    /// Whether its tables are there and of this program's version. Makes nothing, other than the first use of the store.
+    ///
+    /// # Errors
+    /// When the database fails, or its tables are those of a later program.
+    pub async fn has_tables(&self, limit: Duration) -> Result<bool, StoreError> {
+        Ok(self.version(limit).await? == VERSION)
+    }
+
     async fn version(&self, limit: Duration) -> Result<i64, StoreError> {
         let dialect = self.database.dialect();
         let nothing = Record::default();

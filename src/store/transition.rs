@@ -55,10 +55,12 @@ static HOLD: Statement = Statement::new(
      AND (mandatory = 1 OR started_session IS NOT NULL) AND window_start > :window_from AND offers >= :boots_max",
 );
 
+/// A machine may wait in the menu until the time is over.
 static START: Statement = Statement::new(
     "UPDATE assignment SET state = 'started', started_session = :session, reason = NULL, changed = :now \
      WHERE id = :id AND mode = 'once' AND offered_session = :session \
-     AND (state = 'offered' OR (state = 'started' AND started_session = :session))",
+     AND ((state = 'offered' AND (not_after IS NULL OR not_after > :now)) \
+       OR (state = 'started' AND started_session = :session))",
 );
 
 static GIVE_BACK: Statement = Statement::new(

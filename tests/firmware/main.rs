@@ -32,7 +32,7 @@ mod process;
 mod records;
 mod server;
 #[path = "../it/servers.rs"]
-#[expect(dead_code, reason = "the other tests do more with them")]
+#[allow(dead_code, reason = "the other tests do more with them")]
 mod servers;
 mod transcript;
 

@@ -42,12 +42,12 @@ fn boots_once(lab: &mut Lab, plan: &Plan, server: &ServerUnderTest) {
     lab.see(&machine, BOOTED, BOOT_LIMIT);
     let line = lab.see_line(&machine, COMMAND_LINE, BOOT_LIMIT);
     assert!(line.contains("lab.from=row") && line.contains("/done"), "{line}\n{}", lab.tails());
-    let row = server.command(&["assignments", "--json"]);
+    let row = server.command(&["assignments", "--all", "--json"]);
     assert!(row.contains("\"started\""), "{row}\n{}", lab.tails());
     drop(machine);
     let machine = lab.power_on(plan);
     lab.see(&machine, OWN_DISK, DISK_LIMIT);
-    let row = server.command(&["assignments", "--json"]);
+    let row = server.command(&["assignments", "--all", "--json"]);
     assert!(row.contains("\"started\""), "{row}");
     let boots = server.command(&["history", "lab-machine", "--json"]);
     let boots: Vec<serde_json::Value> = serde_json::from_str(&boots).expect("the history is JSON");

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Daemon, Site, printed};
+use crate::harness::{Daemon, PATIENCE, Site, printed};
 
 /// A site that asks its store, with a machine and an image in it.
 pub(crate) fn site() -> Site {
@@ -55,11 +55,24 @@ pub(crate) fn run(site: &Site, arguments: &[&str]) -> String {
 
 /// The state of the only assignment.
 pub(crate) fn state(site: &Site) -> String {
-    let list: Value = serde_json::from_str(&run(site, &["assignments", "--json"])).unwrap();
+    let list: Value = serde_json::from_str(&run(site, &["assignments", "--all", "--json"])).unwrap();
     list[0]["state"].as_str().unwrap_or_else(|| panic!("{list:#}")).to_owned()
 }
 
-pub(crate) const MACHINE: [&str; 4] = ["--mac", "52:54:00:00:00:07", "--fact", "serial=X7"];
+/// The boots of the machine, once there are this many: they are written down in the background.
+pub(crate) fn boots(site: &Site, count: usize) -> Vec<Value> {
+    let since = std::time::Instant::now();
+    loop {
+        let list: Vec<Value> = serde_json::from_str(&run(site, &["history", "lab-07", "--json"])).unwrap();
+        if list.len() >= count {
+            return list;
+        }
+        assert!(since.elapsed() < PATIENCE, "{list:#?}");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+pub(crate) const MACHINE: [&str; 6] = ["--mac", "52:54:00:00:00:07", "--fact", "serial=X7", "--arch", "x86-bios"];
 
 pub(crate) fn ending(daemon: &Daemon) -> Value {
     daemon.boot(&MACHINE)["ending"].clone()
@@ -127,8 +140,9 @@ fn the_installer_says_that_it_is_done() {
     assert_eq!(report["ending"], "booted", "{report:#}");
     assert_eq!(state(&site), "done");
     assert_eq!(ending(&daemon), "local_disk");
-    let history = run(&site, &["history", "lab-07"]);
-    assert!(history.contains("debian"), "{history}");
+    let boots = boots(&site, 2);
+    let told: Vec<_> = boots.iter().map(|boot| (&boot["images"], &boot["machine"])).collect();
+    assert!(told.contains(&(&"debian".into(), &"lab-07".into())), "{boots:#?}");
 }
 
 #[test]

@@ -25,8 +25,26 @@ fn the_demo_boots_every_kind_of_machine_and_ends() {
 
 #[test]
 fn every_command_teaches_with_an_example() {
-    for command in ["init", "check", "decide", "serve", "simulate", "demo"] {
-        let text = printed(&pointsman(&[command, "--help"]));
+    for command in [
+        "init",
+        "check",
+        "decide",
+        "serve",
+        "simulate",
+        "demo",
+        "machine add",
+        "machine set",
+        "machine import",
+        "machines",
+        "image add",
+        "group",
+        "assign",
+        "unassign",
+        "assignments",
+        "history",
+    ] {
+        let words: Vec<_> = command.split(' ').chain(["--help"]).collect();
+        let text = printed(&pointsman(&words));
         assert!(text.contains("Example") && text.contains(&format!("pointsman {command}")), "{command}: {text}");
     }
     let text = printed(&pointsman(&["--help"]));

@@ -3,6 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
+use pointsman::boot::Record;
+use pointsman::config::DatabaseSection;
+use pointsman::database::{Database, Query};
+
 use crate::harness::{Site, pointsman, printed};
 
 fn root() -> PathBuf {
@@ -118,6 +122,9 @@ fn every_example_is_good_and_starts() {
         copy(&example, &site.path("example"));
         let config = site.path("example/pointsman.toml");
         on_loopback(&config);
+        // A site starts whether or not its database is there.
+        assert_eq!(site.serve_config(&config).stop(), Some(0));
+        make_database(&site.path("example"));
         let output = pointsman(&["--config", config.to_str().unwrap(), "check"]);
         let text = printed(&output);
         let others: Vec<_> =
@@ -127,7 +134,21 @@ fn every_example_is_good_and_starts() {
         assert_eq!(site.serve_config(&config).stop(), Some(0));
         count += 1;
     }
-    assert!(count >= 3, "only {count} examples");
+    assert!(count >= 5, "only {count} examples");
+}
+
+/// The SQLite file that an example's `schema.sql` describes.
+pub(crate) fn make_database(example: &Path) {
+    let Ok(schema) = std::fs::read_to_string(example.join("schema.sql")) else { return };
+    let section = DatabaseSection { url: "sqlite:cmdb.db?mode=rwc".into(), ..DatabaseSection::default() };
+    let database = Database::open("cmdb", &section, example).unwrap();
+    let make = async {
+        for statement in schema.split(";\n").filter(|statement| !statement.trim().is_empty()) {
+            let query = Query::parse(statement).unwrap();
+            database.execute(&query, &Record::default(), std::time::Duration::from_secs(10)).await.unwrap();
+        }
+    };
+    tokio::runtime::Runtime::new().unwrap().block_on(make);
 }
 
 /// The example as it is, but on loopback ports that the kernel chooses, with a log that the test reads.
@@ -152,7 +173,7 @@ fn on_loopback(config: &Path) {
     std::fs::write(config, toml::to_string(&table).unwrap()).unwrap();
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();

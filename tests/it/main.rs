@@ -3,17 +3,23 @@
 
 mod architecture;
 mod assignments;
+mod check_store;
 mod commands;
+mod commands_store;
 mod daemon;
+mod database_page;
 mod documents;
 mod harness;
+mod history;
 mod hostile;
 mod reload;
 mod reports;
 mod servers;
 mod sql_rows;
+mod sql_store;
 mod sqlite_processes;
 mod storm;
+mod storm_database;
 mod two_servers;
 mod with_servers_database;
 mod with_servers_store;

@@ -63,7 +63,7 @@ failed = """
 /// A site's database with the tables above, and the handler that asks it.
 pub(crate) struct Cmdb {
     pub(crate) handler: SqlHandler,
-    database: Database,
+    pub(crate) database: Database,
 }
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(10);
@@ -102,9 +102,9 @@ impl Cmdb {
 
     pub(crate) async fn verdict(&self, request: &BootRequest) -> String {
         match self.handler.allow_boot(request).await {
-            Ok(Answer::Explained { given: Some(Verdict::Allow), why }) => format!("allow: {why}"),
+            Ok(Answer::Explained { given: Some(Verdict::Allow), why, .. }) => format!("allow: {why}"),
             Ok(Answer::Explained { given: Some(verdict), .. }) => format!("{}: {}", verdict.name(), verdict.reason()),
-            Ok(Answer::Explained { given: None, why }) => format!("pass: {why}"),
+            Ok(Answer::Explained { given: None, why, .. }) => format!("pass: {why}"),
             other => format!("{other:?}"),
         }
     }
@@ -358,4 +358,30 @@ async fn queries_are_held_against_the_database() {
     }
     std::fs::remove_file(folder.path().join("cmdb.db")).unwrap();
     assert!(checked(good, image, "").await.contains("cmdb.db"), "{}", checked(good, image, "").await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_servers_postgres() {
+    let (folder, mut server) = (tempfile::tempdir().unwrap(), crate::servers::Postgres::start());
+    let cmdb = Cmdb::make(&server.url(), "", folder.path()).await;
+    every_scenario(&cmdb).await;
+    let checked = cmdb.handler.check(LIMIT).await;
+    assert!(checked.problems.is_empty() && checked.notes.is_empty(), "{checked:?}");
+    cmdb.change("UPDATE deployment SET state = 'assigned' WHERE id = 2").await;
+    let request = machine("07", "07", &[("serial", "S7")], 3);
+    assert_eq!(cmdb.ids(&request).await, "local debian memtest");
+    server.kill();
+    assert_eq!(cmdb.ids(&request).await, "local memtest", "nothing is installed by what was remembered");
+    assert!(cmdb.handler.boot_event(&request, &started("cmdb~2")).await.is_err());
+    let stranger = machine("66", "66", &[], 3);
+    assert!(cmdb.handler.allow_boot(&stranger).await.is_err(), "of this one nothing is remembered");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_servers_mariadb() {
+    let (folder, server) = (tempfile::tempdir().unwrap(), crate::servers::MariaDb::start());
+    let cmdb = Cmdb::make(&server.url(), "", folder.path()).await;
+    every_scenario(&cmdb).await;
+    let checked = cmdb.handler.check(LIMIT).await;
+    assert!(checked.problems.is_empty() && checked.notes.is_empty(), "{checked:?}");
 }

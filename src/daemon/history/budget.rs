@@ -42,7 +42,8 @@ impl Newcomers {
     /// Takes one place, if there is one.
     pub(super) fn take(&self, now: Timestamp) -> bool {
         let mut bucket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // A clock that is set back fills nothing.
+        // A clock that is set back fills nothing, and is what counts from then on.
+        bucket.filled = bucket.filled.min(now);
         let seconds = u32::try_from(now.duration_since(bucket.filled).as_secs()).unwrap_or(0);
         if seconds > 0 {
             let more = seconds.saturating_mul(NEWCOMERS_PER_SECOND);
@@ -92,6 +93,7 @@ mod tests {
         assert_eq!(taken(0, 10), 0);
         assert_eq!(taken(3, 100), 6);
         assert_eq!(taken(-1_000, 10), 0);
+        assert_eq!(taken(-998, 10), 4, "the clock goes on from there");
         assert_eq!(taken(100_000, 5_000), 2_000);
     }
 

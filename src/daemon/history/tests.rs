@@ -124,7 +124,7 @@ async fn while_the_store_is_gone_nobody_waits_and_what_does_not_fit_is_counted_a
     let sender = history.sender();
     // The writer has taken the first, and tries in vain.
     sender.happened(&request(1, Stage::Http), &BootEvent::Done);
-    shows(&metrics, "pointsman_history_queue 0").await;
+    shows(&metrics, "pointsman_history_queue{} 0").await;
     let started = Instant::now();
     let tell = |numbers: std::ops::RangeInclusive<u8>| {
         numbers.for_each(|number| sender.happened(&request(number, Stage::Http), &BootEvent::Done));
@@ -136,7 +136,7 @@ async fn while_the_store_is_gone_nobody_waits_and_what_does_not_fit_is_counted_a
         told += 1;
         tell(told..=told);
     }
-    shows(&metrics, "pointsman_history_queue 4").await;
+    shows(&metrics, "pointsman_history_queue{} 4").await;
     std::fs::create_dir(&place).unwrap();
     shows(&metrics, &counts("written", usize::from(told) - 3)).await;
     assert!(store.boot(SessionId([1; 6])).await.unwrap().is_some());
@@ -149,12 +149,11 @@ async fn an_entry_that_the_store_refuses_costs_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(&folder.path().join("pointsman.db"));
     store.prepare(PATIENCE).await.unwrap();
-    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON boot_event WHEN NEW.detail = 'poison' \
-                  BEGIN SELECT RAISE(ABORT, 'not this one'); END";
-    store.database().execute(&Query::parse(refuse).unwrap(), &Record::default(), PATIENCE).await.unwrap();
+    let unique = Query::parse("CREATE UNIQUE INDEX one_of_each ON boot_event (detail)").unwrap();
+    store.database().execute(&unique, &Record::default(), PATIENCE).await.unwrap();
     let metrics = Metrics::default();
     let history = History::start(store.clone(), RETENTION, &metrics);
-    for (number, reason) in [(1, "fine"), (2, "poison"), (3, "fine too")] {
+    for (number, reason) in [(1, "fine"), (2, "fine"), (3, "fine too")] {
         let event = BootEvent::Failed { reason: Line::clean(reason) };
         history.sender().happened(&request(number, Stage::Http), &event);
     }
@@ -168,6 +167,8 @@ async fn an_entry_that_the_store_refuses_costs_no_other() {
 #[tokio::test]
 async fn at_the_end_nobody_waits_long_for_a_store_that_is_gone() {
     let folder = tempfile::tempdir().unwrap();
+    // A file in the place of the folder: nothing can be made below it.
+    std::fs::write(folder.path().join("never"), "").unwrap();
     let store = store(&folder.path().join("never/pointsman.db"));
     let metrics = Metrics::default();
     let history = History::start(store, RETENTION, &metrics);
@@ -192,4 +193,21 @@ async fn made_up_machines_have_a_budget_and_real_boots_do_not() {
     assert!(metrics.text().contains(&counts("dropped_excess", 8_000)), "{}", metrics.text());
     sender.decided(Question::BootImages, &request(2, Stage::Http), &unknown);
     assert!(metrics.text().contains(&counts("dropped_excess", 8_000)), "{}", metrics.text());
+}
+
+#[tokio::test]
+async fn old_boots_are_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder.path().join("pointsman.db"));
+    let now = Timestamp::now();
+    let entry =
+        |number: u8, hours: i64| BootEntry::new(SessionId([number; 6]), now - jiff::SignedDuration::from_hours(hours));
+    store.write(&[entry(1, 25), entry(2, 23), entry(3, 0)]).await.unwrap();
+    upkeep::once(&store, RETENTION, now).await;
+    let left = [1, 2, 3].map(|number| store.boot(SessionId([number; 6])));
+    let [gone, young, new] = futures_util::future::join_all(left).await.try_into().unwrap();
+    assert_eq!((gone.unwrap(), young.unwrap().is_some(), new.unwrap().is_some()), (None, true, true));
+    upkeep::once(&store, Retention { boots_max: 1, ..RETENTION }, now).await;
+    assert!(store.boot(SessionId([2; 6])).await.unwrap().is_none());
+    assert!(store.boot(SessionId([3; 6])).await.unwrap().is_some());
 }

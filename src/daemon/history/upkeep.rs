@@ -24,7 +24,8 @@ pub(super) async fn run(destination: Destination, retention: Retention) {
     }
 }
 
-async fn once(store: &Store, Retention { keep, boots_max }: Retention, now: Timestamp) {
+/// Does it once.
+pub(super) async fn once(store: &Store, Retention { keep, boots_max }: Retention, now: Timestamp) {
     match store.prune(keep, boots_max, now, Store::PATIENCE).await {
         Ok(pruned) => info!(boots = pruned.boots, assignments = pruned.assignments, "old history is removed"),
         Err(error) => warn!(%error, "old history cannot be removed; it is tried again in an hour"),

@@ -109,9 +109,10 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes one entry after the other, so that one which the store does not take costs no other.
+    /// Writes one entry after the other, in their order, so that one which the store does not take costs no other.
     async fn write_singly(&mut self) {
-        while let Some(entry) = self.batch.pop() {
+        let mut entries = std::mem::take(&mut self.batch).into_iter();
+        while let Some(entry) = entries.next() {
             match self.destination.load_full().write(std::slice::from_ref(&entry)).await {
                 Ok(()) => add(&self.counts.written, 1),
                 Err(error) if self.is_store_up() => {
@@ -120,6 +121,7 @@ impl Writer {
                 }
                 Err(_) => {
                     self.batch.push(entry);
+                    self.batch.extend(entries);
                     return;
                 }
             }

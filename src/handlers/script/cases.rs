@@ -89,15 +89,16 @@ pub fn unused(folders: &[PathBuf], scripts: &[PathBuf]) -> Vec<ScriptError> {
         .collect();
     found.sort();
     found.dedup();
-    let stems = || scripts.iter().filter_map(|script| script.file_stem()?.to_str());
+    let mut stems: Vec<&str> = scripts.iter().filter_map(|script| script.file_stem()?.to_str()).collect();
+    stems.dedup();
     let tell = |path: PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let stem = name.trim_end_matches(SUFFIX);
         let message = format!("its cases are never run: no handler of the configuration asks {stem}.rhai");
         let mut error = ScriptError::of_file(path.display().to_string(), message);
-        error.hint = Some(match nearest(stem, stems()) {
+        error.hint = Some(match nearest(stem, stems.iter().copied()) {
             Some(meant) => format!("rename it to {meant}{SUFFIX}, or take it away"),
-            None => format!("move its cases to those of {}, or take it away", stems().collect::<Vec<_>>().join(", ")),
+            None => format!("move its cases to those of {}, or take it away", stems.join(", ")),
         });
         error
     };

@@ -43,12 +43,14 @@ struct Run {
     time: Duration,
     memory_max: Option<usize>,
     place: Place,
+    /// Whether it needs more than it may use.
+    overran: bool,
+    /// Whether it waited for somebody else.
+    waited: bool,
 }
 
 thread_local! {
     static RUN: Cell<Option<Run>> = const { Cell::new(None) };
-    static OVERRUN: Cell<bool> = const { Cell::new(false) };
-    static WAITED: Cell<bool> = const { Cell::new(false) };
     static LOG: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -73,30 +75,32 @@ pub(super) fn run<T>(budget: Budget, work: impl FnOnce() -> T) -> Ended<T> {
     }
     let memory_max = budget.memory.and_then(|growth| Some(memory::resident()?.saturating_add(growth)));
     LOG.take();
-    OVERRUN.set(false);
-    WAITED.set(false);
     RUN.set(Some(Run {
         operations: budget.operations,
         deadline: Instant::now() + budget.time,
         time: budget.time,
         memory_max,
         place: budget.place,
+        overran: false,
+        waited: false,
     }));
     let clear = Clear;
     let value = work();
+    let (overran, waited) = RUN.get().map_or((false, false), |run| (run.overran, run.waited));
     drop(clear);
-    let overrun = OVERRUN.get() && budget.place == Place::Inline;
-    Ended { value, log: LOG.take(), overrun, waited: WAITED.get() }
+    Ended { value, log: LOG.take(), overrun: overran && budget.place == Place::Inline, waited }
 }
 
 /// Asks whether work of native code that takes milliseconds may go on here; else the run ends, to be begun anew in the
 /// background.
 pub(super) fn need_time() -> Result<(), Box<EvalAltResult>> {
-    if RUN.get().is_some_and(|run| run.place == Place::Inline) {
-        OVERRUN.set(true);
-        return end("the script needs more time");
+    match RUN.get().filter(|run| run.place == Place::Inline) {
+        Some(run) => {
+            RUN.set(Some(Run { overran: true, ..run }));
+            end("the script needs more time")
+        }
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// How long native code may wait for somebody else: not at all where scripts are loaded, and on the caller's thread the
@@ -105,7 +109,7 @@ pub(super) fn may_wait() -> Result<Duration, Box<EvalAltResult>> {
     need_time()?;
     match RUN.get().filter(|run| run.place == Place::Background) {
         Some(run) => {
-            WAITED.set(true);
+            RUN.set(Some(Run { waited: true, ..run }));
             // A part is left for what the script does with the answer.
             Ok(run.deadline.saturating_duration_since(Instant::now()) / 4 * 3)
         }
@@ -150,7 +154,7 @@ fn progress(operations: u64) -> Option<Dynamic> {
 }
 
 fn over(why: String) -> Option<Dynamic> {
-    OVERRUN.set(true);
+    RUN.set(RUN.get().map(|run| Run { overran: true, ..run }));
     Some(why.into())
 }
 

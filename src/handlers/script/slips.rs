@@ -21,7 +21,7 @@ pub(super) fn slip(error: &ParseErrorType, word: Option<&str>) -> Option<(String
         )),
         ParseErrorType::BadInput(LexError::UnterminatedString) => told(
             "the text that begins here does not end",
-            "close it with `\"` in the same line; text of several lines stands between back quotes: `...`",
+            "close it in the same line; text of several lines stands between back quotes: `...`",
         ),
         ParseErrorType::BadInput(LexError::ImproperSymbol(sign, _)) if sign == "=" => {
             told("`=` sets a value, and this asks for one", "to compare, write `==`")

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::boot::{Line, Record, Value, Verdict};
 use crate::decision::HandlerError;
+use crate::nearest::cut;
 
 use super::identity::{Candidate, Identity, Key, Resolved, names};
 use super::rows::{text, truth};
@@ -38,7 +39,7 @@ pub(super) fn permission(machine: &Candidate) -> Result<Permission, HandlerError
             Ok(Some(false)) => Verdict::deny(&reason()),
             Ok(_) => Verdict::Allow,
             Err(_) => {
-                let allow = Line::clean(&allow);
+                let allow = Line::clean(cut(&allow));
                 let remedy = "write 1 or 0, yes or no, allow, deny, ignore or pass";
                 return Err(HandlerError::new(format!("machine {machine}: `allow` is `{allow}`; {remedy}")));
             }

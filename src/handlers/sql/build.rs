@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use crate::config::SqlSection;
 use crate::database::Databases;
+use crate::nearest::nearest;
 use crate::pace::Pace;
+use crate::store::{LoopGuard, Store};
 
 use super::keys::SharedMacs;
 use super::menu::Style;
+use super::own::Own;
 use super::parameters;
 use super::queries::{MACHINE_COLUMN, OF_MACHINE, Queries};
 use super::source::Source;
@@ -22,6 +25,8 @@ pub struct Checked {
     pub problems: Vec<String>,
     /// What should be known.
     pub notes: Vec<String>,
+    /// How many queries the database understands.
+    pub fitting: usize,
 }
 
 impl SqlHandler {
@@ -36,10 +41,7 @@ impl SqlHandler {
             problems.push((format!("shared_macs: {problem}"), String::new()));
             SharedMacs::default()
         });
-        let source = source(name, section, databases).unwrap_or_else(|found| {
-            problems.extend(found);
-            None
-        });
+        let source = source(name, section, databases).map_err(|found| problems.extend(found)).ok();
         match source {
             Some(source) if problems.is_empty() => {
                 let rules = Rules {
@@ -63,15 +65,18 @@ impl SqlHandler {
     }
 }
 
-type Made = Result<Option<Arc<dyn Source>>, Vec<(String, String)>>;
+type Made = Result<Arc<dyn Source>, Vec<(String, String)>>;
 
 fn source(name: &str, section: &SqlSection, databases: &Databases) -> Made {
-    let Some(database) = &section.database else {
-        return Ok(None);
-    };
-    // That it is there was checked with the file.
-    let Some(database) = databases.get(database) else { return Ok(None) };
-    Ok(Some(Arc::new(Queries::read(name, section, database.clone())?)))
+    let store = Store::on(databases.store().clone()).map_err(|error| vec![(error.to_string(), String::new())])?;
+    // That a database is there was checked with the file.
+    match section.database.as_deref().and_then(|name| databases.get(name)) {
+        Some(database) => Ok(Arc::new(Queries::read(name, section, database.clone(), store)?)),
+        None => {
+            let guard = LoopGuard { boots_max: section.boots_max, window: section.boots_window };
+            Ok(Arc::new(Own { store, guard }))
+        }
+    }
 }
 
 /// Holds the queries against the database.
@@ -80,7 +85,10 @@ pub(super) async fn check(queries: &Queries, limit: Duration) -> Checked {
     let mut columns = Vec::new();
     for (key, query) in queries.all() {
         match queries.database.describe(query, limit).await {
-            Ok(found) => columns.push((key, found)),
+            Ok(found) => {
+                checked.fitting += 1;
+                columns.push((key, found));
+            }
             Err(error) if error.is_outage() => {
                 checked.notes.push(format!("the queries were not tried: {error}"));
                 return checked;
@@ -116,7 +124,7 @@ fn check_machine(queries: &Queries, columns: &[String], checked: &mut Checked) {
         );
     }
     let mut told = BTreeSet::new();
-    for name in queries.images.parameters() {
+    for name in queries.images.iter().flat_map(|query| query.parameters()) {
         let column = name.strip_prefix(MACHINE_COLUMN).unwrap_or(name);
         let is_known = parameters::is_known(name) || name == OF_MACHINE || has(name) || has(column);
         if !is_known && told.insert(name) {
@@ -129,11 +137,41 @@ fn check_machine(queries: &Queries, columns: &[String], checked: &mut Checked) {
     }
 }
 
+/// The columns of an image that are read.
+const IMAGE_COLUMNS: &[&str] = &[
+    "image",
+    "kind",
+    "title",
+    "kernel",
+    "initrd",
+    "cmdline",
+    "wim",
+    "wimboot",
+    "bcd",
+    "boot_sdi",
+    "files",
+    "args",
+    "source",
+    "text",
+    "mandatory",
+    "countdown",
+    "available_from",
+    "expires",
+    "sort_order",
+    "once",
+    "assignment",
+];
+
 fn check_images(queries: &Queries, key: &str, columns: &[String], checked: &mut Checked) {
     let has = |name: &str| columns.iter().any(|column| column == name);
     if !has("image") {
         let columns = columns.join(", ");
         checked.problems.push(format!("{key}: there is no column `image` among {columns}; write `... AS image`"));
+    }
+    for column in columns.iter().filter(|column| !IMAGE_COLUMNS.contains(&column.as_str())) {
+        let remedy = nearest(column, IMAGE_COLUMNS.iter().copied()).filter(|meant| !has(meant));
+        let remedy = remedy.map_or(String::new(), |meant| format!("; did you mean `{meant}`?"));
+        checked.notes.push(format!("{key}: the column `{column}` means nothing{remedy}"));
     }
     if !has("kind") {
         checked.notes.push(format!("{key}: it returns no `kind`, so the images are those of the store, by their id"));

@@ -11,7 +11,8 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use crate::boot::{HardwareAddress, Record};
+use crate::boot::{HardwareAddress, Line, Record};
+use crate::nearest::cut;
 
 use super::keys::{Claims, Serial, swapped};
 
@@ -34,9 +35,11 @@ pub(super) struct Candidate {
 
 impl fmt::Display for Candidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Rows may hold anything; this is for screens and logs.
+        let shown = |text: &str| Line::clean(cut(text));
         match self.hostname.as_deref() {
-            Some(name) if name != self.id => write!(f, "{name} ({})", self.id),
-            _ => f.write_str(&self.id),
+            Some(name) if name != self.id => write!(f, "{} ({})", shown(name), shown(&self.id)),
+            _ => shown(&self.id).fmt(f),
         }
     }
 }

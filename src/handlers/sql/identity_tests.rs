@@ -138,7 +138,7 @@ fn a_dongle_that_several_machines_share_is_not_the_machine() {
          its MAC is on all, and one of them asks | uuid=U2 mac=M9 | a uuid=U1 mac=M9; b uuid=U2 mac=M9; c mac=M9 | b by uuid, mac
          its MAC is on two, and a machine without UUID asks | mac=M9 | a uuid=U1 mac=M9; b uuid=U2 mac=M9 | ambiguous a b
          the same, and the serial number tells | mac=M9 serial=S2 | a serial=S1 mac=M9; b serial=S2 mac=M9 | b by serial, mac
-         its MAC is on two, and a machine that is not known asks | uuid=U9 mac=M9 | b uuid=U2 mac=M9; c mac=M9 | ambiguous c
+         its MAC is on two, and a machine asks that is not known: C is not everybody who comes with it | uuid=U9 mac=M9 | b uuid=U2 mac=M9; c mac=M9 | ambiguous c
          its MAC is on two that have nothing else | uuid=U9 mac=M9 | b mac=M9; c mac=M9 | ambiguous b c
          at DHCP the same, with a UUID that tells | dhcp uuid=U1 mac=M9 | a uuid=U1 mac=M9; b mac=M9 | a by uuid, mac
          its MAC is B's, which has no UUID, and A has another MAC | uuid=U1 mac=M9 | a uuid=U1 mac=M1; b mac=M9 | ambiguous a b
@@ -176,7 +176,7 @@ fn a_uuid_that_several_machines_have_needs_more() {
          the serial number is of a third one | uuid=U1 serial=S3 mac=M7 | a uuid=U1 serial=S1 mac=M1; b uuid=U1 serial=S2 mac=M2 | ambiguous a b
          the MAC of one, the serial number of none | uuid=U1 serial=S3 mac=M1 | a uuid=U1 serial=S1 mac=M1; b uuid=U1 serial=S2 mac=M2 | ambiguous a b
          the MAC of one, the serial number of the other | uuid=U1 serial=S2 mac=M1 | a uuid=U1 serial=S1 mac=M1; b uuid=U1 serial=S2 mac=M2 | b by uuid, serial
-         only A has a serial number, and it is another | uuid=U1 serial=S9 mac=M7 | a uuid=U1 serial=S1; b uuid=U1 | ambiguous a b
+         that A is not it does not make it B, which may be a machine that nobody wrote down | uuid=U1 serial=S9 mac=M7 | a uuid=U1 serial=S1; b uuid=U1 | ambiguous a b
          only A has a serial number, and it is right | uuid=U1 serial=S1 mac=M7 | a uuid=U1 serial=S1; b uuid=U1 | a by uuid, serial
          all the same | uuid=U1 serial=S1 mac=M1 | a uuid=U1 serial=S1 mac=M1; b uuid=U1 serial=S1 mac=M1 | ambiguous a b
          all the same but the MAC | uuid=U1 serial=S1 mac=M2 | a uuid=U1 serial=S1 mac=M1; b uuid=U1 serial=S1 mac=M2 | b by uuid, serial, mac
@@ -257,6 +257,7 @@ fn a_uuid_in_the_other_byte_order_counts_where_it_is_the_only_one() {
          as the database has it | uuid=U1 mac=M7 | a uuid=~U1 | a by uuid
          it does not contradict | uuid=U1 mac=M1 | a uuid=~U1 mac=M1 | a by uuid, mac
          not beside a right one | uuid=U1 mac=M7 | a uuid=~U1; b uuid=U1 | b by uuid
+         a right one and a turned one with the MAC are two rows for one machine | uuid=U1 mac=M1 | a uuid=~U1 mac=M1; b uuid=U1 | ambiguous a b
          not for two machines | uuid=U1 mac=M7 | a uuid=~U1; b uuid=~U1 | unknown
         ",
         &[],

@@ -1,7 +1,7 @@
 //! The `sql` handler: a database knows the machines and what they boot.
 //!
-//! It asks for the rows that may be the machine ([`source`]), says which one it is ([`identity`]), asks for its images
-//! ([`rows`]), and offers them ([`menu`]). The rows come from the queries of the site's configuration on a database of its
+//! It asks for the rows that may be the machine (`source`), says which one it is (`identity`), asks for its images
+//! (`rows`), and offers them (`menu`). The rows come from the queries of the site's configuration on a database of its
 //! own, or from the store.
 //!
 //! **Invariant**: questions only read. A machine is never guessed, a row that makes no sense costs itself only, and what
@@ -12,6 +12,7 @@ mod build;
 mod identity;
 mod keys;
 mod menu;
+mod own;
 mod parameters;
 mod queries;
 mod rows;
@@ -76,21 +77,19 @@ impl SqlHandler {
         Ok(Who { resolved, candidates: read.list, age: found.age })
     }
 
-    /// The images of a machine, or of one that is not known; and whether something was held back because the rows are
-    /// remembered ones.
+    /// The images of a machine, or of one that is not known. Those of remembered rows are told as such.
     async fn images(
         &self,
         asked: &Asked<'_>,
         machine: Option<&Candidate>,
         is_stale: bool,
-    ) -> Result<(BootImages, bool), HandlerError> {
+    ) -> Result<BootImages, HandlerError> {
         let found = self.source.images(asked, machine).await?;
         let is_stale = is_stale || found.age.is_some();
-        let (mut offers, mut dropped, mut is_held_back) = (Vec::new(), Vec::new(), false);
+        let (mut offers, mut dropped) = (Vec::new(), Vec::new());
         for record in &found.records {
             match self.offer(asked, record).await {
                 Ok(Some(offer)) if is_stale && offer.image.assignment.is_some() => {
-                    is_held_back = true;
                     dropped.push(format!(
                         "image `{}`: it is done once, and the row is a remembered one; it waits for the database",
                         offer.image.id
@@ -104,7 +103,10 @@ impl SqlHandler {
         let (images, left_out) = menu::images(offers, &self.rules.style);
         dropped.extend(left_out);
         self.tell_dropped(asked.request, &dropped);
-        Ok((images, is_held_back))
+        match is_stale {
+            true => Ok(images.with_notice([Line::clean(STALE)])),
+            false => Ok(images),
+        }
     }
 
     async fn offer(&self, asked: &Asked<'_>, record: &Record) -> Result<Option<Offer>, String> {
@@ -138,28 +140,25 @@ impl SqlHandler {
         // At DHCP it may have been one of several, and allowed for that.
         if let Permission::Given(Verdict::Deny { reason } | Verdict::Ignore { reason }) = permission(machine)? {
             let images = BootImages::none().with_notice([reason]);
-            return Ok(Answer::Explained { given: Some(images), why: format!("{}: it may not boot", who.why()) });
+            let (why, known) = (format!("{}: it may not boot", who.why()), Some(who.noted(machine, keys)));
+            return Ok(Answer::Explained { given: Some(images), why, known });
         }
-        let (images, is_held_back) = self.images(asked, Some(machine), who.age.is_some()).await?;
-        let images = match is_held_back {
-            true => images.with_notice([Line::clean("The database does not answer: what is to be installed waits.")]),
-            false => images,
-        };
+        let images = self.images(asked, Some(machine), who.age.is_some()).await?;
         match self.rules.no_image {
             NoImage::Pass if images.images().is_empty() => Ok(Answer::Noted(who.noted(machine, keys))),
-            _ => Ok(Answer::Explained { given: Some(images), why: who.why() }),
+            _ => Ok(Answer::Explained { given: Some(images), why: who.why(), known: Some(who.noted(machine, keys)) }),
         }
     }
 
     async fn images_of_unknown(&self, asked: &Asked<'_>, who: &Who) -> Result<Answer<BootImages>, HandlerError> {
         let given = match self.rules.unknown {
             UnknownMachine::Pass => None,
-            UnknownMachine::Allow => Some(self.images(asked, None, who.age.is_some()).await?.0),
+            UnknownMachine::Allow => Some(self.images(asked, None, who.age.is_some()).await?),
             UnknownMachine::Deny | UnknownMachine::Ignore => {
                 Some(BootImages::none().with_notice([Line::clean(NOT_KNOWN)]))
             }
         };
-        Ok(Answer::Explained { given, why: who.why() })
+        Ok(Answer::Explained { given, why: who.why(), known: None })
     }
 
     /// Whether one more line about this request may be logged.
@@ -192,7 +191,7 @@ impl SqlHandler {
         }
         match who.resolved.identity {
             Identity::Ambiguous(_) if is_settled => {
-                warn!(%handler, %session, %mac, candidates = why, "the machine could be one of several");
+                warn!(%handler, %session, %mac, candidates = why, "ambiguous: the machine could be one of several");
             }
             Identity::Unknown if !who.resolved.notes.is_empty() => {
                 info!(%handler, %session, %mac, "the machine is {why}");
@@ -212,6 +211,8 @@ pub(super) fn fact(request: &BootRequest, name: &str) -> Option<Value> {
 /// The names of these values.
 pub(super) use parameters::names as fact_names;
 
+/// What a machine is told whose database is gone.
+const STALE: &str = "The database does not answer: what is to be installed waits.";
 /// What a machine is told that nobody knows.
 const NOT_KNOWN: &str = "This machine is not in the database";
 
@@ -240,7 +241,8 @@ impl RequestHandler for SqlHandler {
                 Ambiguous::Local => Some(who.verdict_of_all()?),
             },
         };
-        Ok(Answer::Explained { given, why: who.why() })
+        let known = who.machine().map(|(machine, keys)| who.noted(machine, keys));
+        Ok(Answer::Explained { given, why: who.why(), known })
     }
 
     async fn boot_images(&self, request: &BootRequest) -> Result<Answer<BootImages>, HandlerError> {
@@ -258,7 +260,7 @@ impl RequestHandler for SqlHandler {
             Ambiguous::Pass => None,
             Ambiguous::Local => Some(BootImages::none().with_notice(who.notice())),
         };
-        Ok(Answer::Explained { given, why: who.why() })
+        Ok(Answer::Explained { given, why: who.why(), known: None })
     }
 
     async fn boot_event(&self, request: &BootRequest, event: &BootEvent) -> Result<(), HandlerError> {

@@ -10,19 +10,24 @@ use crate::boot::{Line, Record, Value};
 use crate::config::SqlSection;
 use crate::database::{Database, Query, Rows};
 use crate::decision::{BootEvent, HandlerError};
+use crate::store::Store;
 
 use super::build::{self, Checked};
 use super::identity::Candidate;
+use super::own;
 use super::parameters::{self, Facts};
-use super::source::{Asked, Source};
+use super::source::{Asked, BETWEEN, Source};
 
 /// The queries of one handler.
 pub(super) struct Queries {
     /// The handler's name, which its assignments begin with.
     handler: String,
     pub(super) database: Database,
+    /// Where images are described whose rows have no `kind`.
+    store: Store,
     pub(super) machine: Query,
-    pub(super) images: Query,
+    /// None where the row is all that is wanted of the database.
+    pub(super) images: Option<Query>,
     pub(super) unknown_images: Option<Query>,
     offered: Option<Query>,
     pub(super) started: Option<Query>,
@@ -37,8 +42,6 @@ pub(super) const OF_MACHINE: &str = "machine_id";
 /// What a column of the machine's row is called that has the name of a fact.
 pub(super) const MACHINE_COLUMN: &str = "machine_";
 
-/// Between the handler's name and the assignment's.
-const BETWEEN: char = '~';
 /// The longest name of an assignment in events, in octets.
 const ASSIGNMENT_LEN_MAX: usize = 128;
 
@@ -47,7 +50,12 @@ impl Queries {
     ///
     /// # Errors
     /// Pairs of what is wrong and what to do.
-    pub(super) fn read(name: &str, section: &SqlSection, database: Database) -> Result<Queries, Vec<(String, String)>> {
+    pub(super) fn read(
+        name: &str,
+        section: &SqlSection,
+        database: Database,
+        store: Store,
+    ) -> Result<Queries, Vec<(String, String)>> {
         let mut problems = Vec::new();
         let mut read = |key: &str, text: &Option<String>, more: Option<&[&str]>| {
             let query = Query::parse(text.as_deref()?).map_err(|error| (format!("{key}: {error}"), String::new()));
@@ -73,10 +81,21 @@ impl Queries {
             ("failed", &section.failed),
         ]
         .map(|(key, text)| read(key, text, Some(&OF_EVENTS)));
-        match (machine, images) {
-            (Some(machine), Some(images)) if problems.is_empty() => {
+        match machine {
+            Some(machine) if problems.is_empty() => {
                 let handler = name.to_owned();
-                Ok(Queries { handler, database, machine, images, unknown_images, offered, started, done, failed })
+                Ok(Queries {
+                    handler,
+                    database,
+                    store,
+                    machine,
+                    images,
+                    unknown_images,
+                    offered,
+                    started,
+                    done,
+                    failed,
+                })
             }
             _ => Err(problems),
         }
@@ -85,14 +104,15 @@ impl Queries {
     /// Every query with its key.
     pub(super) fn all(&self) -> impl Iterator<Item = (&'static str, &Query)> {
         let optional = [
+            ("images", &self.images),
             ("unknown_images", &self.unknown_images),
             ("offered", &self.offered),
             ("started", &self.started),
             ("done", &self.done),
             ("failed", &self.failed),
         ];
-        let given = [("machine", &self.machine), ("images", &self.images)].into_iter();
-        given.chain(optional.into_iter().filter_map(|(key, query)| Some((key, query.as_ref()?))))
+        std::iter::once(("machine", &self.machine))
+            .chain(optional.into_iter().filter_map(|(key, query)| Some((key, query.as_ref()?))))
     }
 
     /// The assignment in the site's words, when it is one of this handler's.
@@ -169,15 +189,14 @@ impl Source for Queries {
     }
 
     async fn images(&self, asked: &Asked<'_>, machine: Option<&Candidate>) -> Result<Rows, HandlerError> {
-        match (machine, &self.unknown_images) {
-            (Some(_), _) => self.find(&self.images, asked, asked.facts(), machine).await,
-            (None, Some(query)) => self.find(query, asked, asked.facts(), None).await,
-            (None, None) => Ok(Rows::default()),
+        match if machine.is_some() { &self.images } else { &self.unknown_images } {
+            Some(query) => self.find(query, asked, asked.facts(), machine).await,
+            None => Ok(Rows::default()),
         }
     }
 
-    async fn described(&self, _image: &str, _asked: &Asked<'_>) -> Result<Option<Record>, HandlerError> {
-        Ok(None)
+    async fn described(&self, image: &str, asked: &Asked<'_>) -> Result<Option<Record>, HandlerError> {
+        own::described(&self.store, image, asked).await
     }
 
     async fn happened(&self, asked: &Asked<'_>, event: &BootEvent) -> Result<(), HandlerError> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::boot::{BootImage, Line, Record, Value};
+use crate::nearest::cut;
 
 use super::identity::Candidate;
 use super::keys::{Serial, read_mac, read_uuid, values};
@@ -38,13 +39,17 @@ pub(super) fn candidates(records: Vec<Record>) -> Read<Candidate> {
     read
 }
 
+/// The most values of one column that count.
+const KEYS_MAX: usize = 64;
+
 fn candidate(id: String, record: Record, dropped: &mut Vec<String>) -> Candidate {
     let several = |column: &str| {
         let text = text(&record, column).unwrap_or_default().replace(['{', '}'], " ");
-        values(&text).map(str::to_owned).collect::<Vec<_>>()
+        values(&text).take(KEYS_MAX).map(str::to_owned).collect::<Vec<_>>()
     };
     let mut unreadable = |column: &str, value: &str| {
-        dropped.push(format!("machine {id}: `{column}` is `{}`, which is none; it is left out", Line::clean(value)));
+        let (id, value) = (shown(&id), shown(value));
+        dropped.push(format!("machine {id}: `{column}` is `{value}`, which is none; it is left out"));
     };
     let mut uuids = Vec::new();
     for value in several("uuid") {
@@ -111,7 +116,7 @@ impl Unfinished {
 /// A sentence for the log, when the row makes no sense.
 pub(super) fn offer(record: &Record, now: Timestamp) -> Result<Option<Described>, String> {
     let id = text(record, "image").ok_or("a row has no `image`")?;
-    let of_row = |problem: String| format!("image `{}`: {problem}", Line::clean(&id));
+    let of_row = |problem: String| format!("image `{}`: {problem}", shown(&id));
     if !is_its_time(record, now).map_err(of_row)? {
         return Ok(None);
     }
@@ -154,7 +159,12 @@ pub(super) fn text(record: &Record, column: &str) -> Option<String> {
 }
 
 fn wrong(column: &str, value: &str, remedy: &str) -> String {
-    format!("`{column}` is `{}`; {remedy}", Line::clean(value))
+    format!("`{column}` is `{}`; {remedy}", shown(value))
+}
+
+/// The start of a value, for a message.
+fn shown(text: &str) -> Line {
+    Line::clean(cut(text))
 }
 
 /// Yes or no, as databases write it; none when nothing is there.
@@ -163,7 +173,11 @@ pub(super) fn truth(record: &Record, column: &str) -> Result<Option<bool>, Strin
     match text.to_ascii_lowercase().as_str() {
         "1" | "true" | "t" | "yes" | "y" | "on" => Ok(Some(true)),
         "0" | "false" | "f" | "no" | "n" | "off" => Ok(Some(false)),
-        _ => Err(wrong(column, &text, "write 1 or 0, true or false, yes or no")),
+        // Whatever else databases have for it: `1.0`, or the octets of a bit.
+        number => match number.parse::<f64>() {
+            Ok(number) if number.is_finite() => Ok(Some(number != 0.0)),
+            _ => Err(wrong(column, &text, "write 1 or 0, true or false, yes or no")),
+        },
     }
 }
 

@@ -33,6 +33,9 @@ fn an_image_is_read_with_when_and_how_it_boots() {
     assert_eq!(offer.image.assignment.as_deref(), Some("17"));
     let plain = read(&[("mandatory", ""), ("once", "no")]).unwrap().unwrap();
     assert_eq!((plain.is_mandatory, plain.countdown, plain.image.assignment), (false, None, None));
+    for (text, expect) in [("0.0", false), ("00", false), ("01", true), ("1.0", true), ("T", true), ("off", false)] {
+        assert_eq!(read(&[("mandatory", text)]).unwrap().unwrap().is_mandatory, expect, "{text}");
+    }
     assert_eq!(read(&[("once", "true")]).unwrap().unwrap().image.assignment.as_deref(), Some("debian"));
 }
 
@@ -71,6 +74,7 @@ fn a_row_that_cannot_be_read_says_why() {
     };
     check(&[("kind", "iso")], "image `debian`: `kind` is `iso`; use one of linux,");
     check(&[("kernel", "")], "image `debian`: `kernel` is missing");
+    check(&[("mandatory", "inf")], "image `debian`: `mandatory` is `inf`; write 1 or 0");
     check(&[("mandatory", "maybe")], "image `debian`: `mandatory` is `maybe`; write 1 or 0");
     check(&[("countdown", "-1")], "image `debian`: `countdown` is `-1`; write seconds");
     check(&[("sort_order", "first")], "image `debian`: `sort_order` is `first`; write a number");

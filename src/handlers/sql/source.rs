@@ -14,6 +14,9 @@ use super::identity::Candidate;
 use super::keys::Claims;
 use super::parameters::Facts;
 
+/// Between the name of a handler with queries and the id of one of its assignments; an assignment of the store has none.
+pub(super) const BETWEEN: char = '~';
+
 /// A question, and until when it is to be answered.
 #[derive(Clone, Copy)]
 pub(super) struct Asked<'a> {

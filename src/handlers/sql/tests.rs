@@ -94,10 +94,10 @@ fn lab(extra: &[(&str, &str)]) -> Record {
 /// The answer in a few words: the verdict or `pass` or the noted record, and why.
 async fn allowed(handler: &SqlHandler) -> String {
     match handler.allow_boot(&request(Stage::Discover, &[])).await {
-        Ok(Answer::Explained { given: Some(verdict), why }) => {
+        Ok(Answer::Explained { given: Some(verdict), why, .. }) => {
             format!("{} {} ({why})", verdict.name(), verdict.reason()).replace("  ", " ")
         }
-        Ok(Answer::Explained { given: None, why }) => format!("pass ({why})"),
+        Ok(Answer::Explained { given: None, why, .. }) => format!("pass ({why})"),
         Ok(Answer::Noted(record)) => format!("noted {}", record.text("matched_by").unwrap()),
         Ok(answer) => format!("{answer:?}"),
         Err(error) => format!("error {error}"),
@@ -255,7 +255,7 @@ async fn an_assignment_has_its_name_and_one_that_nothing_spends_is_left_out() {
     let memory = Memory { machines: vec![lab(&[])], images: rows.to_vec(), ..Memory::default() };
     let (answer, text) = images(&handler(memory, rules())).await;
     assert_eq!(text, "install | ");
-    let Answer::Explained { given: Some(images), why } = answer else { panic!("{answer:?}") };
+    let Answer::Explained { given: Some(images), why, .. } = answer else { panic!("{answer:?}") };
     assert_eq!((images.assignments().collect::<Vec<_>>(), why.as_str()), (vec!["cmdb:17"], "lab-07 (7) by uuid"));
     assert_eq!(shown(&[lab(&[])], &rows, |memory, _| memory.cannot_spend = true).await, " | ");
 }
@@ -276,6 +276,6 @@ async fn more_is_known_once_ipxe_runs() {
     let handler = handler(memory, rules());
     assert_eq!(allowed(&handler).await, "allow (one of several: 7 by uuid; 8 by uuid)");
     let answer = handler.boot_images(&request(Stage::Http, &[("serial", "s2")])).await.unwrap();
-    let Answer::Explained { given: Some(images), why } = answer else { panic!("{answer:?}") };
+    let Answer::Explained { given: Some(images), why, .. } = answer else { panic!("{answer:?}") };
     assert_eq!((images.images().len(), why.as_str()), (2, "8 by uuid, serial"));
 }

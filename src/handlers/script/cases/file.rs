@@ -84,15 +84,8 @@ impl CaseFile {
         let mut cases = Vec::new();
         for case in written.case {
             let start = case.span().start;
-            match case.into_inner().read(start, question, queries) {
-                Ok(read) => cases.push(Case {
-                    name: read.name,
-                    line: place(text, start).0,
-                    question: read.question,
-                    request: read.request,
-                    answers: Arc::new(read.answers),
-                    expected: read.expected,
-                }),
+            match case.into_inner().read((start, place(text, start).0), question, queries) {
+                Ok(case) => cases.push(case),
                 Err(Wrong { offset, message }) => errors.push(at(offset, message)),
             }
         }

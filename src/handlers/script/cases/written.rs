@@ -13,6 +13,7 @@ use toml::Spanned;
 use super::super::Question;
 use super::super::query::Answers;
 use super::expect::{Expected, Kind};
+use super::file::Case;
 use crate::boot::{
     Architecture, BootRequest, Client, FACTS, HardwareAddress, IpxeBuild, Machine, MachineId, Network, NicBus, Record,
     Relay, SessionId, Stage, Value,
@@ -92,22 +93,19 @@ pub(super) struct Wrong {
     pub(super) message: String,
 }
 
-/// A case that is understood.
-pub(super) struct ReadCase {
-    pub(super) name: String,
-    pub(super) question: Question,
-    pub(super) request: BootRequest,
-    pub(super) answers: Answers,
-    pub(super) expected: Expected,
-}
-
 fn wrong<T>(offset: usize, message: impl Into<String>) -> Result<T, Wrong> {
     Err(Wrong { offset, message: message.into() })
 }
 
 impl WrittenCase {
-    /// Understands a case that begins at `start`. `otherwise` is asked where it is not clear which question it is about.
-    pub(super) fn read(mut self, start: usize, otherwise: Question, queries: &NamedQueries) -> Result<ReadCase, Wrong> {
+    /// Understands a case that begins at an octet `start` of `line`. `otherwise` is asked where it is not clear which
+    /// question it is about.
+    pub(super) fn read(
+        mut self,
+        (start, line): (usize, usize),
+        otherwise: Question,
+        queries: &NamedQueries,
+    ) -> Result<Case, Wrong> {
         let expected = self.expected();
         let name = self.name.clone();
         if expected.is_empty() {
@@ -121,7 +119,7 @@ impl WrittenCase {
         let in_case = |Wrong { offset, message }| Wrong { offset, message: format!("case \"{name}\": {message}") };
         let answers = answers(std::mem::take(&mut self.queries), queries).map_err(in_case)?;
         let request = self.request(question).map_err(in_case)?;
-        Ok(ReadCase { name, question, request, answers, expected })
+        Ok(Case { name, line, question, request, answers: Arc::new(answers), expected })
     }
 
     fn expected(&mut self) -> Expected {

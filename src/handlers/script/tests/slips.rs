@@ -43,7 +43,7 @@ fn words_and_signs_of_other_languages() {
         "deny(\"no)",
         "2:6",
         "the text that begins here does not end",
-        "close it with `\"` in the same line; text of several lines stands between back quotes: `...`",
+        "close it in the same line; text of several lines stands between back quotes: `...`",
     );
     check("if 5 { true }", "2:4", "true or false is needed here, not a number", "compare it: if count > 0 { ... }");
     check(

@@ -76,10 +76,9 @@ CREATE TABLE IF NOT EXISTS assignment (
     FOREIGN KEY (machine) REFERENCES machine (name) ON DELETE CASCADE,
     FOREIGN KEY (group_name) REFERENCES machine_group (name) ON DELETE CASCADE,
     UNIQUE INDEX assignment_open (open_key),
-    INDEX assignment_machine (machine),
+    INDEX assignment_machine (machine, image),
     INDEX assignment_group (group_name),
     INDEX assignment_scope (scope),
-    INDEX assignment_image (image),
     INDEX assignment_state (state, not_after),
     INDEX assignment_created (created, id),
     INDEX assignment_session (started_session)

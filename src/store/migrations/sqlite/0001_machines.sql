@@ -76,10 +76,9 @@ CREATE TABLE assignment (
     FOREIGN KEY (group_name) REFERENCES machine_group (name) ON DELETE CASCADE
 );
 CREATE UNIQUE INDEX assignment_open ON assignment (open_key);
-CREATE INDEX assignment_machine ON assignment (machine);
+CREATE INDEX assignment_machine ON assignment (machine, image);
 CREATE INDEX assignment_group ON assignment (group_name);
 CREATE INDEX assignment_scope ON assignment (scope);
-CREATE INDEX assignment_image ON assignment (image);
 CREATE INDEX assignment_state ON assignment (state, not_after);
 CREATE INDEX assignment_created ON assignment (created, id);
 CREATE INDEX assignment_session ON assignment (started_session);

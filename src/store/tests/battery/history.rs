@@ -146,6 +146,8 @@ async fn seen(place: Place) {
     let strangers = store.strangers(at(0)).await.unwrap();
     assert_eq!(strangers.len(), 1);
     assert_eq!((strangers[0].mac, strangers[0].at, strangers[0].boots), (mac(5), at(20), 2));
+    store.add_machine(machine("new", 5)).await.unwrap();
+    assert_eq!(store.strangers(at(0)).await.unwrap(), []);
 }
 
 async fn pruned(place: Place) {

@@ -45,7 +45,7 @@ async fn a_machine_is_what_it_was_given(place: Place) {
 async fn changes(place: Place) {
     let store = filled(&place).await;
     let error = store.add_machine(machine("A", 9)).await.unwrap_err().to_string();
-    assert_eq!(error, "there is a machine `a` already; `pointsman machine set a` changes it");
+    assert_eq!(error, "machine `a` is there already; `pointsman machine set a` changes it");
     let sharers = store.set_machine(&name("a"), at(1), |entry| entry.macs = machine("x", 2).macs).await.unwrap();
     assert_eq!(sharers, [name("b")]);
     let changed = store.machine(&name("a")).await.unwrap();

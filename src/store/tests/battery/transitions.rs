@@ -169,6 +169,8 @@ async fn out_of_time(place: Place) {
     offer(&store, &id, 1, 100).await.unwrap();
     assert_eq!(store.expire(at(199), LIMIT).await.unwrap(), 0);
     assert_eq!(why(offer(&store, &id, 2, 200).await), "its time is over");
+    // It waited in the menu until then; nobody has looked for what expired yet.
+    assert_eq!(why(start(&store, &id, 1, 200).await), "its time is over");
     assert_eq!(store.expire(at(200), LIMIT).await.unwrap(), 1);
     assert_eq!(state(&store, &id).await, State::Expired);
     assert!(why(start(&store, &id, 1, 201).await).starts_with("it expired"));
@@ -176,6 +178,8 @@ async fn out_of_time(place: Place) {
     let id = assign(&store, &NewAssignment { spent_by: SpentBy::Done, ..new }).await;
     offer(&store, &id, 3, 150).await.unwrap();
     start(&store, &id, 3, 151).await.unwrap();
+    // The answer was lost, and it asks again.
+    start(&store, &id, 3, 201).await.unwrap();
     offer(&store, &id, 4, 152).await.unwrap();
     assert_eq!(store.expire(at(500), LIMIT).await.unwrap(), 0);
     assert_eq!(store.done(boot_of(3), at(501), LIMIT).await.unwrap(), 1);

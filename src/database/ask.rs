@@ -13,6 +13,7 @@ use super::counts::one;
 use super::driver::Connection;
 use super::error::Failure;
 use super::health::BackOff;
+use super::memory::Question;
 use super::pool::{Lease, NoLease, Purpose};
 use super::{Database, DatabaseError, Inner, Query, Rows, Transaction};
 use crate::boot::{Record, Value};
@@ -20,19 +21,21 @@ use crate::boot::{Record, Value};
 /// How long a probe waits for a connection.
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
 
-/// How often a statement is tried over connections that break.
-const CONNECTIONS_TRIED_MAX: u32 = 3;
+/// How many connections may break under a statement.
+const CONNECTIONS_BROKEN_MAX: u32 = 2;
 
 /// How often a statement is tried that lost against another one.
 const CONFLICTS_MAX: u32 = 5;
 
 /// Whether a caller waits for the end of an outage that has just begun.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Patience {
-    /// It has something to fall back on, or wants to know.
+#[derive(Clone, Copy)]
+enum Patience<'a> {
+    /// It wants to know.
     None,
-    /// It has not: it waits for a server that restarts.
+    /// It has nothing to fall back on: it waits for a server that restarts.
     Restart,
+    /// It waits unless the answer to this is remembered.
+    Unless(Option<&'a Question>),
 }
 
 /// What is asked of a connection.
@@ -63,8 +66,7 @@ impl Database {
         let values = query.values(parameters);
         let memory = &self.inner.memory;
         let question = memory.question(query, &values);
-        let patience = if memory.knows(question.as_ref()) { Patience::None } else { Patience::Restart };
-        match self.read(query, &values, patience, limit).await {
+        match self.read(query, &values, Patience::Unless(question.as_ref()), limit).await {
             Ok(records) => {
                 memory.remember(question, &records);
                 Ok(Rows { records, age: None })
@@ -95,7 +97,7 @@ impl Database {
         &self,
         query: &Query,
         values: &[&Value],
-        patience: Patience,
+        patience: Patience<'_>,
         limit: Duration,
     ) -> Result<Vec<Record>, DatabaseError> {
         match self.ask(Job::Rows(query, values), patience, limit).await? {
@@ -145,7 +147,7 @@ impl Database {
         }
     }
 
-    async fn ask(&self, job: Job<'_>, patience: Patience, limit: Duration) -> Result<Done, DatabaseError> {
+    async fn ask(&self, job: Job<'_>, patience: Patience<'_>, limit: Duration) -> Result<Done, DatabaseError> {
         let (lease, done) = self.limited(job, patience, Instant::now() + limit, limit).await?;
         lease.give_back();
         Ok(done)
@@ -154,7 +156,7 @@ impl Database {
     async fn limited(
         &self,
         job: Job<'_>,
-        patience: Patience,
+        patience: Patience<'_>,
         deadline: Instant,
         limit: Duration,
     ) -> Result<(Lease<'_>, Done), DatabaseError> {
@@ -172,39 +174,18 @@ impl Database {
     }
 
     /// Tries until there is an answer or a reason to give up.
-    async fn attempts(&self, job: Job<'_>, patience: Patience) -> Result<(Lease<'_>, Done), DatabaseError> {
-        let Inner { name, pool, monitor, counts, .. } = &*self.inner;
+    async fn attempts(&self, job: Job<'_>, patience: Patience<'_>) -> Result<(Lease<'_>, Done), DatabaseError> {
+        let Inner { name, pool, counts, .. } = &*self.inner;
         let purpose = if matches!(job, Job::Execute(..) | Job::Begin) { Purpose::Write } else { Purpose::Read };
         let (mut broken, mut conflicts) = (0, 0);
         loop {
-            monitor.ready(patience == Patience::Restart).await?;
-            let mut lease = match pool.lease(purpose, monitor).await {
-                Ok(lease) => lease,
-                Err(NoLease::WentDown) => continue,
-                Err(NoLease::Failed(Failure::Again(_))) if conflicts < CONFLICTS_MAX || pool.has_connections() => {
-                    // The server gives no more connections. One of ours may become free, or one of somebody else.
-                    conflicts = (conflicts + 1).min(CONFLICTS_MAX);
-                    tokio::time::sleep(Duration::from_millis(5 << conflicts)).await;
-                    continue;
-                }
-                Err(NoLease::Failed(failure)) => {
-                    self.went_down(failure);
-                    continue;
-                }
-            };
-            if !lease.is_used {
-                one(&counts.connected);
-                monitor.up();
-            }
+            let mut lease = self.lease(purpose, patience).await?;
             match self.run(job, &mut lease).await {
                 Ok(done) => return Ok((lease, done)),
-                Err(Failure::Broken(error)) => {
+                Err(Failure::Broken(_)) if broken < CONNECTIONS_BROKEN_MAX => {
                     drop(lease);
                     pool.clear();
                     broken += 1;
-                    if broken == CONNECTIONS_TRIED_MAX {
-                        return Err(Failure::Broken(error).into_error(name));
-                    }
                 }
                 Err(Failure::Again(_)) if conflicts < CONFLICTS_MAX => {
                     lease.give_back();
@@ -220,6 +201,37 @@ impl Database {
                 }
             }
             one(&counts.repeated);
+        }
+    }
+
+    /// A connection; for who is patient, after an outage.
+    async fn lease(&self, purpose: Purpose, patience: Patience<'_>) -> Result<Lease<'_>, DatabaseError> {
+        let Inner { pool, monitor, counts, memory, .. } = &*self.inner;
+        let mut refused = 0;
+        loop {
+            if monitor.is_down() {
+                let is_patient = match patience {
+                    Patience::None => false,
+                    Patience::Restart => true,
+                    Patience::Unless(question) => !memory.knows(question),
+                };
+                monitor.ready(is_patient).await?;
+            }
+            match pool.lease(purpose, monitor).await {
+                Ok(lease) if lease.is_used => return Ok(lease),
+                Ok(lease) => {
+                    one(&counts.connected);
+                    monitor.up();
+                    return Ok(lease);
+                }
+                Err(NoLease::WentDown) => {}
+                Err(NoLease::Failed(Failure::Again(_))) if refused < CONFLICTS_MAX || pool.has_connections() => {
+                    // The server gives no more connections. One of ours may become free, or one of somebody else.
+                    refused = (refused + 1).min(CONFLICTS_MAX);
+                    tokio::time::sleep(Duration::from_millis(5 << refused)).await;
+                }
+                Err(NoLease::Failed(failure)) => self.went_down(failure),
+            }
         }
     }
 

@@ -205,8 +205,8 @@ fn value(row: &SqliteRow, at: usize, declared: &str) -> Option<Value> {
     if raw.is_null() {
         return Some(Value::Null);
     }
-    let stored = raw.type_info().name().to_owned();
-    match stored.as_str() {
+    let stored = raw.type_info().into_owned();
+    match stored.name() {
         "INTEGER" | "BOOLEAN" => match <i64 as Decode<Sqlite>>::decode(raw).ok()? {
             truth @ (0 | 1) if declared == "BOOLEAN" => Some(Value::Bool(truth == 1)),
             number => Some(Value::Integer(number)),

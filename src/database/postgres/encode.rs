@@ -71,8 +71,8 @@ pub(super) fn encode(value: &Value, kind: &PgTypeInfo) -> Encoded {
             return Encoded::Unknown;
         }
     }
-    let octets = match kind.name().to_ascii_uppercase().as_str() {
-        "TEXT" | "VARCHAR" | "CHAR" | "UNKNOWN" | "CITEXT" | "XML" => Some(text.into_bytes()),
+    let octets = match kind.name() {
+        "TEXT" | "VARCHAR" | "CHAR" | "UNKNOWN" | "citext" | "xml" => Some(text.into_bytes()),
         "NAME" => (text.len() < 64).then(|| text.into_bytes()),
         "JSON" => is_json(&text).then(|| text.into_bytes()),
         "\"CHAR\"" => <[u8; 1]>::try_from(text.as_bytes()).ok().map(Vec::from),

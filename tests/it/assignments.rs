@@ -183,6 +183,6 @@ fn two_machines_that_could_be_each_other_are_told_so() {
     assert_eq!(report["ending"], "local_disk", "{report:#}");
     let screen = report["screen"].to_string();
     assert!(screen.contains("lab-07") && screen.contains("lab-08"), "{screen}");
-    assert!(daemon.log().iter().any(|line| line.to_string().contains("ambiguous")), "{:#?}", daemon.log());
+    daemon.wait_for_log(|line| line.to_string().contains("ambiguous"));
     assert_eq!(state(&site), "assigned");
 }

@@ -194,7 +194,7 @@ impl Database {
                     tokio::time::sleep(Duration::from_millis(5 << conflicts)).await;
                 }
                 Err(failure) => {
-                    if matches!(failure, Failure::Refused(_) | Failure::Unfit { .. } | Failure::Again(_)) {
+                    if failure.is_of_statement() {
                         lease.give_back();
                     }
                     return Err(failure.into_error(name));
@@ -295,7 +295,7 @@ impl Database {
 
 impl Inner {
     fn went_down(&self, failure: Failure) {
-        let may_pass = !matches!(failure, Failure::Refused(_));
+        let may_pass = !matches!(failure, Failure::Refused(_) | Failure::Outdated(_));
         self.monitor.down(&failure.message(), may_pass);
     }
 

@@ -95,6 +95,8 @@ pub(super) enum Failure {
     Again(String),
     /// The server refuses this statement, and will again.
     Refused(String),
+    /// The server refuses this statement, which it may have taken before the tables changed.
+    Outdated(String),
     /// A value does not fit, and the statement changes something.
     Unfit {
         /// The parameter.
@@ -107,10 +109,17 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    /// Whether only the statement failed, so that the connection is as good as before.
+    pub(super) fn is_of_statement(&self) -> bool {
+        !matches!(self, Failure::Broken(_) | Failure::TooManyRows)
+    }
+
     /// In the words of the driver or the server.
     pub(super) fn message(self) -> String {
         match self {
-            Failure::Broken(error) | Failure::Again(error) | Failure::Refused(error) => error,
+            Failure::Broken(error) | Failure::Again(error) | Failure::Refused(error) | Failure::Outdated(error) => {
+                error
+            }
             Failure::Unfit { parameter, kind } => format!("the value of `:{parameter}` is no {kind}"),
             Failure::TooManyRows => "too many rows".to_owned(),
         }
@@ -121,7 +130,9 @@ impl Failure {
         let name = name.to_owned();
         match self {
             Failure::Broken(error) => DatabaseError::Lost { name, error },
-            Failure::Again(error) | Failure::Refused(error) => DatabaseError::Refused { name, error },
+            Failure::Again(error) | Failure::Refused(error) | Failure::Outdated(error) => {
+                DatabaseError::Refused { name, error }
+            }
             Failure::Unfit { parameter, kind } => DatabaseError::Unfit { name, parameter, kind },
             Failure::TooManyRows => DatabaseError::TooManyRows { name },
         }

@@ -37,18 +37,21 @@ const NOTICE_LOST_CLIENTS: &str = "set client_connection_check_interval = '1s'";
 
 type Types = Arc<[PgTypeInfo]>;
 
-/// What the server said of the parameters of each query. As many as the site and Pointsman have queries.
-type Learned = Arc<RwLock<HashMap<SqlKey, Types>>>;
-type SqlKey = Arc<str>;
+/// The types of the parameters of each statement; there are as many as the site and Pointsman have queries.
+type Known = HashMap<Arc<str>, Types>;
 
 pub(super) struct Driver {
     options: PgConnectOptions,
-    learned: Learned,
+    /// What the server said last, so that not every connection has to ask.
+    learned: Arc<RwLock<Known>>,
 }
 
 pub(super) struct Connection {
     raw: PgConnection,
-    learned: Learned,
+    learned: Arc<RwLock<Known>>,
+    /// How the statements of this connection were prepared: what is bound must be of these types, even after another
+    /// connection learned that a table changed.
+    prepared: Known,
     pub(super) is_in_transaction: bool,
 }
 
@@ -62,7 +65,7 @@ impl Driver {
         if options.get_application_name().is_none() {
             options = options.application_name("pointsman");
         }
-        Ok(Driver { options: options.disable_statement_logging(), learned: Learned::default() })
+        Ok(Driver { options: options.disable_statement_logging(), learned: Arc::default() })
     }
 
     pub(super) async fn connect(&self) -> Result<Connection, Failure> {
@@ -70,7 +73,7 @@ impl Driver {
         if raw.server_version_num().is_some_and(|version| version >= 140_000) {
             raw.execute(sqlx::raw_sql(NOTICE_LOST_CLIENTS)).await.map_err(refused)?;
         }
-        Ok(Connection { raw, learned: self.learned.clone(), is_in_transaction: false })
+        Ok(Connection { raw, learned: self.learned.clone(), prepared: Known::new(), is_in_transaction: false })
     }
 }
 
@@ -82,14 +85,14 @@ impl Connection {
         unreadable: &AtomicU64,
     ) -> Result<Vec<Record>, Failure> {
         match self.try_rows(query, values, unreadable).await {
-            Err(Failure::Refused(_)) if self.forget(query).await? => self.try_rows(query, values, unreadable).await,
+            Err(Failure::Outdated(_)) if self.forget(query).await? => self.try_rows(query, values, unreadable).await,
             result => result,
         }
     }
 
     pub(super) async fn execute(&mut self, query: &Query, values: &[&Value]) -> Result<u64, Failure> {
         match self.try_execute(query, values).await {
-            Err(Failure::Refused(_)) if self.forget(query).await? => self.try_execute(query, values).await,
+            Err(Failure::Outdated(_)) if self.forget(query).await? => self.try_execute(query, values).await,
             result => result,
         }
     }
@@ -165,12 +168,19 @@ impl Connection {
 
     /// Which types the parameters have: remembered, or asked for.
     async fn types(&mut self, sql: &SqlStr, query: &Query) -> Result<Types, Failure> {
-        let known = self.learned.read().unwrap_or_else(PoisonError::into_inner).get(sql.as_str()).cloned();
-        if let Some(types) = known {
-            return Ok(types);
+        if let Some(types) = self.prepared.get(sql.as_str()) {
+            return Ok(types.clone());
         }
-        let types = self.ask_types(sql, query.parameters().count()).await?;
-        self.learned.write().unwrap_or_else(PoisonError::into_inner).insert(sql.as_str().into(), types.clone());
+        let learned = self.learned.read().unwrap_or_else(PoisonError::into_inner).get(sql.as_str()).cloned();
+        let types = match learned {
+            Some(types) => types,
+            None => {
+                let types = self.ask_types(sql, query.parameters().count()).await?;
+                self.learned.write().unwrap_or_else(PoisonError::into_inner).insert(sql.as_str().into(), types.clone());
+                types
+            }
+        };
+        self.prepared.insert(sql.as_str().into(), types.clone());
         Ok(types)
     }
 
@@ -197,10 +207,12 @@ impl Connection {
     /// worth another attempt.
     async fn forget(&mut self, query: &Query) -> Result<bool, Failure> {
         let sql = statement(query, Dialect::Postgres)?;
-        let was_known = self.learned.write().unwrap_or_else(PoisonError::into_inner).remove(sql.as_str()).is_some();
-        if !was_known || self.is_in_transaction {
+        self.learned.write().unwrap_or_else(PoisonError::into_inner).remove(sql.as_str());
+        // In a transaction, nothing can follow a statement that failed.
+        if self.is_in_transaction || !self.prepared.contains_key(sql.as_str()) {
             return Ok(false);
         }
+        self.prepared.clear();
         self.raw.clear_cached_statements().await.map_err(refused)?;
         Ok(true)
     }
@@ -236,6 +248,9 @@ fn of_server(error: &dyn sqlx::error::DatabaseError) -> Failure {
         // The server goes away, starts, or ended this connection.
         Some("57P01" | "57P02" | "57P03" | "57P05" | "25P03") => Failure::Broken(message),
         Some(code) if code.starts_with("08") => Failure::Broken(message),
+        // A column that is gone or of another type, or a result with other columns.
+        Some("0A000") => Failure::Outdated(message),
+        Some(code) if code.starts_with("42") => Failure::Outdated(message),
         _ => Failure::Refused(message),
     }
 }

@@ -139,9 +139,20 @@ async fn postgres_tables_may_change_while_we_are_connected() {
     let database = open(&server.url());
     let find = "select * from m where mac = :mac";
     let mac = text(&[("mac", "52:54:00:ab:cd:ef")]);
+    // Several connections know the query as it was, and each finds out by itself.
+    let all_at_once = async || {
+        let slow = query("select m.*, pg_sleep(0.2) from m where mac = :mac");
+        let calls: [_; 4] = std::array::from_fn(|_| database.fresh_rows(&slow, &mac, LIMIT));
+        for rows in futures_util::future::join_all(calls).await {
+            assert_eq!(rows.unwrap().len(), 1);
+        }
+    };
+    all_at_once().await;
+    assert!(database.counts().contains(&("connected", 4)));
     assert_eq!(first(&database, find, &mac).await, "id=1 mac='52:54:00:ab:cd:ef'");
     server.run("alter table m alter mac type macaddr using mac::macaddr, add name text default 'lab-07'");
     assert_eq!(first(&database, find, &mac).await, "id=1 mac='52:54:00:ab:cd:ef' name='lab-07'");
+    all_at_once().await;
     server.run("alter table m drop id");
     assert_eq!(first(&database, find, &mac).await, "mac='52:54:00:ab:cd:ef' name='lab-07'");
 }

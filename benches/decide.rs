@@ -69,7 +69,10 @@ fn main() {
 /// The same through the engine, with its session, its trail and its log line.
 async fn measure_engine(handler: ScriptHandler, run: Duration) -> (Vec<f64>, f64) {
     let sessions = Sessions::new(TokenKey::new(&[7; TokenKey::LEN]), 200_000);
-    let engine = DecisionEngine::new(World { handlers: vec![Arc::new(handler)], policy: Policy::default() }, sessions);
+    let engine = DecisionEngine::new(
+        World { handlers: vec![Arc::new(handler)], policy: Policy::default(), site: "".into() },
+        sessions,
+    );
     let clients: Vec<_> = (0..ROWS).map(|n| request(n).client).collect();
     let mut times = Vec::new();
     let (begin, cpu, mut xid) = (Instant::now(), cpu_us(), 0);

@@ -65,7 +65,9 @@
 //!   costs one question.
 //! * A reload builds the new world completely and swaps it; a broken one never replaces a good one.
 
+pub mod api;
 pub mod boot;
+pub mod cache;
 pub mod cli;
 pub mod config;
 pub mod daemon;

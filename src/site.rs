@@ -82,6 +82,7 @@ impl Site {
         World {
             handlers: self.handlers.iter().map(|built| Arc::clone(&built.handler)).collect(),
             policy: self.config.decision.policy(),
+            site: self.config.server.site.as_str().into(),
         }
     }
 

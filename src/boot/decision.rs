@@ -1,11 +1,11 @@
 //! The answer to a question, with the trail that explains it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{BootImages, Line};
 
 /// The answer to *may I boot?*.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "lowercase")]
 pub enum Verdict {
     /// The machine may boot from the network.

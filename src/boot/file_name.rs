@@ -9,7 +9,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Longest name accepted, in bytes (a TFTP request has 512 by RFC 2347, a path 4,096 on Linux).
 const NAME_MAX: usize = 1_024;
@@ -103,6 +103,12 @@ impl FromStr for FileName {
 
     fn from_str(text: &str) -> Result<Self, FileNameError> {
         Self::parse(text.as_bytes())
+    }
+}
+
+impl<'de> Deserialize<'de> for FileName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -4,12 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{FileName, FileNameError, Line, Url, UrlError};
 
 /// Where a file of an image comes from: this server's images folder, or a URL elsewhere.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// A file below the images folder.
@@ -51,7 +51,7 @@ impl fmt::Display for Source {
 }
 
 /// A file that wimboot places into the booted image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InjectedFile {
     /// Where it comes from.
     pub source: Source,
@@ -60,7 +60,7 @@ pub struct InjectedFile {
 }
 
 /// Something that can be booted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BootImage {
     /// Short name: letters, digits, `.`, `_` and `-`; unique in its list.
     pub id: String,
@@ -68,7 +68,7 @@ pub struct BootImage {
     pub title: Line,
     /// The pending work that booting this image does, in the words of the handler that named it. The machine tells the
     /// server before it begins to load such an image, so that the work is done once.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assignment: Option<String>,
     /// What to do.
     #[serde(flatten)]
@@ -76,7 +76,7 @@ pub struct BootImage {
 }
 
 /// What booting an image means.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum ImageKind {
     /// A Linux kernel with its initial RAM disks and command line.
@@ -171,14 +171,14 @@ impl ImageKind {
 }
 
 /// How several images are offered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Menu {
     /// The heading.
     pub title: Line,
     /// Id of the image that boots when nobody chooses; the first image when absent.
     pub default: Option<String>,
     /// How long the menu waits; for ever when absent.
-    #[serde(serialize_with = "seconds", rename = "timeout_s")]
+    #[serde(serialize_with = "seconds", deserialize_with = "of_seconds", rename = "timeout_s", default)]
     pub timeout: Option<Duration>,
 }
 
@@ -186,13 +186,40 @@ fn seconds<S: serde::Serializer>(timeout: &Option<Duration>, serializer: S) -> R
     timeout.map(|timeout| timeout.as_secs()).serialize(serializer)
 }
 
+/// A day is the longest that a menu waits.
+fn of_seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    match Option::<u64>::deserialize(deserializer)? {
+        Some(seconds @ 86_401..) => Err(serde::de::Error::custom(format!("a menu cannot wait {seconds} s"))),
+        seconds => Ok(seconds.map(Duration::from_secs)),
+    }
+}
+
 /// Zero images (the machine's own disk), one (boot it now) or several (a menu).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct BootImages {
     images: Vec<BootImage>,
     menu: Option<Menu>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notice: Vec<Line>,
+}
+
+/// Images as somebody else wrote them.
+#[derive(Deserialize)]
+struct Unchecked {
+    images: Vec<BootImage>,
+    #[serde(default)]
+    menu: Option<Menu>,
+    #[serde(default)]
+    notice: Vec<Line>,
+}
+
+impl TryFrom<Unchecked> for BootImages {
+    type Error = ImageError;
+
+    fn try_from(read: Unchecked) -> Result<BootImages, ImageError> {
+        Ok(BootImages::new(read.images, read.menu)?.with_notice(read.notice))
+    }
 }
 
 /// Why a list of images makes no sense.

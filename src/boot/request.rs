@@ -81,6 +81,9 @@ pub struct Network {
     pub client: Option<IpAddr>,
     /// What a relay agent said.
     pub relay: Option<Relay>,
+    /// Name of the site: this server's own, or that of the site server which asks for the client; empty where none is
+    /// configured.
+    pub site: Arc<str>,
 }
 
 /// What a relay agent said of the client's place (RFC 2131 `giaddr`, RFC 3046 option 82).

@@ -113,7 +113,8 @@ async fn ask(command: &Decide, engine: &DecisionEngine) -> Arc<BootDecision> {
         remote_id: Vec::new(),
         link_selection: None,
     });
-    let network = Network { interface: command.interface.as_str().into(), server: None, client: command.ip, relay };
+    let interface = command.interface.as_str().into();
+    let network = Network { interface, client: command.ip, relay, ..Network::default() };
     let session = Arc::new(engine.sessions().begin(client, 0, now));
     match command.stage {
         Stage::Http => engine.boot_images(&session, network, command.machine.machine(), now).await,

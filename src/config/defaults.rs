@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::boot::Architecture;
+use crate::boot::{Architecture, Line};
 use crate::decision::Policy;
 
 use super::sections::{
@@ -14,7 +14,13 @@ use super::sections::{
 
 impl Default for ServerSection {
     fn default() -> Self {
-        ServerSection { interfaces: Vec::new(), address: None, state: PathBuf::from("state"), sessions_max: 20_000 }
+        ServerSection {
+            interfaces: Vec::new(),
+            address: None,
+            site: Line::default(),
+            state: PathBuf::from("state"),
+            sessions_max: 20_000,
+        }
     }
 }
 

@@ -6,12 +6,14 @@
 //!
 //! **Invariant**: nothing outside this module reads the file; nothing here opens a socket or runs a script.
 
+mod amounts;
 mod database;
 mod defaults;
 mod parse;
 mod problem;
 mod rules;
 mod sections;
+mod upstream;
 mod words;
 
 use std::collections::BTreeMap;
@@ -22,6 +24,10 @@ pub use problem::{Problem, Problems};
 pub use sections::{
     DecisionSection, DhcpSection, HandlerSection, HttpSection, HttpsSection, ImagesSection, IpxeScheme, LoadersSection,
     LogFormat, LogSection, ScriptSection, ServerSection, TftpSection, UefiStyle,
+};
+pub use upstream::{
+    ApiSection, CacheSection, FactsForm, FirmwareReferral, RateWindow, ReferralError, ReferralSection, Referred,
+    StorageSection, Style, UpstreamKind, UpstreamSection,
 };
 pub(crate) use words::plain_words;
 
@@ -53,6 +59,14 @@ pub struct Config {
     pub store: StoreSection,
     /// `[database.NAME]`, by name.
     pub databases: BTreeMap<String, DatabaseSection>,
+    /// `[upstream.NAME]`, by name.
+    pub upstreams: BTreeMap<String, UpstreamSection>,
+    /// `[storage.NAME]`, by name.
+    pub storages: BTreeMap<String, StorageSection>,
+    /// `[cache]`
+    pub cache: CacheSection,
+    /// `[api]`
+    pub api: ApiSection,
     /// `[[handler]]`, in the order they are asked.
     pub handlers: Vec<HandlerSection>,
     /// `[log]`

@@ -7,12 +7,14 @@ use serde::de::{DeserializeOwned, IntoDeserializer};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::{Config, DatabaseSection, HandlerSection, Problem, Problems, defaults, plain_words, rules};
+use super::{Config, HandlerSection, Problem, Problems, defaults, plain_words, rules};
 use crate::nearest::remedy;
 
 /// The tables there are.
-const TABLES: [&str; 12] =
-    ["server", "dhcp", "tftp", "http", "https", "loaders", "images", "decision", "store", "database", "handler", "log"];
+const TABLES: [&str; 16] = [
+    "server", "dhcp", "tftp", "http", "https", "loaders", "images", "decision", "store", "database", "upstream",
+    "storage", "cache", "api", "handler", "log",
+];
 
 struct Reader<'a> {
     file: &'a Path,
@@ -40,7 +42,11 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Config, Problems> {
         images: reader.section(&mut table, "images"),
         decision: reader.section(&mut table, "decision"),
         store: reader.section(&mut table, "store"),
-        databases: reader.databases(&mut table),
+        databases: reader.named(&mut table, "database"),
+        upstreams: reader.named(&mut table, "upstream"),
+        storages: reader.named(&mut table, "storage"),
+        cache: reader.section(&mut table, "cache"),
+        api: reader.section(&mut table, "api"),
         handlers: reader.handlers(&mut table),
         log: reader.section(&mut table, "log"),
     };
@@ -95,20 +101,21 @@ impl Reader<'_> {
         }
     }
 
-    fn databases(&mut self, table: &mut DeTable<'_>) -> BTreeMap<String, DatabaseSection> {
-        let Some(value) = table.remove("database") else { return BTreeMap::new() };
+    /// Tables with names of the site's choice.
+    fn named<T: DeserializeOwned + Default>(&mut self, table: &mut DeTable<'_>, key: &str) -> BTreeMap<String, T> {
+        let Some(value) = table.remove(key) else { return BTreeMap::new() };
         let start = value.span().start;
         let DeValue::Table(entries) = value.into_inner() else {
-            self.problem(start, "`database` must be tables with names", "write `[database.cmdb]`");
+            self.problem(start, format!("`{key}` must be tables with names"), format!("write `[{key}.main]`"));
             return BTreeMap::new();
         };
-        let mut databases = BTreeMap::new();
+        let mut sections = BTreeMap::new();
         for (name, entry) in entries {
             let name = name.into_inner().into_owned();
-            let section = self.value(entry, &format!("database.{name}"));
-            databases.insert(name, section);
+            let section = self.value(entry, &format!("{key}.{name}"));
+            sections.insert(name, section);
         }
-        databases
+        sections
     }
 
     fn handlers(&mut self, table: &mut DeTable<'_>) -> Vec<HandlerSection> {
@@ -129,9 +136,10 @@ impl Reader<'_> {
             match kind {
                 "script" => handlers.push(HandlerSection::Script(self.value(entry, &name))),
                 "sql" => handlers.push(HandlerSection::Sql(self.value(entry, &name))),
+                "referral" => handlers.push(HandlerSection::Referral(self.value(entry, &name))),
                 kind => {
                     let what = format!("{name}.kind: `{kind}` is no kind of handler");
-                    self.problem(start, what, "write kind = \"script\" or kind = \"sql\"");
+                    self.problem(start, what, "write kind = \"script\", \"sql\" or \"referral\"");
                 }
             }
         }
@@ -197,6 +205,8 @@ impl Reader<'_> {
             (dhcp, "dhcp.port", config.dhcp.port, "dhcp.boot_server_port", config.dhcp.boot_server_port),
             (dhcp && tftp, "dhcp.port", config.dhcp.port, "tftp.port", config.tftp.port),
             (dhcp && tftp, "dhcp.boot_server_port", config.dhcp.boot_server_port, "tftp.port", config.tftp.port),
+            (config.api.enabled, "http.port", config.http.port, "api.port", config.api.port),
+            (config.api.enabled && config.https.enabled, "https.port", config.https.port, "api.port", config.api.port),
             (config.https.enabled, "http.port", config.http.port, "https.port", config.https.port),
         ];
         for (both, one, port, other, other_port) in pairs {
@@ -263,6 +273,14 @@ fn complete(config: &mut Config) {
     config.https.certificate.iter_mut().for_each(resolve);
     config.https.key.iter_mut().for_each(resolve);
     config.databases.values_mut().filter_map(|database| database.password_file.as_mut()).for_each(resolve);
+    resolve(&mut config.cache.folder);
+    for upstream in config.upstreams.values_mut() {
+        let files = [&mut upstream.ca, &mut upstream.certificate, &mut upstream.key, &mut upstream.token_file];
+        files.into_iter().flatten().for_each(resolve);
+    }
+    for storage in config.storages.values_mut() {
+        [&mut storage.ca, &mut storage.secret_key_file].into_iter().flatten().for_each(resolve);
+    }
     for handler in &mut config.handlers {
         let HandlerSection::Script(script) = handler else { continue };
         [&mut script.allow_boot, &mut script.boot_images, &mut script.scripts, &mut script.data]

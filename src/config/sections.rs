@@ -12,6 +12,7 @@ use crate::boot::{Architecture, Line};
 use crate::decision::{Fallback, OnError, Policy, TimeLimits};
 
 use super::database::SqlSection;
+use super::upstream::ReferralSection;
 
 /// `[server]`: where the server listens and keeps what it must remember.
 #[derive(Clone, Debug, Deserialize)]
@@ -21,6 +22,8 @@ pub struct ServerSection {
     pub interfaces: Vec<String>,
     /// The one address to listen on; all addresses when absent.
     pub address: Option<IpAddr>,
+    /// The name of this site, for rules and for upstream servers.
+    pub site: Line,
     /// Folder of the token key and the private CA.
     pub state: PathBuf,
     /// The most boots known at a time.
@@ -176,6 +179,8 @@ pub enum HandlerSection {
     Script(ScriptSection),
     /// `kind = "sql"`
     Sql(SqlSection),
+    /// `kind = "referral"`
+    Referral(ReferralSection),
 }
 
 impl HandlerSection {
@@ -184,6 +189,7 @@ impl HandlerSection {
         let (kind, name) = match self {
             HandlerSection::Script(section) => (&section.kind, &section.name),
             HandlerSection::Sql(section) => (&section.kind, &section.name),
+            HandlerSection::Referral(section) => (&section.kind, &section.name),
         };
         name.as_ref().map_or(kind, |name| name.as_str())
     }

@@ -27,6 +27,8 @@ pub struct World {
     pub handlers: Vec<Arc<dyn RequestHandler>>,
     /// What stands in for an answer.
     pub policy: Policy,
+    /// Name of this site, for the requests that name no other; may be empty.
+    pub site: Arc<str>,
 }
 
 /// Answers every question, in bounded time, and closed where it cannot tell.
@@ -128,7 +130,7 @@ impl DecisionEngine {
         }
         let limit = world.policy.limits.allow_boot_at(stage);
         let start = || -> BoxFuture<'static, Decided> {
-            let request = self.request(session, stage, network, (*session.machine()).clone(), now);
+            let request = self.request(&world, session, stage, network, (*session.machine()).clone(), now);
             self.evaluation(&world, request, Question::AllowBoot)
         };
         let (flight, is_new) = session.verdict.join(key, &world.policy, start);
@@ -156,7 +158,7 @@ impl DecisionEngine {
         let key = FlightKey { generation: era.generation, facts: hasher.finish() };
         let limit = world.policy.limits.boot_images;
         let start = || -> BoxFuture<'static, Decided> {
-            let request = self.request(session, Stage::Http, network, machine, now);
+            let request = self.request(&world, session, Stage::Http, network, machine, now);
             self.evaluation(&world, request, Question::BootImages)
         };
         let (flight, is_new) = session.images.join(key, &world.policy, start);
@@ -176,7 +178,7 @@ impl DecisionEngine {
         now: Timestamp,
     ) -> Result<(), HandlerError> {
         let world = Arc::clone(&self.era.load_full().world);
-        let request = self.event_request(session, network, now);
+        let request = self.event_request(&world, session, network, now);
         let limit = world.policy.limits.boot_images;
         for handler in &world.handlers {
             let told = tokio::time::timeout(limit, guarded(handler.boot_event(&request, event)));
@@ -193,12 +195,13 @@ impl DecisionEngine {
 
     /// Tells the observer what happened in a boot, where no handler needs to know.
     pub fn happened(&self, session: &Arc<Session>, event: &BootEvent, now: Timestamp) {
-        self.observer.happened(&self.event_request(session, Network::default(), now), event);
+        let world = Arc::clone(&self.era.load_full().world);
+        self.observer.happened(&self.event_request(&world, session, Network::default(), now), event);
     }
 
-    fn event_request(&self, session: &Session, network: Network, now: Timestamp) -> BootRequest {
+    fn event_request(&self, world: &World, session: &Session, network: Network, now: Timestamp) -> BootRequest {
         let network = session.placed(network, Stage::Http);
-        self.request(session, Stage::Http, network, (*session.machine()).clone(), now)
+        self.request(world, session, Stage::Http, network, (*session.machine()).clone(), now)
     }
 
     /// Waits until background evaluations have ended: for an orderly stop.
@@ -240,12 +243,16 @@ impl DecisionEngine {
 
     fn request(
         &self,
+        world: &World,
         session: &Session,
         stage: Stage,
-        network: Network,
+        mut network: Network,
         machine: Machine,
         now: Timestamp,
     ) -> BootRequest {
+        if network.site.is_empty() {
+            network.site = Arc::clone(&world.site);
+        }
         let client = (*session.client()).clone();
         BootRequest { session: session.id(), stage, client, network, machine, record: None, now }
     }

@@ -87,7 +87,8 @@ impl Session {
         }
         let place = self.place.load();
         let interface = if network.interface.is_empty() { place.interface.clone() } else { network.interface };
-        Network { interface, relay: network.relay.or_else(|| place.relay.clone()), ..network }
+        let site = if network.site.is_empty() { place.site.clone() } else { network.site };
+        Network { interface, site, relay: network.relay.or_else(|| place.relay.clone()), ..network }
     }
 
     /// What the machine last reported of itself.

@@ -130,6 +130,7 @@ impl Listener {
             server: Some(server.into()),
             client: client.map(IpAddr::V4),
             relay: asked.relay.clone(),
+            ..Network::default()
         };
         DhcpQuestion { client: asked.caller.client.clone(), network, stage: asked.port.stage(), xid: header.xid }
     }

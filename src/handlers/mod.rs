@@ -69,6 +69,11 @@ pub fn build(config: &Config, databases: &Databases, run_cases: bool) -> Result<
                     problems.push(Problem::of_file(&config.file, what, remedy));
                 }),
             },
+            // Comes with the next commits.
+            HandlerSection::Referral(_) => {
+                let what = format!("handler `{name}`: referral is not built yet");
+                problems.push(Problem::of_file(&config.file, what, "leave it out"));
+            }
         }
     }
     if run_cases {
@@ -81,7 +86,7 @@ pub fn build(config: &Config, databases: &Databases, run_cases: bool) -> Result<
 fn unused_cases(config: &Config, built: &mut [Built]) {
     let files = |section: &HandlerSection| match section {
         HandlerSection::Script(section) => Some([section.allow_boot.clone(), section.boot_images.clone()]),
-        HandlerSection::Sql(_) => None,
+        HandlerSection::Sql(_) | HandlerSection::Referral(_) => None,
     };
     let scripts: Vec<PathBuf> = config.handlers.iter().filter_map(files).flatten().collect();
     let folders: Vec<PathBuf> = built.iter().flat_map(|built| built.folders.clone()).collect();

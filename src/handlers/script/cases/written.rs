@@ -156,6 +156,7 @@ impl WrittenCase {
             server: self.server_ip,
             client: self.client_ip,
             relay: self.relay()?,
+            ..Network::default()
         };
         let record = self.record.take().map(record).transpose()?;
         Ok(BootRequest {

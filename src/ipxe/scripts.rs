@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::facts::{Told, taken_over_by};
-use super::{Command, Label, SessionUrls, Stored, Text};
+use super::{Command, Label, SessionUrls, Stored, Text, Word};
 use crate::boot::{Line, Platform};
 
 /// How often a client asks before it gives up and lets the firmware go on.
@@ -32,11 +32,16 @@ pub fn autoexec(urls: &[SessionUrls], platform: Platform) -> Vec<Command> {
 /// The script that tells the server what this machine is and runs the answer: as a form where the build can, as a
 /// query where it cannot. Nothing tells which builds can, so it is tried.
 pub fn bootstrap(urls: &SessionUrls, platform: Platform) -> Vec<Command> {
+    introduction(urls.script(), platform)
+}
+
+/// The same for a machine that has no session yet: it introduces itself at this URL.
+pub fn introduction(url: Word, platform: Platform) -> Vec<Command> {
     let begun = [Stored::Asked, Stored::Attempt].map(|count| Command::Set(count, Text::new("0")));
     let mut script = Vec::from(begun);
     script.push(Command::Label(AGAIN));
     script.push(Command::Inc(Stored::Attempt));
-    script.extend(Told::by_form(urls.script()).commands(&QUERY, &RETRY));
+    script.extend(Told::by_form(url).commands(&QUERY, &RETRY));
     script.extend(retry(platform));
     script
 }

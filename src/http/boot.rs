@@ -183,6 +183,9 @@ impl Asked {
         if let Some(response) = self.held(&decision).or_else(|| self.refused_script(&decision.verdict)) {
             return response;
         }
+        if *wanted == Wanted::Autoexec && leaves_ipxe_alone(&decision.verdict) {
+            return text(StatusCode::NOT_FOUND, "not found\n");
+        }
         let site = &self.state.site;
         let commands = match wanted {
             Wanted::Autoexec => ipxe::autoexec(&site.autoexec_urls(&self.session, &self.via), self.platform()),
@@ -326,14 +329,24 @@ pub(super) fn shown_reason(verdict: &Verdict) -> Option<Line> {
         Verdict::Allow => None,
         Verdict::Deny { reason } => Some(reason.clone()),
         Verdict::Ignore { .. } => Some(Line::clean(NOTHING_HERE)),
+        Verdict::Refer(referral) if referral.goes_on() => None,
+        Verdict::Refer(referral) => {
+            Some(Line::clean(&format!("Another server boots this machine: {}", referral.upstream)))
+        }
     }
+}
+
+/// Whether iPXE shall find nothing beside itself, and ask another server by DHCP.
+fn leaves_ipxe_alone(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Refer(referral) if !referral.tells_ipxe())
 }
 
 pub(super) fn refused_file(verdict: &Verdict) -> Option<Response> {
     match verdict {
         Verdict::Allow => None,
         Verdict::Deny { reason } => Some(text(StatusCode::FORBIDDEN, &format!("access denied: {reason}\n"))),
-        Verdict::Ignore { .. } => Some(text(StatusCode::NOT_FOUND, "not found\n")),
+        Verdict::Refer(referral) if referral.goes_on() => None,
+        Verdict::Ignore { .. } | Verdict::Refer(_) => Some(text(StatusCode::NOT_FOUND, "not found\n")),
     }
 }
 

@@ -127,10 +127,18 @@ impl Asked {
     /// The decision endpoint.
     async fn script(&self, request: Request) -> Response {
         let is_head = request.method() == Method::HEAD;
-        let machine = match self.facts(request).await {
+        let mut machine = match facts_of(request).await {
             Ok(machine) => machine,
             Err(response) => return response,
         };
+        if machine.is_empty() {
+            machine = (*self.session.machine()).clone();
+        }
+        self.decided(machine, is_head).await
+    }
+
+    /// The script for a machine with these facts. HEAD changes nothing.
+    pub(super) async fn decided(&self, machine: Machine, is_head: bool) -> Response {
         let network = self.via.network();
         let decision = self.state.engine.boot_images(&self.session, network, machine, self.now).await;
         if let Some(response) = self.held(&decision).or_else(|| self.refused_script(&decision.verdict)) {
@@ -167,25 +175,6 @@ impl Asked {
         let images = images.without_assignments().with_notice([reason]);
         self.state.engine.happened(&self.session, &event(&images), Timestamp::now());
         Ok(images)
-    }
-
-    /// The facts that the client reports; those known before where it reports none.
-    async fn facts(&self, request: Request) -> Result<Machine, Response> {
-        let pairs = if request.method() == Method::POST {
-            let form = Form::<Vec<(String, String)>>::from_request(request, &());
-            match tokio::time::timeout(FORM_TIME_MAX, form).await {
-                Ok(Ok(Form(pairs))) => pairs,
-                Ok(Err(rejected)) => return Err(rejected.into_response()),
-                Err(_) => return Err(text(StatusCode::REQUEST_TIMEOUT, "the form did not come in time\n")),
-            }
-        } else {
-            query(request.uri())
-        };
-        let mut machine = Machine::default();
-        for (name, value) in &pairs {
-            machine.insert(name, value);
-        }
-        Ok(if machine.is_empty() { (*self.session.machine()).clone() } else { machine })
     }
 
     /// A script that needs no decision but the verdict.
@@ -310,6 +299,25 @@ impl Asked {
             self.state.metrics.count_boot(step, client.architecture, "allow");
         }
     }
+}
+
+/// The facts in a query or a form; none where the client reports none.
+pub(super) async fn facts_of(request: Request) -> Result<Machine, Response> {
+    let pairs = if request.method() == Method::POST {
+        let form = Form::<Vec<(String, String)>>::from_request(request, &());
+        match tokio::time::timeout(FORM_TIME_MAX, form).await {
+            Ok(Ok(Form(pairs))) => pairs,
+            Ok(Err(rejected)) => return Err(rejected.into_response()),
+            Err(_) => return Err(text(StatusCode::REQUEST_TIMEOUT, "the form did not come in time\n")),
+        }
+    } else {
+        query(request.uri())
+    };
+    let mut machine = Machine::default();
+    for (name, value) in &pairs {
+        machine.insert(name, value);
+    }
+    Ok(machine)
 }
 
 /// Why not, as far as the client may know; none when it may.

@@ -11,6 +11,7 @@
 //! | `/b/<token>/failed` | GET, POST | the installer's report that it failed: `reason` in the query, in a form, or as text |
 //! | `/b/<token>/f/<file>` | GET | a file of an image |
 //! | `/b/<token>/<loader>` | GET | a boot loader |
+//! | `/boot` | GET, POST | where the site opens it: the way in for machines that have no token yet |
 //! | `/ca.crt` | GET | the certificate of the private CA |
 //! | `/healthz` | GET | `ok`: this process serves; for balancers and watchdogs |
 //! | `/readyz` | GET | 200 `ready`, or 503: whether every database that is needed answers, each with its state; for people and alerts. As JSON where `Accept` asks for it |
@@ -30,6 +31,7 @@
 mod api;
 mod body;
 mod boot;
+mod entry;
 mod files;
 mod ready;
 mod reports;
@@ -53,8 +55,9 @@ use bytes::Bytes;
 use crate::boot::{Client, FileName, Network};
 use crate::decision::{DecisionEngine, Session};
 use crate::files::{Content, FileRoot};
-use crate::ipxe::SessionUrls;
+use crate::ipxe::{SessionUrls, Word};
 use crate::observe::Metrics;
+use crate::paths;
 use socket::FileQueue;
 
 pub use api::{ApiState, Credential, EnrollError, Sites, Standing, Unavailable};
@@ -80,6 +83,16 @@ pub trait Site: Send + Sync + 'static {
         vec![self.urls(session, via)]
     }
 
+    /// Whether machines may come by [`paths::ENTRY`] without a token.
+    fn has_entry(&self) -> bool {
+        false
+    }
+    /// That URL, as this client reaches it.
+    fn entry_url(&self, via: &Connection) -> Word {
+        let scheme = if via.secure { ("https", 443) } else { ("http", 80) };
+        let at = SocketAddr::new(via.local.ip().to_canonical(), via.local.port());
+        Word::new(&format!("{}/{}", paths::origin(scheme.0, scheme.1, at), paths::ENTRY))
+    }
     /// The certificate of the private CA in PEM, if there is one.
     fn authority(&self) -> Option<Bytes>;
 
@@ -130,6 +143,7 @@ impl HttpState {
 fn router(state: Arc<HttpState>) -> Router {
     Router::new()
         .route("/b/{*path}", get(boot::session).post(boot::session))
+        .route("/boot", get(entry::entry).post(entry::entry))
         .route("/ca.crt", get(authority))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready::ready))

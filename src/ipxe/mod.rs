@@ -30,6 +30,6 @@ mod tests;
 pub use command::{Command, Label, Stored};
 pub use images::images;
 pub use render::render;
-pub use scripts::{autoexec, bootstrap, denied, failed, not_started, started};
+pub use scripts::{autoexec, bootstrap, denied, failed, introduction, not_started, started};
 pub use text::{Text, Word};
 pub use urls::{SessionUrls, SessionUrlsError};

@@ -35,6 +35,11 @@ pub fn autoexec(urls: &[SessionUrls], platform: Platform) -> Vec<Command> {
 /// The script that tells the server what this machine is and runs the answer: as a form where the build can, as a
 /// query where it cannot. Nothing tells which builds can, so it is tried.
 pub fn bootstrap(urls: &SessionUrls, platform: Platform) -> Vec<Command> {
+    introduction(urls.script(), platform)
+}
+
+/// The same for a machine that has no session yet: it introduces itself at this URL.
+pub fn introduction(url: Word, platform: Platform) -> Vec<Command> {
     let mut script = vec![Command::Set(Stored::Attempt, Text::new("0")), Command::Label(AGAIN)];
     script.push(Command::Inc(Stored::Attempt));
     script.push(Command::Params.or_goto(&QUERY));
@@ -44,9 +49,9 @@ pub fn bootstrap(urls: &SessionUrls, platform: Platform) -> Vec<Command> {
             value: Text::default().and_setting(fact.setting),
         }),
     );
-    script.push(taken_over_by(urls.script().and("##params")).or_goto(&RETRY));
+    script.push(taken_over_by(url.clone().and("##params")).or_goto(&RETRY));
     script.push(Command::Label(QUERY));
-    script.push(taken_over_by(query(urls.script())).or_goto(&RETRY));
+    script.push(taken_over_by(query(url)).or_goto(&RETRY));
     script.extend(retry(platform));
     script
 }

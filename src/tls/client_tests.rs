@@ -48,7 +48,7 @@ impl Ca {
     fn client_verifier(&self) -> Arc<dyn ClientCertVerifier> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from(self.authority.der().to_vec())).unwrap();
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        let provider = Arc::new(provider::default_provider());
         WebPkiClientVerifier::builder_with_provider(roots.into(), provider).build().unwrap()
     }
 }
@@ -63,7 +63,7 @@ fn identity(chain_pem: &str, key_pem: &str) -> Identity {
 /// A handshake between this client and a server with this identity that wants a certificate of `clients`; the
 /// fingerprint that the server saw.
 async fn meet(client: ClientConfig, name: &str, server: &Identity, clients: Option<&Ca>) -> io::Result<Option<String>> {
-    let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let builder = ServerConfig::builder_with_provider(Arc::new(provider::default_provider()))
         .with_protocol_versions(&[&version::TLS13, &version::TLS12])
         .unwrap();
     let builder = match clients {

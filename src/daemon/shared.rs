@@ -17,6 +17,7 @@ use crate::loaders::Loaders;
 use crate::observe::{Funnel, Metrics};
 use crate::paths;
 use crate::site::Site;
+use crate::upstream::Upstreams;
 
 /// The ports that clients are told, after binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,7 @@ pub(super) struct Shared {
 /// What a reload replaces.
 pub(super) struct SitePart {
     pub(super) databases: Databases,
+    pub(super) upstreams: Upstreams,
     pub(super) loaders: Loaders,
     pub(super) images: FileRoot,
     pub(super) ipxe_scheme: IpxeScheme,
@@ -50,8 +52,8 @@ pub(super) struct SitePart {
 impl SitePart {
     /// The part of a site that transports need.
     pub(super) fn of(site: Site) -> SitePart {
-        let Site { config, databases, loaders, images, .. } = site;
-        SitePart { databases, loaders, images, ipxe_scheme: config.https.ipxe, has_entry: config.http.entry }
+        let Site { config, databases, upstreams, loaders, images, .. } = site;
+        SitePart { databases, upstreams, loaders, images, ipxe_scheme: config.https.ipxe, has_entry: config.http.entry }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::boot::Architecture;
 use crate::decision::Policy;
 
-use super::{Config, DatabaseSection, HandlerSection};
+use super::{Config, DatabaseSection, HandlerSection, UpstreamSection};
 
 const MINIMAL: &str = "[[handler]]\nkind = \"script\"\n";
 
@@ -89,17 +89,20 @@ fn values_are_taken_over() {
 #[test]
 fn the_starter_s_commented_keys_are_the_defaults() {
     let starter = include_str!("../../scripts/starter/pointsman.toml");
-    let mut alternatives = vec!["address", "port_range", "certificate", "key", "name", "time_zone", "database"];
-    // The example of a database is a table that is commented out as a whole.
-    alternatives.extend(["url", "password_file", "connections_max", "stale_while_error", "answers_max"]);
+    let alternatives = ["address", "port_range", "certificate", "key", "name", "time_zone", "database"];
+    // The example of a table with a name is commented out as a whole.
+    let mut is_example = false;
     let uncommented: Vec<&str> = starter
         .lines()
-        .map(|line| match line.strip_prefix("# ") {
-            Some(key) if key.split_once(" = ").is_some_and(|(name, _)| name.bytes().all(is_key)) => {
-                let name = key.split(" = ").next().unwrap_or_default();
-                if alternatives.contains(&name) { line } else { key }
+        .map(|line| {
+            is_example = (is_example || line.starts_with("# [")) && !line.is_empty();
+            match line.strip_prefix("# ").filter(|_| !is_example) {
+                Some(key) if key.split_once(" = ").is_some_and(|(name, _)| name.bytes().all(is_key)) => {
+                    let name = key.split(" = ").next().unwrap_or_default();
+                    if alternatives.contains(&name) { line } else { key }
+                }
+                _ => line,
             }
-            _ => line,
         })
         .collect();
     let spelled_out = parse(&uncommented.join("\n")).unwrap();
@@ -109,21 +112,39 @@ fn the_starter_s_commented_keys_are_the_defaults() {
     assert!(keys > 35, "only {keys} keys are shown");
 }
 
+/// The keys of a table of the starter that is commented out as a whole.
+fn example_keys(table: &str) -> String {
+    let starter = include_str!("../../scripts/starter/pointsman.toml");
+    let lines = starter.split(&format!("# [{table}]")).nth(1).unwrap().split("\n\n").next().unwrap().lines();
+    let keys = lines.filter_map(|line| line.strip_prefix("# ")).filter(|line| line.contains(" = "));
+    keys.fold(String::new(), |text, line| text + line + "\n")
+}
+
 #[test]
 fn the_starter_s_database_shows_the_defaults() {
-    let starter = include_str!("../../scripts/starter/pointsman.toml");
-    let table = starter.split("# [database.main]").nth(1).unwrap().split("\n\n").next().unwrap();
-    let keys: String = table
-        .lines()
-        .filter_map(|line| line.strip_prefix("# "))
-        .filter(|line| line.contains(" = "))
-        .fold(String::new(), |text, line| text + line + "\n");
+    let keys = example_keys("database.main");
     let config = parse(&format!("{MINIMAL}[database.main]\n{keys}")).unwrap();
     let shown = &config.databases["main"];
     let defaults =
         DatabaseSection { url: shown.url.clone(), password_file: shown.password_file.clone(), ..Default::default() };
     assert_eq!(format!("{shown:?}"), format!("{defaults:?}"));
     assert!(keys.lines().count() >= 5, "{keys}");
+}
+
+#[test]
+fn the_starter_s_upstream_shows_the_defaults() {
+    let keys = example_keys("upstream.main");
+    let config = parse(&format!("{MINIMAL}[upstream.main]\n{keys}")).unwrap();
+    let shown = &config.upstreams["main"];
+    assert!(shown.rate == Some(2_500_000) && shown.windows[0].rate == Some(12_500_000), "{shown:?}");
+    let defaults = UpstreamSection {
+        url: shown.url.clone(),
+        rate: shown.rate,
+        windows: shown.windows.clone(),
+        ..Default::default()
+    };
+    assert_eq!(*shown, defaults);
+    assert!(keys.lines().count() >= 9, "{keys}");
 }
 
 fn is_key(byte: u8) -> bool {
@@ -171,4 +192,84 @@ fn what_is_shown_of_a_database_has_no_password() {
     let text = "[[handler]]\nkind = \"script\"\n[database.cmdb]\nurl = \"postgres://u:s3cret@db/cmdb\"\n";
     let shown = format!("{:?}", Config::parse(Path::new("pointsman.toml"), text).unwrap());
     assert!(shown.contains("postgres") && !shown.contains("s3cret"), "{shown}");
+}
+
+#[test]
+fn upstreams_storages_and_their_handlers_fit_together() {
+    let text = "[upstream.\"a.b\"]\nurl = \"http://boot.example.com\"\n\
+                [upstream.main]\ncertificate = \"c\"\ntoken_file = \"t\"\nfailures_max = 0\n\
+                windows = [{ from = \"08:00:00\", to = \"08:00:00\" }]\n\
+                [upstream.over]\nstyle = \"redirect\"\n\
+                [upstream.wds]\nstyle = \"redirect\"\nfirmware = \"file\"\n\
+                [upstream.far]\nstyle = \"redirect\"\nfirmware = \"boot-servers\"\nserver = \"255.255.255.255\"\n\
+                [upstream.far.files]\nx64-uefi = \"\"\n\
+                [upstream.hand]\nstyle = \"redirect\"\nscript = \"http://10.0.0.9/x.ipxe\"\nurl = \"tftp://x\"\n\
+                [storage.main]\n\
+                [storage.s3]\nurl = \"s3://bucket/../x\"\nendpoint = \"minio:9000\"\naccess_key = \"A\"\nregion = \"\"\n\
+                [storage.s4]\nurl = \"https://bucket\"\nendpoint = \"https://u:p@minio\"\n\
+                [cache]\nsize_max = \"0B\"\nfolder = \"images/cache\"\n\
+                [https]\nenabled = false\n[api]\nenabled = true\n\
+                [[handler]]\nkind = \"referral\"\nname = \"a\"\n\
+                [[handler]]\nkind = \"referral\"\nname = \"b~c\"\nupstreams = [\"mian\", \"wds\", \"wds\"]\nstyle = \"ask\"\n\
+                [[handler]]\nkind = \"referral\"\nname = \"c\"\nupstreams = [\"main\"]\nstyle = \"redirect\"\n";
+    let error = parse(text).unwrap_err();
+    for expect in [
+        "upstream.a.b: this is no name for an upstream or a storage\n  help: use letters",
+        "upstream.a.b.url: `http://boot.example.com` is asked without encryption\n  help: write https://",
+        "upstream.main: there is no url to ask\n  help: write url = ",
+        "upstream.main: certificate and key belong together",
+        "upstream.main: certificate and token_file are both given",
+        "upstream.main.failures_max is 0",
+        "upstream.main.windows: from and to are both 08:00:00",
+        "upstream.over: style is \"redirect\", but nothing says where machines go\n  help: write script = ",
+        "upstream.wds: firmware = \"file\" needs the boot server's address",
+        "upstream.wds: firmware = \"file\" needs the boot files",
+        "upstream.far.server: 255.255.255.255 is no server's address",
+        "upstream.far.files.x64-uefi: `` does not fit into an offer",
+        "upstream.hand.url: `tftp://x` is no address of a web server",
+        "upstream.main and storage.main have one name\n  help: give one of them another",
+        "storage.main: there is no url\n  help: write url = \"s3://BUCKET\"",
+        "storage.s3.url: `s3://bucket/../x` is no place in object storage",
+        "storage.s3.endpoint: `minio:9000` is no address of a web server",
+        "storage.s3.region: `` is no region",
+        "storage.s3: access_key and secret_key_file belong together",
+        "storage.s4.url: `https://bucket` is no place in object storage",
+        "storage.s4.endpoint: `https://u:p@minio` is no address",
+        "cache.size_max is 0",
+        "cache.folder is in images.folder",
+        "api.enabled needs HTTPS\n  help: set [https] enabled = true",
+        "handler `a`: it refers all machines, and names no upstream\n  help: write upstreams = ",
+        "handler `b~c`: its name has a `~`",
+        "handler `b~c`.upstreams: there is no [upstream.mian]\n  help: did you mean `main`?",
+        "handler `b~c`: upstream `wds` is named twice",
+        "handler `b~c`: upstream.wds: there is no url to ask",
+        "handler `c`: upstream.main: style is \"redirect\", but nothing says where machines go",
+    ] {
+        assert!(error.contains(expect), "{expect} not in:\n{error}");
+    }
+    assert_eq!(error.matches("there is no url to ask").count(), 3, "{error}");
+    let error = parse("[[handler]]\nkind = \"referral\"\nmachines = \"named\"\n").unwrap_err();
+    assert!(error.contains("there is no upstream that a script could name"), "{error}");
+    let error = parse("[[handler]]\nkind = \"referral\"\nupstreams = [\"x\"]\n").unwrap_err();
+    assert!(error.contains("help: add [upstream.x] with its url"), "{error}");
+}
+
+#[test]
+fn upstreams_and_storages_that_are_right_are_taken() {
+    let text = "[upstream.main]\nurl = \"https://boot.example.com:4443\"\ncertificate = \"c\"\nkey = \"k\"\n\
+                [upstream.test]\nurl = \"http://[::1]:8080\"\ntoken_file = \"t\"\n\
+                [upstream.pixie]\nkind = \"pixiecore\"\nurl = \"http://10.0.0.3:4444/api\"\n\
+                [upstream.wds]\nstyle = \"redirect\"\nfirmware = \"file\"\nserver = \"10.0.0.2\"\n\
+                [upstream.wds.files]\nx64-uefi = \"boot\\\\x64\\\\wdsmgfw.efi\"\n\
+                [upstream.far]\nstyle = \"redirect\"\nfirmware = \"silence\"\n\
+                [storage.s3]\nurl = \"s3://bucket/a/b/\"\nendpoint = \"http://10.0.0.4:9000\"\n\
+                access_key = \"A\"\nsecret_key_file = \"secret\"\n\
+                [storage.aws]\nurl = \"s3://my.bucket\"\nregion = \"eu-central-1\"\n\
+                [api]\nenabled = true\n\
+                [[handler]]\nkind = \"referral\"\nupstreams = [\"main\", \"pixie\"]\n\
+                [[handler]]\nkind = \"referral\"\nname = \"named\"\nmachines = \"named\"\n";
+    let config = parse(text).unwrap_or_else(|error| panic!("{error}"));
+    let places: Vec<_> = config.storages.values().map(|storage| storage.place().unwrap()).collect();
+    assert_eq!(places, [("my.bucket", None), ("bucket", Some("a/b".parse().unwrap()))]);
+    assert_eq!(config.storages["s3"].secret_key_file.as_deref(), Some(Path::new("/site/secret")));
 }

@@ -3,17 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::aws_lc_rs::digest::{SHA256, digest};
 use proptest::prelude::*;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256, SanType,
 };
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::ClientCertVerifier;
-use rustls::{CertificateError, ClientConfig, RootCertStore, ServerConfig};
+use rustls::pki_types::{PrivateKeyDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig};
 use tokio::io::AsyncReadExt;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -48,7 +44,7 @@ impl Ca {
     fn client_verifier(&self) -> Arc<dyn ClientCertVerifier> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from(self.authority.der().to_vec())).unwrap();
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        let provider = Arc::new(provider::default_provider());
         WebPkiClientVerifier::builder_with_provider(roots.into(), provider).build().unwrap()
     }
 }
@@ -63,7 +59,7 @@ fn identity(chain_pem: &str, key_pem: &str) -> Identity {
 /// A handshake between this client and a server with this identity that wants a certificate of `clients`; the
 /// fingerprint that the server saw.
 async fn meet(client: ClientConfig, name: &str, server: &Identity, clients: Option<&Ca>) -> io::Result<Option<String>> {
-    let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let builder = ServerConfig::builder_with_provider(Arc::new(provider::default_provider()))
         .with_protocol_versions(&[&version::TLS13, &version::TLS12])
         .unwrap();
     let builder = match clients {

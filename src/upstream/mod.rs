@@ -39,7 +39,7 @@ use jiff::Timestamp;
 
 use crate::config::{UpstreamKind, UpstreamSection};
 
-pub use all::{Boots, Upstreams};
+pub use all::{Boots, Owner, Upstreams};
 pub use error::UpstreamError;
 
 use breaker::Breaker;

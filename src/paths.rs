@@ -31,6 +31,8 @@ pub enum Wanted {
 
 /// File name of the bootstrap script.
 pub const BOOTSTRAP: &str = "boot.ipxe";
+/// The path of the way in for machines that have no token yet.
+pub const ENTRY: &str = "boot";
 /// File name of the script beside the loader.
 pub const AUTOEXEC: &str = "autoexec.ipxe";
 /// File name of the decision endpoint.

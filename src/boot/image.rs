@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FileName, FileNameError, Line, Url, UrlError};
+use super::{FactsForm, FileName, FileNameError, Line, Url, UrlError};
 
 /// Where a file of an image comes from: this server's images folder, or a URL elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -125,6 +125,20 @@ pub enum ImageKind {
         /// The commands, without the `#!ipxe` line.
         text: String,
     },
+    /// Another boot server takes over, and is told what the machine is.
+    Referral {
+        /// Its script, or program.
+        url: Url,
+        /// How the machine's facts go with it; they go with `http` and `https` only.
+        #[serde(default)]
+        facts: FactsForm,
+    },
+    /// Nothing yet: the screen counts down, and the machine asks again. After some attempts it goes to its disk.
+    Retry {
+        /// How long it waits, from a second to a day; a key press ends it.
+        #[serde(serialize_with = "wait_seconds", deserialize_with = "of_wait_seconds", rename = "wait_s")]
+        wait: Duration,
+    },
     /// The machine's own disk.
     Local,
     /// Restart.
@@ -145,6 +159,8 @@ impl ImageKind {
             ImageKind::Efi { .. } => "efi",
             ImageKind::Sanboot { .. } => "sanboot",
             ImageKind::Ipxe { .. } => "ipxe",
+            ImageKind::Referral { .. } => "referral",
+            ImageKind::Retry { .. } => "retry",
             ImageKind::Local => "local",
             ImageKind::Reboot => "reboot",
             ImageKind::Poweroff => "poweroff",
@@ -152,7 +168,7 @@ impl ImageKind {
         }
     }
 
-    /// Every source that the image loads, in order.
+    /// Every source that the image loads, in order. What a server loads that takes over is its own matter.
     pub fn sources(&self) -> Vec<&Source> {
         match self {
             ImageKind::Linux { kernel, initrd, .. } => std::iter::once(kernel).chain(initrd).collect(),
@@ -163,9 +179,13 @@ impl ImageKind {
                 .chain(std::iter::once(wim))
                 .collect(),
             ImageKind::Chain { source } | ImageKind::Efi { source, .. } | ImageKind::Sanboot { source } => vec![source],
-            ImageKind::Ipxe { .. } | ImageKind::Local | ImageKind::Reboot | ImageKind::Poweroff | ImageKind::Shell => {
-                Vec::new()
-            }
+            ImageKind::Ipxe { .. }
+            | ImageKind::Referral { .. }
+            | ImageKind::Retry { .. }
+            | ImageKind::Local
+            | ImageKind::Reboot
+            | ImageKind::Poweroff
+            | ImageKind::Shell => Vec::new(),
         }
     }
 }
@@ -184,6 +204,14 @@ pub struct Menu {
 
 fn seconds<S: serde::Serializer>(timeout: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     timeout.map(|timeout| timeout.as_secs()).serialize(serializer)
+}
+
+fn wait_seconds<S: serde::Serializer>(wait: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    wait.as_secs().serialize(serializer)
+}
+
+fn of_wait_seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    Ok(Duration::from_secs(u64::deserialize(deserializer)?.clamp(1, 86_400)))
 }
 
 /// A day is the longest that a menu waits.
@@ -312,6 +340,11 @@ impl BootImages {
     /// The images, in the order that the menu shows.
     pub fn images(&self) -> &[BootImage] {
         &self.images
+    }
+
+    /// Whether this is no answer to be remembered: the machine shall ask again.
+    pub fn asks_again(&self) -> bool {
+        self.images.iter().any(|image| matches!(image.kind, ImageKind::Retry { .. }))
     }
 
     /// What the screen shows before anything else.

@@ -47,6 +47,33 @@ impl std::fmt::Display for Sha256 {
     }
 }
 
+impl Sha256 {
+    /// The digest of these octets.
+    pub fn of(octets: &[u8]) -> Sha256 {
+        Sha256::from_digest(&aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, octets))
+    }
+
+    /// What a running SHA-256 computation came to.
+    pub(super) fn from_digest(digest: &aws_lc_rs::digest::Digest) -> Sha256 {
+        let mut octets = [0; 32];
+        octets.iter_mut().zip(digest.as_ref()).for_each(|(octet, from)| *octet = *from);
+        Sha256(octets)
+    }
+}
+
+impl serde::Serialize for Sha256 {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Sha256 {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 impl std::fmt::Debug for Sha256 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         std::fmt::Display::fmt(self, f)

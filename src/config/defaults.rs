@@ -46,7 +46,7 @@ impl Default for TftpSection {
 
 impl Default for HttpSection {
     fn default() -> Self {
-        HttpSection { port: 80, connections_max: 4096 }
+        HttpSection { port: 80, entry: false, connections_max: 4096 }
     }
 }
 

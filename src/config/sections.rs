@@ -81,6 +81,8 @@ pub struct TftpSection {
 pub struct HttpSection {
     /// The port.
     pub port: u16,
+    /// Whether machines may come to `/boot` without having asked DHCP.
+    pub entry: bool,
     /// The most connections at a time, HTTP and HTTPS together.
     pub connections_max: usize,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::boot::Architecture;
 use crate::decision::Policy;
 
-use super::{Config, DatabaseSection, HandlerSection};
+use super::{Config, DatabaseSection, HandlerSection, UpstreamSection};
 
 const MINIMAL: &str = "[[handler]]\nkind = \"script\"\n";
 
@@ -89,17 +89,20 @@ fn values_are_taken_over() {
 #[test]
 fn the_starter_s_commented_keys_are_the_defaults() {
     let starter = include_str!("../../scripts/starter/pointsman.toml");
-    let mut alternatives = vec!["address", "port_range", "certificate", "key", "name", "time_zone", "database"];
-    // The example of a database is a table that is commented out as a whole.
-    alternatives.extend(["url", "password_file", "connections_max", "stale_while_error", "answers_max"]);
+    let alternatives = ["address", "port_range", "certificate", "key", "name", "time_zone", "database"];
+    // The example of a table with a name is commented out as a whole.
+    let mut is_example = false;
     let uncommented: Vec<&str> = starter
         .lines()
-        .map(|line| match line.strip_prefix("# ") {
-            Some(key) if key.split_once(" = ").is_some_and(|(name, _)| name.bytes().all(is_key)) => {
-                let name = key.split(" = ").next().unwrap_or_default();
-                if alternatives.contains(&name) { line } else { key }
+        .map(|line| {
+            is_example = (is_example || line.starts_with("# [")) && !line.is_empty();
+            match line.strip_prefix("# ").filter(|_| !is_example) {
+                Some(key) if key.split_once(" = ").is_some_and(|(name, _)| name.bytes().all(is_key)) => {
+                    let name = key.split(" = ").next().unwrap_or_default();
+                    if alternatives.contains(&name) { line } else { key }
+                }
+                _ => line,
             }
-            _ => line,
         })
         .collect();
     let spelled_out = parse(&uncommented.join("\n")).unwrap();
@@ -109,21 +112,39 @@ fn the_starter_s_commented_keys_are_the_defaults() {
     assert!(keys > 35, "only {keys} keys are shown");
 }
 
+/// The keys of a table of the starter that is commented out as a whole.
+fn example_keys(table: &str) -> String {
+    let starter = include_str!("../../scripts/starter/pointsman.toml");
+    let lines = starter.split(&format!("# [{table}]")).nth(1).unwrap().split("\n\n").next().unwrap().lines();
+    let keys = lines.filter_map(|line| line.strip_prefix("# ")).filter(|line| line.contains(" = "));
+    keys.fold(String::new(), |text, line| text + line + "\n")
+}
+
 #[test]
 fn the_starter_s_database_shows_the_defaults() {
-    let starter = include_str!("../../scripts/starter/pointsman.toml");
-    let table = starter.split("# [database.main]").nth(1).unwrap().split("\n\n").next().unwrap();
-    let keys: String = table
-        .lines()
-        .filter_map(|line| line.strip_prefix("# "))
-        .filter(|line| line.contains(" = "))
-        .fold(String::new(), |text, line| text + line + "\n");
+    let keys = example_keys("database.main");
     let config = parse(&format!("{MINIMAL}[database.main]\n{keys}")).unwrap();
     let shown = &config.databases["main"];
     let defaults =
         DatabaseSection { url: shown.url.clone(), password_file: shown.password_file.clone(), ..Default::default() };
     assert_eq!(format!("{shown:?}"), format!("{defaults:?}"));
     assert!(keys.lines().count() >= 5, "{keys}");
+}
+
+#[test]
+fn the_starter_s_upstream_shows_the_defaults() {
+    let keys = example_keys("upstream.main");
+    let config = parse(&format!("{MINIMAL}[upstream.main]\n{keys}")).unwrap();
+    let shown = &config.upstreams["main"];
+    assert!(shown.rate == Some(2_500_000) && shown.windows[0].rate == Some(12_500_000), "{shown:?}");
+    let defaults = UpstreamSection {
+        url: shown.url.clone(),
+        rate: shown.rate,
+        windows: shown.windows.clone(),
+        ..Default::default()
+    };
+    assert_eq!(*shown, defaults);
+    assert!(keys.lines().count() >= 9, "{keys}");
 }
 
 fn is_key(byte: u8) -> bool {

@@ -10,6 +10,8 @@ use serde::Deserialize;
 
 use crate::boot::{Architecture, FileName, Line, Url};
 
+pub use crate::boot::FactsForm;
+
 use super::amounts::{octets_of, rate_of};
 use super::sections::{duration, long_duration};
 
@@ -93,18 +95,6 @@ impl Style {
             Style::Redirect => "redirect",
         }
     }
-}
-
-/// How a machine's facts go with it to another server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FactsForm {
-    /// Not at all.
-    None,
-    /// In the query of the URL.
-    Query,
-    /// As a form, by POST, where the iPXE build can; else in the query.
-    Form,
 }
 
 /// What the firmware of a machine is told that is handed over.

@@ -29,6 +29,10 @@ impl Site for Shared {
         if self.prefers_https() { vec![urls(true), urls(false)] } else { vec![urls(false)] }
     }
 
+    fn has_entry(&self) -> bool {
+        self.site.load().has_entry
+    }
+
     fn authority(&self) -> Option<Bytes> {
         self.authority.clone()
     }

@@ -43,13 +43,15 @@ pub(super) struct SitePart {
     pub(super) loaders: Loaders,
     pub(super) images: FileRoot,
     pub(super) ipxe_scheme: IpxeScheme,
+    /// Whether machines may come without having asked DHCP.
+    pub(super) has_entry: bool,
 }
 
 impl SitePart {
     /// The part of a site that transports need.
     pub(super) fn of(site: Site) -> SitePart {
         let Site { config, databases, loaders, images, .. } = site;
-        SitePart { databases, loaders, images, ipxe_scheme: config.https.ipxe }
+        SitePart { databases, loaders, images, ipxe_scheme: config.https.ipxe, has_entry: config.http.entry }
     }
 }
 

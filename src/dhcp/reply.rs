@@ -20,6 +20,8 @@
 //! * *Denied* firmware gets none either: it reports E16 or E53 and boots its own disk. There is no text that firmware
 //!   would show. But denied iPXE gets the URL of its script like an allowed one: it can show text, and the HTTP side
 //!   answers with a script that shows the reason and exits to the disk. [`answers`] is this rule.
+//! * *Referred* firmware gets what its referral says, which may be silence, so that another server's answer wins. Referred
+//!   iPXE gets the URL of its script, which hands it over; none where the referral has no script.
 //! * iPXE never gets a boot loader: it would load itself again and again, every six seconds.
 //!
 //! **Invariant**: no socket and no clock. Addresses, port and answer are arguments.
@@ -30,7 +32,7 @@ use super::client::{self, HTTP_CLIENT, PXE_CLIENT, Speaker};
 use super::packet::{FILE_LEN_MAX, Header, MessageType, Operation, Writer, code};
 use super::pxe::{IPXE_PRIORITY, VendorOptions};
 use super::question::{Asked, CLIENT_PORT, Port, SERVER_PORT};
-use crate::boot::{Architecture, Platform, Verdict};
+use crate::boot::{Architecture, FirmwareHandOver, Platform, Verdict};
 
 /// Whether a client with this verdict gets a packet; the module's head says why.
 pub fn answers(verdict: &Verdict, speaker: Speaker) -> bool {
@@ -38,6 +40,14 @@ pub fn answers(verdict: &Verdict, speaker: Speaker) -> bool {
         Verdict::Allow => true,
         Verdict::Deny { .. } => speaker == Speaker::Ipxe,
         Verdict::Ignore { .. } => false,
+        Verdict::Refer(referral) => match (speaker, &referral.firmware) {
+            (Speaker::Ipxe, _) => referral.tells_ipxe(),
+            (_, FirmwareHandOver::Loader) => true,
+            (Speaker::Firmware, hand_over) => {
+                matches!(hand_over, FirmwareHandOver::File { .. } | FirmwareHandOver::BootServers(_))
+            }
+            (Speaker::HttpBoot, hand_over) => matches!(hand_over, FirmwareHandOver::Url(_)),
+        },
     }
 }
 

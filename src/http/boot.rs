@@ -17,7 +17,7 @@ use tracing::{debug, info, warn};
 
 use super::files::{self, FileRequest};
 use super::{Connection, HttpState};
-use crate::boot::{BootDecision, BootImages, FileName, Line, Machine, Outcome, Platform, SessionId, Stage, Verdict};
+use crate::boot::{BootDecision, BootImages, FileName, Line, Machine, Platform, SessionId, Stage, Verdict};
 use crate::decision::{BootEvent, HandlerError, Progress, Session, TokenError};
 use crate::files::{Content, OpenError};
 use crate::ipxe::{self, Command};
@@ -127,10 +127,18 @@ impl Asked {
     /// The decision endpoint.
     async fn script(&self, request: Request) -> Response {
         let is_head = request.method() == Method::HEAD;
-        let machine = match self.facts(request).await {
+        let mut machine = match facts_of(request).await {
             Ok(machine) => machine,
             Err(response) => return response,
         };
+        if machine.is_empty() {
+            machine = (*self.session.machine()).clone();
+        }
+        self.decided(machine, is_head).await
+    }
+
+    /// The script for a machine with these facts. HEAD changes nothing.
+    pub(super) async fn decided(&self, machine: Machine, is_head: bool) -> Response {
         let network = self.via.network();
         let decision = self.state.engine.boot_images(&self.session, network, machine, self.now).await;
         if let Some(response) = self.held(&decision).or_else(|| self.refused_script(&decision.verdict)) {
@@ -169,30 +177,14 @@ impl Asked {
         Ok(images)
     }
 
-    /// The facts that the client reports; those known before where it reports none.
-    async fn facts(&self, request: Request) -> Result<Machine, Response> {
-        let pairs = if request.method() == Method::POST {
-            let form = Form::<Vec<(String, String)>>::from_request(request, &());
-            match tokio::time::timeout(FORM_TIME_MAX, form).await {
-                Ok(Ok(Form(pairs))) => pairs,
-                Ok(Err(rejected)) => return Err(rejected.into_response()),
-                Err(_) => return Err(text(StatusCode::REQUEST_TIMEOUT, "the form did not come in time\n")),
-            }
-        } else {
-            query(request.uri())
-        };
-        let mut machine = Machine::default();
-        for (name, value) in &pairs {
-            machine.insert(name, value);
-        }
-        Ok(if machine.is_empty() { (*self.session.machine()).clone() } else { machine })
-    }
-
     /// A script that needs no decision but the verdict.
     async fn first_script(&self, wanted: &Wanted) -> Response {
         let decision = self.allowed().await;
         if let Some(response) = self.held(&decision).or_else(|| self.refused_script(&decision.verdict)) {
             return response;
+        }
+        if *wanted == Wanted::Autoexec && leaves_ipxe_alone(&decision.verdict) {
+            return text(StatusCode::NOT_FOUND, "not found\n");
         }
         let site = &self.state.site;
         let commands = match wanted {
@@ -280,8 +272,8 @@ impl Asked {
 
     /// While the decision is pending: iPXE waits and asks again (since 2014).
     pub(super) fn held(&self, decision: &BootDecision) -> Option<Response> {
-        let late = decision.trail.last().is_some_and(|step| step.outcome == Outcome::TimedOut);
-        (late && self.state.holds.once_more(self.session.id())).then(|| later("the decision is pending; ask again\n"))
+        (decision.is_late() && self.state.holds.once_more(self.session.id()))
+            .then(|| later("the decision is pending; ask again\n"))
     }
 
     /// While an event cannot be noted, as when a database is restarted. A no is final.
@@ -312,20 +304,49 @@ impl Asked {
     }
 }
 
+/// The facts in a query or a form; none where the client reports none.
+pub(super) async fn facts_of(request: Request) -> Result<Machine, Response> {
+    let pairs = if request.method() == Method::POST {
+        let form = Form::<Vec<(String, String)>>::from_request(request, &());
+        match tokio::time::timeout(FORM_TIME_MAX, form).await {
+            Ok(Ok(Form(pairs))) => pairs,
+            Ok(Err(rejected)) => return Err(rejected.into_response()),
+            Err(_) => return Err(text(StatusCode::REQUEST_TIMEOUT, "the form did not come in time\n")),
+        }
+    } else {
+        query(request.uri())
+    };
+    let mut machine = Machine::default();
+    for (name, value) in &pairs {
+        machine.insert(name, value);
+    }
+    Ok(machine)
+}
+
 /// Why not, as far as the client may know; none when it may.
 pub(super) fn shown_reason(verdict: &Verdict) -> Option<Line> {
     match verdict {
         Verdict::Allow => None,
         Verdict::Deny { reason } => Some(reason.clone()),
         Verdict::Ignore { .. } => Some(Line::clean(NOTHING_HERE)),
+        Verdict::Refer(referral) if referral.goes_on() => None,
+        Verdict::Refer(referral) => {
+            Some(Line::clean(&format!("Another server boots this machine: {}", referral.upstream)))
+        }
     }
+}
+
+/// Whether iPXE shall find nothing beside itself, and ask another server by DHCP.
+fn leaves_ipxe_alone(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Refer(referral) if !referral.tells_ipxe())
 }
 
 pub(super) fn refused_file(verdict: &Verdict) -> Option<Response> {
     match verdict {
         Verdict::Allow => None,
         Verdict::Deny { reason } => Some(text(StatusCode::FORBIDDEN, &format!("access denied: {reason}\n"))),
-        Verdict::Ignore { .. } => Some(text(StatusCode::NOT_FOUND, "not found\n")),
+        Verdict::Refer(referral) if referral.goes_on() => None,
+        Verdict::Ignore { .. } | Verdict::Refer(_) => Some(text(StatusCode::NOT_FOUND, "not found\n")),
     }
 }
 

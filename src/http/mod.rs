@@ -11,6 +11,7 @@
 //! | `/b/<token>/failed` | GET, POST | the installer's report that it failed: `reason` in the query, in a form, or as text |
 //! | `/b/<token>/f/<file>` | GET | a file of an image |
 //! | `/b/<token>/<loader>` | GET | a boot loader |
+//! | `/boot` | GET, POST | where the site opens it: the way in for machines that have no token yet |
 //! | `/ca.crt` | GET | the certificate of the private CA |
 //! | `/healthz` | GET | `ok`: this process serves; for balancers and watchdogs |
 //! | `/readyz` | GET | 200 `ready`, or 503: whether every database that is needed answers, each with its state; for people and alerts. As JSON where `Accept` asks for it |
@@ -22,10 +23,15 @@
 //! A machine that may not boot gets no file (403 with the reason); a script it asks for shows the reason and leaves to the
 //! disk. While a slow decision is pending the answer is 503 with `Retry-After`, on which iPXE waits and asks again.
 //!
+//! The decision API ([`crate::api`]) has a listener of its own, which asks for client certificates and has no other path:
+//! see [`ApiState`].
+//!
 //! **Invariant**: a path opens something only with the token of a session; tokens are not logged.
 
+mod api;
 mod body;
 mod boot;
+mod entry;
 mod files;
 mod ready;
 mod reports;
@@ -49,10 +55,12 @@ use bytes::Bytes;
 use crate::boot::{Client, FileName, Network};
 use crate::decision::{DecisionEngine, Session};
 use crate::files::{Content, FileRoot};
-use crate::ipxe::SessionUrls;
+use crate::ipxe::{SessionUrls, Word};
 use crate::observe::Metrics;
+use crate::paths;
 use socket::FileQueue;
 
+pub use api::{ApiState, Credential, EnrollError, Sites, Standing, Unavailable};
 pub use ready::Dependency;
 pub use serve::{Limits, Server};
 
@@ -75,6 +83,16 @@ pub trait Site: Send + Sync + 'static {
         vec![self.urls(session, via)]
     }
 
+    /// Whether machines may come by [`paths::ENTRY`] without a token.
+    fn has_entry(&self) -> bool {
+        false
+    }
+    /// That URL, as this client reaches it.
+    fn entry_url(&self, via: &Connection) -> Word {
+        let scheme = if via.secure { ("https", 443) } else { ("http", 80) };
+        let at = SocketAddr::new(via.local.ip().to_canonical(), via.local.port());
+        Word::new(&format!("{}/{}", paths::origin(scheme.0, scheme.1, at), paths::ENTRY))
+    }
     /// The certificate of the private CA in PEM, if there is one.
     fn authority(&self) -> Option<Bytes>;
 
@@ -93,6 +111,8 @@ pub struct Connection {
     pub local: SocketAddr,
     /// Whether it came by HTTPS.
     pub secure: bool,
+    /// The fingerprint (SHA-256) of the certificate that it showed, which is one of our CA's.
+    pub certificate: Option<[u8; 32]>,
     files: Option<FileQueue>,
 }
 
@@ -123,6 +143,7 @@ impl HttpState {
 fn router(state: Arc<HttpState>) -> Router {
     Router::new()
         .route("/b/{*path}", get(boot::session).post(boot::session))
+        .route("/boot", get(entry::entry).post(entry::entry))
         .route("/ca.crt", get(authority))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready::ready))

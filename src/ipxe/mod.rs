@@ -16,6 +16,7 @@
 //! **Invariant**: no socket, no clock, no decision; a value from outside enters only as [`Word`] or [`Text`].
 
 mod command;
+mod facts;
 mod images;
 mod render;
 mod scripts;
@@ -30,6 +31,6 @@ mod tests;
 pub use command::{Command, Label, Stored};
 pub use images::images;
 pub use render::render;
-pub use scripts::{autoexec, bootstrap, denied, failed, not_started, started};
+pub use scripts::{autoexec, bootstrap, denied, failed, introduction, not_started, started};
 pub use text::{Text, Word};
 pub use urls::{SessionUrls, SessionUrlsError};

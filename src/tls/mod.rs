@@ -17,10 +17,13 @@ use std::io;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use rustls::crypto::aws_lc_rs;
-use rustls::server::{ClientHello, ResolvesServerCert};
+use aws_lc_rs::digest::{SHA256, digest};
+use rustls::crypto::{CryptoProvider, aws_lc_rs as provider};
+use rustls::pki_types::CertificateDer;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, NoClientAuth, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{AlertDescription, ServerConfig, version};
+use rustls::{AlertDescription, RootCertStore, ServerConfig, version};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -52,13 +55,36 @@ impl Acceptor {
     /// # Errors
     /// When the certificate and its key do not fit.
     pub fn new(identity: &Identity) -> Result<Acceptor, TlsError> {
-        let provider = aws_lc_rs::default_provider();
+        Acceptor::verified_by(identity, provider::default_provider().into(), Arc::new(NoClientAuth))
+    }
+
+    /// The same for site servers, which are asked for a certificate of this CA. They may show none; one that another CA
+    /// issued, or whose time is over, ends the handshake.
+    ///
+    /// # Errors
+    /// As [`Acceptor::new`], and when the CA's certificate cannot be used.
+    pub fn for_sites(identity: &Identity, authority: &Authority) -> Result<Acceptor, TlsError> {
+        let provider: Arc<CryptoProvider> = provider::default_provider().into();
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from(authority.der().to_vec())).map_err(TlsError::Config)?;
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .allow_unauthenticated()
+            .build()
+            .map_err(|error| TlsError::Config(rustls::Error::General(error.to_string())))?;
+        Acceptor::verified_by(identity, provider, verifier)
+    }
+
+    fn verified_by(
+        identity: &Identity,
+        provider: Arc<CryptoProvider>,
+        clients: Arc<dyn ClientCertVerifier>,
+    ) -> Result<Acceptor, TlsError> {
         let certified = identity.certified(&provider)?;
         let present = Arc::new(Present(ArcSwap::from_pointee(certified)));
-        let config = ServerConfig::builder_with_provider(Arc::new(provider))
+        let config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&version::TLS13, &version::TLS12])
             .map_err(TlsError::Config)?
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_cert_resolver(Arc::clone(&present) as Arc<dyn ResolvesServerCert>);
         Ok(Acceptor { acceptor: TlsAcceptor::from(Arc::new(config)), present })
     }
@@ -68,7 +94,7 @@ impl Acceptor {
     /// # Errors
     /// When the certificate and its key do not fit; the present one stays.
     pub fn replace(&self, identity: &Identity) -> Result<(), TlsError> {
-        let certified = identity.certified(&aws_lc_rs::default_provider())?;
+        let certified = identity.certified(&provider::default_provider())?;
         self.present.0.store(Arc::new(certified));
         Ok(())
     }
@@ -85,6 +111,13 @@ impl Acceptor {
     }
 }
 
+/// The fingerprint of the certificate that the client showed: SHA-256 of its DER form. The CA issued it; whether it is
+/// still wanted, the handshake cannot know.
+pub fn peer_fingerprint<S>(stream: &TlsStream<S>) -> Option<[u8; 32]> {
+    let certificate = stream.get_ref().1.peer_certificates()?.first()?;
+    digest(&SHA256, certificate).as_ref().try_into().ok()
+}
+
 /// Why a handshake failed, as far as an administrator can do something about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HandshakeFailure {
@@ -92,6 +125,8 @@ pub enum HandshakeFailure {
     TooOld,
     /// The client does not trust the certificate.
     Untrusted,
+    /// The client's own certificate is none of the CA's, or its time is over.
+    Stranger,
     /// Anything else: a port scan, plain HTTP on the HTTPS port, a lost connection.
     Other,
 }
@@ -103,6 +138,7 @@ pub fn handshake_failure(error: &io::Error) -> HandshakeFailure {
         Some(rustls::Error::AlertReceived(
             AlertDescription::UnknownCA | AlertDescription::BadCertificate | AlertDescription::CertificateUnknown,
         )) => HandshakeFailure::Untrusted,
+        Some(rustls::Error::InvalidCertificate(_)) => HandshakeFailure::Stranger,
         _ => HandshakeFailure::Other,
     }
 }

@@ -14,6 +14,7 @@
 //! | [`machine`] | QEMU and its firmware |
 //! | [`server`] | the site and the server under test |
 //! | [`records`] | cases where a row in a database decides; [`servers`] starts a database |
+//! | [`referral`] | cases where an upstream server decides |
 //! | [`assets`], [`disk`] | kernels, loaders, disks |
 //! | [`process`], [`transcript`] | children that end with the test, and what they say |
 #![allow(
@@ -30,6 +31,7 @@ mod machine;
 mod network;
 mod process;
 mod records;
+mod referral;
 mod server;
 #[path = "../it/servers.rs"]
 #[allow(dead_code, reason = "the other tests do more with them")]

@@ -6,6 +6,9 @@
 //!
 //!  routed:    machines --- clients --- router 10.77.0.1 and 10.78.0.1 --- dhcp 10.78.0.2
 //!                          (bridge)    (relay agent, second bridge)       boot 10.78.0.3
+//!
+//!  upstream:  boot --- wan --- upstream 10.79.0.1, for a server that the one at the site leans on;
+//!             or upstream 10.77.0.3 on the machines' bridge, for one that they are handed over to
 //! ```
 //!
 //! Nothing is made outside the namespaces, so nothing can leak into the machine's own network.
@@ -25,7 +28,15 @@ pub(crate) const BRIDGE: &str = "lan";
 /// The bridge of the servers in the namespace `router`.
 pub(crate) const BACKBONE: &str = "backbone";
 
-const PARTS: [&str; 4] = ["clients", "router", "dhcp", "boot"];
+/// The interface of `boot` and `upstream` towards each other.
+pub(crate) const WAN: &str = "wan0";
+/// The upstream server's address on the other end of the site's WAN.
+pub(crate) const UPSTREAM_ON_WAN: &str = "10.79.0.1";
+/// Its address where it is on the machines' bridge.
+pub(crate) const UPSTREAM_ON_LAN: &str = "10.77.0.3";
+
+const PARTS: [&str; 5] = ["clients", "router", "dhcp", "boot", "upstream"];
+const SITE_ON_WAN: &str = "10.79.0.2";
 const ROUTER_ON_BACKBONE: &str = "10.78.0.1";
 
 /// How machines reach the servers.
@@ -103,6 +114,38 @@ impl Network {
         self.ip("clients", &["tuntap", "add", &name, "mode", "tap"]);
         self.ip("clients", &["link", "set", &name, "master", BRIDGE, "up"]);
         name
+    }
+
+    /// Lays the cable between the site and its upstream server.
+    pub(crate) fn join_upstream_by_wan(&self) {
+        let peer = self.namespace("upstream");
+        self.ip("boot", &["link", "add", WAN, "type", "veth", "peer", "name", WAN, "netns", &peer]);
+        for (part, address) in [("boot", SITE_ON_WAN), ("upstream", UPSTREAM_ON_WAN)] {
+            self.ip(part, &["address", "add", &with_length(address), "dev", WAN]);
+            self.ip(part, &["link", "set", WAN, "up"]);
+        }
+    }
+
+    /// Plugs the upstream server into the machines' bridge.
+    pub(crate) fn join_upstream_by_lan(&self) {
+        self.cable("clients", BRIDGE, "upstream", UPSTREAM_ON_LAN);
+    }
+
+    /// How many octets the site received over its WAN so far.
+    pub(crate) fn octets_over_wan(&self) -> u64 {
+        let counter = format!("/sys/class/net/{WAN}/statistics/rx_bytes");
+        let said = run("ip", &["netns", "exec", &self.namespace("boot"), "cat", &counter]);
+        said.trim().parse().unwrap_or_else(|error| panic!("{counter} says {said:?}: {error}"))
+    }
+
+    /// The most that goes over the WAN in a second, e.g. `2mbit`, in either direction.
+    pub(crate) fn limit_wan(&self, rate: &str) {
+        for part in ["boot", "upstream"] {
+            let namespace = self.namespace(part);
+            let limit = ["tbf", "rate", rate, "burst", "32kbit", "latency", "400ms"];
+            let place = ["netns", "exec", &namespace, "tc", "qdisc", "replace", "dev", WAN, "root"];
+            run("ip", &[&place[..], &limit].concat());
+        }
     }
 
     fn route(&self) {

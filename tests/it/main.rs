@@ -9,6 +9,7 @@ mod commands_store;
 mod daemon;
 mod database_page;
 mod documents;
+mod entry;
 mod harness;
 mod history;
 mod hostile;

@@ -119,7 +119,8 @@ impl Actual {
         match self {
             Actual::Verdict(Verdict::Allow) => Kind::Allow,
             Actual::Verdict(Verdict::Deny { .. }) => Kind::Deny,
-            Actual::Verdict(Verdict::Ignore { .. }) => Kind::Ignore,
+            // No script makes a referral: it names an upstream and passes.
+            Actual::Verdict(Verdict::Ignore { .. } | Verdict::Refer(_)) => Kind::Ignore,
             Actual::Pass => Kind::Pass,
             Actual::Error(_) => Kind::Error,
             Actual::Images(images) if images.menu().is_some() => Kind::Menu,

@@ -67,7 +67,9 @@ impl Site {
         let upstreams = upstreams.map_err(|found| {
             found.into_iter().for_each(|(what, remedy)| problems.push(Problem::of_file(&config.file, what, remedy)));
         });
-        let databases = Databases::open(&config, before.map(|(databases, _)| databases)).map_err(|found| problems.extend(found)).ok();
+        let databases = Databases::open(&config, before.map(|(databases, _)| databases))
+            .map_err(|found| problems.extend(found))
+            .ok();
         let mut handlers = Vec::new();
         if let (Some(databases), Ok(upstreams)) = (&databases, &upstreams) {
             handlers = handlers::build(&config, databases, upstreams, run_cases).unwrap_or_else(|found| {

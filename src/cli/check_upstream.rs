@@ -22,7 +22,8 @@ pub(super) async fn upstreams(site: &Site, findings: &mut Findings) {
                 }
             }
             Ok(None) if upstream.section().url.is_none() && upstream.section().script.is_none() => {
-                findings.note(format!("upstream `{name}`: machines are handed over to it; it cannot be asked from here"));
+                findings
+                    .note(format!("upstream `{name}`: machines are handed over to it; it cannot be asked from here"));
             }
             Ok(None) => findings.good(format!("upstream `{name}`: takes connections")),
             Err(error) => findings.bad(problem(upstream, &error)),

@@ -17,6 +17,7 @@ use crate::loaders::Loaders;
 use crate::observe::{Funnel, Metrics};
 use crate::paths;
 use crate::site::Site;
+use crate::store::Store;
 use crate::upstream::Upstreams;
 
 /// The ports that clients are told, after binding.
@@ -42,6 +43,8 @@ pub(super) struct Shared {
 pub(super) struct SitePart {
     pub(super) databases: Databases,
     pub(super) upstreams: Upstreams,
+    /// None where the store's database cannot hold one.
+    pub(super) store: Option<Store>,
     pub(super) loaders: Loaders,
     pub(super) images: FileRoot,
     pub(super) ipxe_scheme: IpxeScheme,
@@ -53,7 +56,9 @@ impl SitePart {
     /// The part of a site that transports need.
     pub(super) fn of(site: Site) -> SitePart {
         let Site { config, databases, upstreams, loaders, images, .. } = site;
-        SitePart { databases, upstreams, loaders, images, ipxe_scheme: config.https.ipxe, has_entry: config.http.entry }
+        let store = Store::on(databases.store().clone()).ok();
+        let (ipxe_scheme, has_entry) = (config.https.ipxe, config.http.entry);
+        SitePart { databases, upstreams, store, loaders, images, ipxe_scheme, has_entry }
     }
 }
 

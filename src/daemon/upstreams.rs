@@ -38,8 +38,7 @@ fn up(upstream: &Upstream) -> Vec<Line> {
 
 fn requests(upstream: &Upstream) -> Vec<Line> {
     let name = upstream.name();
-    let line = |(outcome, count): (&str, u64)| {
-        (vec![("upstream", name.to_owned()), ("outcome", outcome.to_owned())], count)
-    };
+    let line =
+        |(outcome, count): (&str, u64)| (vec![("upstream", name.to_owned()), ("outcome", outcome.to_owned())], count);
     upstream.counts().into_iter().map(line).collect()
 }

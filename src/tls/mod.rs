@@ -8,8 +8,11 @@
 //! **Invariant**: rustls and rcgen are named in this folder only.
 
 mod authority;
+mod client;
+#[cfg(test)]
+mod client_tests;
 mod identity;
-
+mod site;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +23,7 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{SHA256, digest};
 use rustls::crypto::{CryptoProvider, aws_lc_rs as provider};
 use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoClientAuth, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
@@ -29,7 +33,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 pub use authority::{Authority, ensure_ca};
+pub use client::{Fingerprint, ServerFailure, Trust, client_config, server_failure};
 pub use identity::{Identity, TlsError};
+pub use site::{IssuedSite, SiteRequest, site_request};
 
 /// Takes TLS connections with the present certificate.
 #[derive(Clone)]
@@ -113,9 +119,8 @@ impl Acceptor {
 
 /// The fingerprint of the certificate that the client showed: SHA-256 of its DER form. The CA issued it; whether it is
 /// still wanted, the handshake cannot know.
-pub fn peer_fingerprint<S>(stream: &TlsStream<S>) -> Option<[u8; 32]> {
-    let certificate = stream.get_ref().1.peer_certificates()?.first()?;
-    digest(&SHA256, certificate).as_ref().try_into().ok()
+pub fn peer_fingerprint<S>(stream: &TlsStream<S>) -> Option<Fingerprint> {
+    stream.get_ref().1.peer_certificates()?.first().map(|certificate| digest_of(certificate))
 }
 
 /// Why a handshake failed, as far as an administrator can do something about it.
@@ -141,4 +146,28 @@ pub fn handshake_failure(error: &io::Error) -> HandshakeFailure {
         Some(rustls::Error::InvalidCertificate(_)) => HandshakeFailure::Stranger,
         _ => HandshakeFailure::Other,
     }
+}
+
+/// The fingerprint of a certificate in DER form: SHA-256, 64 hexadecimal digits in lower case.
+pub fn fingerprint(der: &[u8]) -> String {
+    digest_of(der).iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+/// The certificates of a text in PEM, in DER form, in order.
+///
+/// # Errors
+/// When it holds none, or something that is none.
+pub fn certificates(pem: &str) -> Result<Vec<Vec<u8>>, TlsError> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    match read {
+        Ok(read) if !read.is_empty() => Ok(read.into_iter().map(|certificate| certificate.to_vec()).collect()),
+        Ok(_) => Err(TlsError::Trust("it holds none".into())),
+        Err(error) => Err(TlsError::Trust(error.to_string())),
+    }
+}
+
+fn digest_of(der: &[u8]) -> Fingerprint {
+    let mut octets = Fingerprint::default();
+    octets.copy_from_slice(digest(&SHA256, der).as_ref());
+    octets
 }

@@ -47,9 +47,7 @@ fn served(image: BootImage, handler: &str, upstream: &str) -> Result<BootImage, 
         format!("the answer of upstream `{upstream}` cannot be served: image `{}`: {error}", image.id)
     };
     let source = |source: Source| match source {
-        Source::File(name) => {
-            format!("@{upstream}/{name}").parse().map(Source::File).map_err(|error| wrong(&error))
-        }
+        Source::File(name) => format!("@{upstream}/{name}").parse().map(Source::File).map_err(|error| wrong(&error)),
         Source::Url(url) => Ok(Source::Url(url)),
     };
     let command_line = |line: Line| match line.as_str().contains(FILES_URL) {
@@ -107,7 +105,10 @@ mod tests {
         assert_eq!(images.notice().len(), 1);
         assert_eq!(assignment("referral~main~sql~a1", "referral"), Some(("main", "sql~a1")));
         assert_eq!((assignment("a1", "referral"), assignment("referral2~main~a1", "referral")), (None, None));
-        assert_eq!((file("@main/d/linux", "main"), file("@main2/d", "main"), file("d", "main")), (Some("d/linux"), None, None));
+        assert_eq!(
+            (file("@main/d/linux", "main"), file("@main2/d", "main"), file("d", "main")),
+            (Some("d/linux"), None, None)
+        );
     }
 
     #[test]
@@ -115,14 +116,14 @@ mod tests {
         let denied = r#"{"answer": {"verdict": "deny", "reason": "gone"}, "images": {"images": []}}"#;
         assert!(matches!(read(denied), Ok(Said::Denied(verdict)) if verdict.reason() == "gone"));
         assert!(matches!(read("{}"), Ok(Said::Nothing)));
-        assert!(matches!(read(r#"{"images": {"images": []}}"#), Ok(Said::Images(images)) if images.images().is_empty()));
+        assert!(
+            matches!(read(r#"{"images": {"images": []}}"#), Ok(Said::Images(images)) if images.images().is_empty())
+        );
     }
 
     #[test]
     fn what_does_not_fit_any_more_is_an_error() {
-        let image = |more: &str| {
-            format!(r#"{{"images": {{"images": [{{"id": "d", "title": "D", {more}}}]}}}}"#)
-        };
+        let image = |more: &str| format!(r#"{{"images": {{"images": [{{"id": "d", "title": "D", {more}}}]}}}}"#);
         let long = "a/".repeat(509);
         for (json, expect) in [
             (image(&format!(r#""kind": "chain", "source": {{"file": "{long}bcdef"}}"#)), "too long"),
@@ -146,12 +147,42 @@ mod tests {
             any::<bool>().prop_map(Into::into),
             any::<i64>().prop_map(Into::into),
             "(\\PC|\\$\\{|~|\\.\\./|@){0,12}".prop_map(Into::into),
-            prop::sample::select(vec!["allow", "deny", "refer", "linux", "wim", "chain", "ipxe", "local", "retry", "{files_url}"])
-                .prop_map(Into::into),
+            prop::sample::select(vec![
+                "allow",
+                "deny",
+                "refer",
+                "linux",
+                "wim",
+                "chain",
+                "ipxe",
+                "local",
+                "retry",
+                "{files_url}"
+            ])
+            .prop_map(Into::into),
         ];
         let name = prop::sample::select(vec![
-            "answer", "verdict", "reason", "images", "menu", "notice", "id", "title", "kind", "kernel", "initrd",
-            "cmdline", "source", "file", "url", "assignment", "text", "default", "timeout_s", "handler", "wait",
+            "answer",
+            "verdict",
+            "reason",
+            "images",
+            "menu",
+            "notice",
+            "id",
+            "title",
+            "kind",
+            "kernel",
+            "initrd",
+            "cmdline",
+            "source",
+            "file",
+            "url",
+            "assignment",
+            "text",
+            "default",
+            "timeout_s",
+            "handler",
+            "wait",
         ]);
         leaf.prop_recursive(5, 48, 6, move |inner| {
             prop_oneof![

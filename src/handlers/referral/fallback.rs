@@ -9,12 +9,14 @@
 //!
 //! A machine that the upstream last refused stays refused, whichever of them it is but `next`.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use tracing::warn;
 
 use super::ReferralHandler;
 use super::ask::{Failure, reasons};
-use crate::boot::{BootImages, BootRequest, Line, Verdict};
+use crate::boot::{BootImage, BootImages, BootRequest, ImageKind, Line, Verdict};
 use crate::config::ReferralError;
 use crate::decision::{Answer, HandlerError};
 use crate::upstream::UpstreamState;
@@ -118,8 +120,10 @@ impl ReferralHandler {
 }
 
 /// The image whose script asks again.
-fn retry(_: std::time::Duration) -> BootImages {
-    BootImages::none()
+fn retry(wait: Duration) -> BootImages {
+    let title = Line::clean("Asking again");
+    let image = BootImage { id: "retry".into(), title, assignment: None, kind: ImageKind::Retry { wait } };
+    BootImages::new(vec![image], None).unwrap_or_default()
 }
 
 /// Who does not answer, and since when.
@@ -130,7 +134,9 @@ fn silent(failures: &[Failure]) -> Line {
         UpstreamState::Down { since, error } => {
             format!("The boot server {name} does not answer since {since:.0}: {error}")
         }
-        UpstreamState::Untried | UpstreamState::Up => format!("The boot server {name} does not answer: {}", failure.why),
+        UpstreamState::Untried | UpstreamState::Up => {
+            format!("The boot server {name} does not answer: {}", failure.why)
+        }
     })
 }
 
@@ -153,9 +159,14 @@ mod tests {
     #[test]
     fn ages_are_in_words() {
         let at = |seconds| Timestamp::from_second(seconds).unwrap();
-        for (seconds, expect) in
-            [(-5, "0 seconds"), (1, "1 second"), (119, "119 seconds"), (120, "2 minutes"), (7200, "2 hours"), (172_800, "2 days")]
-        {
+        for (seconds, expect) in [
+            (-5, "0 seconds"),
+            (1, "1 second"),
+            (119, "119 seconds"),
+            (120, "2 minutes"),
+            (7200, "2 hours"),
+            (172_800, "2 days"),
+        ] {
             assert_eq!(age(at(1_000_000 + seconds), at(1_000_000)), expect);
         }
     }

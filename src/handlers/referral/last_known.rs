@@ -62,7 +62,8 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn new(handler: &Arc<str>, store: Store) -> Memory {
-        let weigh = |_: &SessionId, pending: &Arc<(String, Timestamp)>| u32::try_from(pending.0.len()).unwrap_or(u32::MAX);
+        let weigh =
+            |_: &SessionId, pending: &Arc<(String, Timestamp)>| u32::try_from(pending.0.len()).unwrap_or(u32::MAX);
         Memory {
             store,
             handler: Arc::clone(handler),

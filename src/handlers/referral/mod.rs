@@ -207,7 +207,9 @@ impl RequestHandler for ReferralHandler {
         let why = by(&asked, &asked.answer.1);
         let Asked { candidate, answer: (said, _), .. } = asked;
         let given = match said {
-            Said::Nothing => return Ok(Answer::Explained { given: None, why: format!("no opinion {why}"), known: None }),
+            Said::Nothing => {
+                return Ok(Answer::Explained { given: None, why: format!("no opinion {why}"), known: None });
+            }
             Said::Denied(verdict) => {
                 self.keep_refusal(request, &candidate, &verdict);
                 BootImages::none().with_notice([Line::clean(verdict.reason())])

@@ -119,9 +119,8 @@ impl Acceptor {
 
 /// The fingerprint of the certificate that the client showed: SHA-256 of its DER form. The CA issued it; whether it is
 /// still wanted, the handshake cannot know.
-pub fn peer_fingerprint<S>(stream: &TlsStream<S>) -> Option<[u8; 32]> {
-    let certificate = stream.get_ref().1.peer_certificates()?.first()?;
-    digest(&SHA256, certificate).as_ref().try_into().ok()
+pub fn peer_fingerprint<S>(stream: &TlsStream<S>) -> Option<Fingerprint> {
+    stream.get_ref().1.peer_certificates()?.first().map(|certificate| digest_of(certificate))
 }
 
 /// Why a handshake failed, as far as an administrator can do something about it.

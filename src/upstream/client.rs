@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,6 +13,7 @@ use super::identity::{Credentials, Wrong};
 use crate::api::{MESSAGE_LEN_MAX, Problem};
 use crate::boot::Line;
 use crate::config::UpstreamSection;
+use crate::tls::{self, Trust};
 
 /// How long a connection stays open that nobody uses.
 const IDLE_MAX: Duration = Duration::from_secs(90);
@@ -61,27 +62,17 @@ impl Client {
             .tcp_keepalive(KEEP_ALIVE)
             .tcp_keepalive_interval(KEEP_ALIVE)
             .tcp_keepalive_retries(3);
-        if let Some(pem) = credentials.ca {
-            let bad = |why: String| wrong(format!("the CA has no certificate in PEM: {why}"), "name another `ca`");
-            let trusted = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| bad(words(&error)))?;
-            if trusted.is_empty() {
-                return Err(bad("the file holds none".into()));
+        builder = match credentials.ca {
+            Some(pem) => {
+                let remedy = "name another `ca`, or get new files with `pointsman site enroll`";
+                let config = tls::client_config(Trust::Ca(pem), credentials.identity);
+                builder.tls_backend_preconfigured(config.map_err(|error| wrong(error.to_string(), remedy))?)
             }
-            builder = builder.tls_certs_only(trusted);
-        }
-        if let Some(pem) = credentials.identity {
-            let identity = reqwest::Identity::from_pem(&pem).map_err(|error| {
-                let what = format!("the certificate and its key cannot be used: {}", words(&error));
-                wrong(what, "get new ones with `pointsman site enroll`")
-            })?;
-            builder = builder.identity(identity);
-        }
-        let http = builder.build().map_err(|error| {
-            wrong(
-                format!("TLS cannot be set up: {}", words(&error)),
-                "see that the CA, the certificate and its key belong together",
-            )
-        })?;
+            // What is asked without TLS needs no CA; what is not asked by Pointsman's API has one that the system trusts.
+            None if base.scheme() == "http" => builder.tls_certs_only([]),
+            None => builder,
+        };
+        let http = builder.build().map_err(|error| wrong(format!("HTTP cannot be set up: {}", words(&error)), ""))?;
         Ok(Client { name: name.to_owned(), http, base })
     }
 
@@ -187,10 +178,12 @@ impl Client {
     /// What an answer means that is not the one that was asked for.
     pub(super) async fn no(&self, response: Response) -> UpstreamError {
         let (name, status) = (self.name.clone(), response.status());
+        let comes_again = header(response.headers(), RETRY_AFTER.as_str()).is_some();
         let said = self.body(response, PROBLEM_LEN_MAX, Duration::MAX).await.unwrap_or_default();
         let problem = problem(&said, status);
         match status.as_u16() {
             401 | 403 => UpstreamError::Denied { name, problem },
+            503 if comes_again => UpstreamError::Busy { name, problem },
             409 => UpstreamError::Refused { name, problem },
             status @ 500.. => UpstreamError::Failed { name, status, problem },
             status @ 400..500 => UpstreamError::Rejected { name, status, problem },

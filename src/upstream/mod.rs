@@ -3,7 +3,8 @@
 //! An [`Upstream`] is asked with a [`BootRequest`] and answers with the types of [`crate::api`]. The pieces, from the
 //! outside in: `all` (those of a configuration, and what is remembered of boots), `ask` (the questions, by kind),
 //! `breaker` (up or down), `watch` (asks in the background whether it is there), `client` (HTTP), `identity` (who we are
-//! to it), `files` (its images folder as an [`Origin`](crate::cache::Origin)) and `pixiecore` (another one's API).
+//! to it), `files` (its images folder as an [`Origin`](crate::cache::Origin)), `pixiecore` (another
+//! one's API) and `storage` (object storage, which is an origin of files only).
 //!
 //! # What a caller can rely on
 //!
@@ -27,6 +28,7 @@ mod error;
 mod files;
 mod identity;
 mod pixiecore;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -39,8 +41,9 @@ use jiff::Timestamp;
 
 use crate::config::{UpstreamKind, UpstreamSection};
 
-pub use all::{Boots, Upstreams};
+pub use all::{Boots, Owner, Upstreams};
 pub use error::UpstreamError;
+pub use storage::{Storage, Storages};
 
 use breaker::Breaker;
 use client::Client;

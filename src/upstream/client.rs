@@ -13,7 +13,7 @@ use super::identity::{Credentials, Wrong};
 use crate::api::{MESSAGE_LEN_MAX, Problem};
 use crate::boot::Line;
 use crate::config::UpstreamSection;
-use crate::tls::{self, Trust};
+use crate::tls::{self, ServerFailure, Trust};
 
 /// How long a connection stays open that nobody uses.
 const IDLE_MAX: Duration = Duration::from_secs(90);
@@ -196,7 +196,7 @@ impl Client {
         let name = self.name.clone();
         match error.is_timeout() && !error.is_connect() {
             true => UpstreamError::TimedOut { name, limit },
-            false => UpstreamError::Unreachable { name, why: words(error) },
+            false => UpstreamError::Unreachable { name, why: reason(error) },
         }
     }
 
@@ -234,6 +234,33 @@ fn problem(said: &[u8], status: StatusCode) -> String {
 fn quoted(text: &str) -> String {
     let start: String = text.chars().take(QUOTED_LEN_MAX).collect();
     Line::clean(&start).to_string()
+}
+
+/// Why there is no connection: what an administrator can do something about, else what was at the root of it.
+fn reason(error: &reqwest::Error) -> String {
+    let known = match tls::server_failure(error) {
+        Some(ServerFailure::Untrusted) => "its certificate comes from another CA than the one of `ca`",
+        Some(ServerFailure::WrongName) => {
+            "its certificate is for another name or address; name it as `url` does in its [https] names"
+        }
+        Some(ServerFailure::OutOfTime) => "its certificate is not good by the clock of this machine",
+        Some(ServerFailure::Refused) => {
+            "it does not take the certificate of this site; `pointsman site enroll` gets another"
+        }
+        Some(ServerFailure::NotTls) => "what answers there speaks no TLS",
+        None => "",
+    };
+    let root = root(error);
+    if known.is_empty() { root } else { format!("{known} ({root})") }
+}
+
+/// The innermost cause.
+fn root(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    quoted(&cause.to_string())
 }
 
 /// The whole chain of causes without the URL.

@@ -14,6 +14,7 @@ mod harness;
 mod history;
 mod hostile;
 mod reload;
+mod referral;
 mod reports;
 mod s3;
 mod servers;

@@ -32,6 +32,7 @@ pub(super) struct Client {
     http: reqwest::Client,
     /// Ends in `/`.
     base: Url,
+    connect_limit: Duration,
 }
 
 impl Client {
@@ -72,8 +73,8 @@ impl Client {
             None if base.scheme() == "http" => builder.tls_certs_only([]),
             None => builder,
         };
-        let http = builder.build().map_err(|error| wrong(format!("HTTP cannot be set up: {}", words(&error)), ""))?;
-        Ok(Client { name: name.to_owned(), http, base })
+        let http = builder.build().map_err(|error| wrong(format!("HTTP cannot be set up: {}", root(&error)), ""))?;
+        Ok(Client { name: name.to_owned(), http, base, connect_limit: section.connect_limit })
     }
 
     /// The URL of something below the upstream's; each part is encoded as it needs to be.
@@ -196,6 +197,10 @@ impl Client {
         let name = self.name.clone();
         match error.is_timeout() && !error.is_connect() {
             true => UpstreamError::TimedOut { name, limit },
+            false if error.is_timeout() => {
+                let why = format!("no connection within {} ms", self.connect_limit.as_millis());
+                UpstreamError::Unreachable { name, why }
+            }
             false => UpstreamError::Unreachable { name, why: reason(error) },
         }
     }
@@ -263,18 +268,6 @@ fn root(error: &dyn std::error::Error) -> String {
     quoted(&cause.to_string())
 }
 
-/// The whole chain of causes without the URL.
-fn words(error: &dyn std::error::Error) -> String {
-    let mut causes = Vec::new();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        causes.push(error.to_string());
-        cause = error.source();
-    }
-    causes.dedup();
-    if causes.is_empty() { "the request failed".into() } else { quoted(&causes.join(": ")) }
-}
-
 /// The value of a header, when it is text.
 pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok())
@@ -284,7 +277,7 @@ pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 pub(super) async fn next(response: &mut Response, stall_max: Duration) -> Result<Option<Bytes>, String> {
     match tokio::time::timeout(stall_max, response.chunk()).await {
         Ok(Ok(chunk)) => Ok(chunk),
-        Ok(Err(error)) => Err(words(&error)),
+        Ok(Err(error)) => Err(root(&error)),
         Err(_) => Err(format!("nothing came for {} s", stall_max.as_secs())),
     }
 }

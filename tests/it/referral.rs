@@ -21,7 +21,9 @@ impl Upstream {
     /// One with the store's machine, image, and nothing assigned.
     pub(crate) fn with_store() -> Upstream {
         let upstream = Upstream::serving(crate::assignments::site());
-        upstream.site.edit("pointsman.toml", |text| text.replace("kind = \"sql\"\n", "kind = \"sql\"\nname = \"store\"\n"));
+        upstream
+            .site
+            .edit("pointsman.toml", |text| text.replace("kind = \"sql\"\n", "kind = \"sql\"\nname = \"store\"\n"));
         upstream
     }
 
@@ -95,7 +97,8 @@ pub(crate) fn leaning_on(upstreams: &[&Upstream], handler: &str, section: &str) 
     site.configure("decision", "allow_boot_limit = \"5s\"");
     site.edit("pointsman.toml", |config| {
         let handler = format!("[[handler]]\nkind = \"referral\"\nupstreams = {names:?}\n{handler}\n");
-        let config = config.replacen("[[handler]]\nkind = \"script\"", &format!("{handler}[[handler]]\nkind = \"script\""), 1);
+        let config =
+            config.replacen("[[handler]]\nkind = \"script\"", &format!("{handler}[[handler]]\nkind = \"script\""), 1);
         format!("{config}\n{text}")
     });
     site.configure("http", "entry = true");
@@ -159,7 +162,8 @@ struct Boot(String);
 impl Boot {
     fn begin(daemon: &Daemon, mac: &str) -> Boot {
         let form = format!("mac={mac}&platform=pcbios&buildarch=i386&serial=X7");
-        let head = "POST /boot HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded";
+        let head =
+            "POST /boot HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded";
         Boot(daemon.http(&format!("{head}\r\nContent-Length: {}\r\n\r\n{form}", form.len())))
     }
 
@@ -300,7 +304,9 @@ fn a_machine_that_the_upstream_refused_stays_refused() {
 #[test]
 fn the_second_upstream_stands_in_for_the_first_and_the_first_comes_back() {
     let rules = |id: &str| {
-        format!("fn allow_boot(r) {{ allow() }}\nfn boot_images(r) {{ linux(#{{ id: \"{id}\", kernel: \"debian/linux\" }}) }}")
+        format!(
+            "fn allow_boot(r) {{ allow() }}\nfn boot_images(r) {{ linux(#{{ id: \"{id}\", kernel: \"debian/linux\" }}) }}"
+        )
     };
     let (one, two) = (Upstream::with_rules(&rules("one")), Upstream::with_rules(&rules("two")));
     let site = leaning_on(&[&one, &two], "on_error = \"local\"", "failures_max = 1\nretry_after = \"1s\"");
@@ -323,7 +329,10 @@ fn check_says_how_the_upstream_knows_this_site_or_what_is_wrong() {
     let (upstream, site) = pair("", "");
     let output = site.run(&["check"]);
     let said = crate::harness::printed(&output);
-    assert!(!output.status.success() && said.contains("upstream `main` cannot be reached") && said.contains("help:"), "{said}");
+    assert!(
+        !output.status.success() && said.contains("upstream `main` cannot be reached") && said.contains("help:"),
+        "{said}"
+    );
     let _above = upstream.site.serve();
     let said = run(&site, &["check"]);
     assert!(said.contains("upstream `main`: answers, and knows this site as `lyon`"), "{said}");

@@ -109,3 +109,16 @@ pub struct BootDecision {
     /// How long it took in all, in microseconds.
     pub elapsed_us: u64,
 }
+
+impl BootDecision {
+    /// Whether nobody had an opinion, so that the policy stands in. Where one failed, nobody knows what it would have said.
+    pub fn is_of_nobody(&self) -> bool {
+        let Some((last, before)) = self.trail.split_last() else { return false };
+        last.outcome == Outcome::Policy && before.iter().all(|step| step.outcome == Outcome::Passed)
+    }
+
+    /// Whether the answer was not there in time, so that the policy stands in.
+    pub fn is_late(&self) -> bool {
+        self.trail.last().is_some_and(|step| step.outcome == Outcome::TimedOut)
+    }
+}

@@ -17,7 +17,7 @@ use tracing::{debug, info, warn};
 
 use super::files::{self, FileRequest};
 use super::{Connection, HttpState};
-use crate::boot::{BootDecision, BootImages, FileName, Line, Machine, Outcome, Platform, SessionId, Stage, Verdict};
+use crate::boot::{BootDecision, BootImages, FileName, Line, Machine, Platform, SessionId, Stage, Verdict};
 use crate::decision::{BootEvent, HandlerError, Progress, Session, TokenError};
 use crate::files::{Content, OpenError};
 use crate::ipxe::{self, Command};
@@ -272,8 +272,8 @@ impl Asked {
 
     /// While the decision is pending: iPXE waits and asks again (since 2014).
     pub(super) fn held(&self, decision: &BootDecision) -> Option<Response> {
-        let late = decision.trail.last().is_some_and(|step| step.outcome == Outcome::TimedOut);
-        (late && self.state.holds.once_more(self.session.id())).then(|| later("the decision is pending; ask again\n"))
+        (decision.is_late() && self.state.holds.once_more(self.session.id()))
+            .then(|| later("the decision is pending; ask again\n"))
     }
 
     /// While an event cannot be noted, as when a database is restarted. A no is final.

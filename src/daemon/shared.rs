@@ -17,6 +17,7 @@ use crate::loaders::Loaders;
 use crate::observe::{Funnel, Metrics};
 use crate::paths;
 use crate::site::Site;
+use crate::store::Store;
 
 /// The ports that clients are told, after binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub(super) struct Shared {
 /// What a reload replaces.
 pub(super) struct SitePart {
     pub(super) databases: Databases,
+    /// None where the store's database cannot hold one.
+    pub(super) store: Option<Store>,
     pub(super) loaders: Loaders,
     pub(super) images: FileRoot,
     pub(super) ipxe_scheme: IpxeScheme,
@@ -51,7 +54,8 @@ impl SitePart {
     /// The part of a site that transports need.
     pub(super) fn of(site: Site) -> SitePart {
         let Site { config, databases, loaders, images, .. } = site;
-        SitePart { databases, loaders, images, ipxe_scheme: config.https.ipxe, has_entry: config.http.entry }
+        let store = Store::on(databases.store().clone()).ok();
+        SitePart { databases, store, loaders, images, ipxe_scheme: config.https.ipxe, has_entry: config.http.entry }
     }
 }
 

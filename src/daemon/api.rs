@@ -82,7 +82,8 @@ impl KnownSites {
         if let Some(entry) = &found {
             note_seen(store, entry);
         }
-        let standing = |entry: SiteEntry| Standing { site: entry.name.as_str().into(), is_revoked: entry.revoked.is_some() };
+        let standing =
+            |entry: SiteEntry| Standing { site: entry.name.as_str().into(), is_revoked: entry.revoked.is_some() };
         Ok(found.map(standing))
     }
 }

@@ -131,7 +131,8 @@ impl Daemon {
         let web = Server::new(state, limits.clone());
         let api = Api::new(&config, api, &shared, limits)?;
         let destination = history.as_ref().map(History::destination);
-        let acceptors = reload::Acceptors { https: acceptor.clone(), api: api.as_ref().map(|api| api.acceptor.clone()) };
+        let acceptors =
+            reload::Acceptors { https: acceptor.clone(), api: api.as_ref().map(|api| api.acceptor.clone()) };
         let reloader = Reloader::new(config, folders, Arc::clone(&shared), acceptors, destination);
         let ports = Ports {
             dhcp: dhcp.as_ref().and_then(|dhcp| dhcp.local_addresses(Port::Dhcp).next()).map(|at| at.port()),

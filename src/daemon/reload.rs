@@ -18,10 +18,10 @@ use crate::site::Site;
 use crate::store::Store;
 use crate::tls::{Acceptor, Identity};
 
-use super::history::Destination;
-use super::shared::{Shared, SitePart};
 use super::certificate;
 use super::certificate::private;
+use super::history::Destination;
+use super::shared::{Shared, SitePart};
 
 /// Editors write a file in several steps: a change counts once nothing more has changed for this long.
 const QUIET: Duration = Duration::from_millis(200);

@@ -3,7 +3,8 @@
 //! An [`Upstream`] is asked with a [`BootRequest`] and answers with the types of [`crate::api`]. The pieces, from the
 //! outside in: `all` (those of a configuration, and what is remembered of boots), `ask` (the questions, by kind),
 //! `breaker` (up or down), `watch` (asks in the background whether it is there), `client` (HTTP), `identity` (who we are
-//! to it), `files` (its images folder as an [`Origin`](crate::cache::Origin)) and `pixiecore` (another one's API).
+//! to it), `files` (its images folder as an [`Origin`](crate::cache::Origin)) and `pixiecore` (another one's API). `enroll` and `enrolled` get this site's certificate
+//! and store it.
 //!
 //! # What a caller can rely on
 //!
@@ -23,6 +24,10 @@ mod ask;
 mod breaker;
 mod client;
 mod counts;
+mod enroll;
+#[cfg(test)]
+mod enroll_tests;
+mod enrolled;
 mod error;
 mod files;
 mod identity;
@@ -40,6 +45,7 @@ use jiff::Timestamp;
 use crate::config::{UpstreamKind, UpstreamSection};
 
 pub use all::{Boots, Upstreams};
+pub use enroll::{Enroll, EnrollError, EnrollToken, EnrollTokenError, Enrollee, enroll};
 pub use error::UpstreamError;
 
 use breaker::Breaker;

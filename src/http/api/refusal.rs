@@ -85,9 +85,7 @@ impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
             Refusal::Anonymous => StatusCode::UNAUTHORIZED,
-            Refusal::Unknown | Refusal::Revoked(_) | Refusal::NotServed(_) | Refusal::NoToken(_) => {
-                StatusCode::FORBIDDEN
-            }
+            Refusal::Unknown | Refusal::Revoked(_) | Refusal::NoToken(_) => StatusCode::FORBIDDEN,
             Refusal::TooManyAttempts | Refusal::TooManyMessages => StatusCode::TOO_MANY_REQUESTS,
             Refusal::Unsure | Refusal::Busy | Refusal::Pending | Refusal::NotNoted(_) | Refusal::NotIssued(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -96,7 +94,8 @@ impl Refusal {
             Refusal::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Refusal::Malformed(_) | Refusal::Stale { .. } | Refusal::NoRequest(_) => StatusCode::BAD_REQUEST,
             Refusal::Repeated { .. } | Refusal::Forbidden(_) => StatusCode::CONFLICT,
-            Refusal::NoFile(_) | Refusal::NoPath => StatusCode::NOT_FOUND,
+            // 403 would say that it is the site which may not.
+            Refusal::NoFile(_) | Refusal::NotServed(_) | Refusal::NoPath => StatusCode::NOT_FOUND,
             Refusal::Unreadable(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Refusal::Changed => StatusCode::PRECONDITION_FAILED,
             Refusal::WhichVersion => StatusCode::PRECONDITION_REQUIRED,

@@ -89,3 +89,4 @@ pub mod site;
 pub mod store;
 pub mod tftp;
 pub mod tls;
+pub mod upstream;

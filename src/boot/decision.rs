@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BootImages, Line};
+use super::{BootImages, Line, Referral};
 
 /// The answer to *may I boot?*.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,8 @@ pub enum Verdict {
         /// Why; for the log only.
         reason: Line,
     },
+    /// Another boot server takes it over.
+    Refer(Referral),
 }
 
 impl Verdict {
@@ -33,25 +35,31 @@ impl Verdict {
         Verdict::Ignore { reason: Line::clean(reason) }
     }
 
-    /// Whether the machine may boot.
+    /// Whether a boot of ours may go on: also that of a machine which is handed over by our loader or script.
     pub fn allows(&self) -> bool {
-        matches!(self, Verdict::Allow)
+        match self {
+            Verdict::Allow => true,
+            Verdict::Refer(referral) => referral.goes_on(),
+            Verdict::Deny { .. } | Verdict::Ignore { .. } => false,
+        }
     }
 
-    /// `allow`, `deny` or `ignore`: the word in logs and metrics.
+    /// `allow`, `deny`, `ignore` or `refer`: the word in logs and metrics.
     pub fn name(&self) -> &'static str {
         match self {
             Verdict::Allow => "allow",
             Verdict::Deny { .. } => "deny",
             Verdict::Ignore { .. } => "ignore",
+            Verdict::Refer(_) => "refer",
         }
     }
 
-    /// Why not; empty for [`Verdict::Allow`].
+    /// Why not, or to whom it is referred; empty for [`Verdict::Allow`].
     pub fn reason(&self) -> &str {
         match self {
             Verdict::Allow => "",
             Verdict::Deny { reason } | Verdict::Ignore { reason } => reason.as_str(),
+            Verdict::Refer(referral) => referral.upstream.as_str(),
         }
     }
 }
@@ -100,4 +108,17 @@ pub struct BootDecision {
     pub trail: Vec<Step>,
     /// How long it took in all, in microseconds.
     pub elapsed_us: u64,
+}
+
+impl BootDecision {
+    /// Whether nobody had an opinion, so that the policy stands in. Where one failed, nobody knows what it would have said.
+    pub fn is_of_nobody(&self) -> bool {
+        let Some((last, before)) = self.trail.split_last() else { return false };
+        last.outcome == Outcome::Policy && before.iter().all(|step| step.outcome == Outcome::Passed)
+    }
+
+    /// Whether the answer was not there in time, so that the policy stands in.
+    pub fn is_late(&self) -> bool {
+        self.trail.last().is_some_and(|step| step.outcome == Outcome::TimedOut)
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FileName, FileNameError, Line, Url, UrlError};
+use super::{FactsForm, FileName, FileNameError, Line, Url, UrlError};
 
 /// Where a file of an image comes from: this server's images folder, or a URL elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -125,6 +125,20 @@ pub enum ImageKind {
         /// The commands, without the `#!ipxe` line.
         text: String,
     },
+    /// Another boot server takes over, and is told what the machine is.
+    Referral {
+        /// Its script, or program.
+        url: Url,
+        /// How the machine's facts go with it; they go with `http` and `https` only.
+        #[serde(default)]
+        facts: FactsForm,
+    },
+    /// Nothing yet: the screen counts down, and the machine asks again. After some attempts it goes to its disk.
+    Retry {
+        /// How long it waits, from a second to a day; a key press ends it.
+        #[serde(serialize_with = "wait_seconds", deserialize_with = "of_wait_seconds", rename = "wait_s")]
+        wait: Duration,
+    },
     /// The machine's own disk.
     Local,
     /// Restart.
@@ -145,6 +159,8 @@ impl ImageKind {
             ImageKind::Efi { .. } => "efi",
             ImageKind::Sanboot { .. } => "sanboot",
             ImageKind::Ipxe { .. } => "ipxe",
+            ImageKind::Referral { .. } => "referral",
+            ImageKind::Retry { .. } => "retry",
             ImageKind::Local => "local",
             ImageKind::Reboot => "reboot",
             ImageKind::Poweroff => "poweroff",
@@ -152,7 +168,7 @@ impl ImageKind {
         }
     }
 
-    /// Every source that the image loads, in order.
+    /// Every source that the image loads, in order. What a server loads that takes over is its own matter.
     pub fn sources(&self) -> Vec<&Source> {
         match self {
             ImageKind::Linux { kernel, initrd, .. } => std::iter::once(kernel).chain(initrd).collect(),
@@ -163,10 +179,45 @@ impl ImageKind {
                 .chain(std::iter::once(wim))
                 .collect(),
             ImageKind::Chain { source } | ImageKind::Efi { source, .. } | ImageKind::Sanboot { source } => vec![source],
-            ImageKind::Ipxe { .. } | ImageKind::Local | ImageKind::Reboot | ImageKind::Poweroff | ImageKind::Shell => {
-                Vec::new()
-            }
+            ImageKind::Ipxe { .. }
+            | ImageKind::Referral { .. }
+            | ImageKind::Retry { .. }
+            | ImageKind::Local
+            | ImageKind::Reboot
+            | ImageKind::Poweroff
+            | ImageKind::Shell => Vec::new(),
         }
+    }
+
+    /// The same with its sources and its command lines turned into others.
+    ///
+    /// # Errors
+    /// The first that turning one gives.
+    pub fn map_sources<E>(
+        self,
+        source: impl Fn(Source) -> Result<Source, E>,
+        command_line: impl Fn(Line) -> Result<Line, E>,
+    ) -> Result<ImageKind, E> {
+        let all = |sources: Vec<Source>| sources.into_iter().map(&source).collect::<Result<Vec<_>, E>>();
+        let one = |of: Option<Source>| of.map(&source).transpose();
+        Ok(match self {
+            ImageKind::Linux { kernel, initrd, cmdline } => {
+                ImageKind::Linux { kernel: source(kernel)?, initrd: all(initrd)?, cmdline: command_line(cmdline)? }
+            }
+            ImageKind::Wim { wimboot, bcd, boot_sdi, wim, files, args } => {
+                let injected = |file: InjectedFile| Ok(InjectedFile { source: source(file.source)?, name: file.name });
+                let files = files.into_iter().map(injected).collect::<Result<_, E>>()?;
+                let (wimboot, wim, args) = (source(wimboot)?, source(wim)?, command_line(args)?);
+                ImageKind::Wim { wimboot, bcd: one(bcd)?, boot_sdi: one(boot_sdi)?, wim, files, args }
+            }
+            ImageKind::Chain { source: from } => ImageKind::Chain { source: source(from)? },
+            ImageKind::Efi { source: from, cmdline } => {
+                ImageKind::Efi { source: source(from)?, cmdline: command_line(cmdline)? }
+            }
+            ImageKind::Sanboot { source: from } => ImageKind::Sanboot { source: source(from)? },
+            // These load no file.
+            other => other,
+        })
     }
 }
 
@@ -184,6 +235,14 @@ pub struct Menu {
 
 fn seconds<S: serde::Serializer>(timeout: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     timeout.map(|timeout| timeout.as_secs()).serialize(serializer)
+}
+
+fn wait_seconds<S: serde::Serializer>(wait: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    wait.as_secs().serialize(serializer)
+}
+
+fn of_wait_seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    Ok(Duration::from_secs(u64::deserialize(deserializer)?.clamp(1, 86_400)))
 }
 
 /// A day is the longest that a menu waits.
@@ -314,6 +373,11 @@ impl BootImages {
         &self.images
     }
 
+    /// Whether this is no answer to be remembered: the machine shall ask again.
+    pub fn asks_again(&self) -> bool {
+        self.images.iter().any(|image| matches!(image.kind, ImageKind::Retry { .. }))
+    }
+
     /// What the screen shows before anything else.
     pub fn notice(&self) -> &[Line] {
         &self.notice
@@ -379,6 +443,37 @@ mod tests {
         check(&[local("wipe"), done("install")], timed(None), &["wipe"], Some(Some("wipe")));
         check(&[done("install"), local("disk")], timed(Some("disk")), &["disk"], Some(Some("disk")));
         check(&[done("install"), local("disk")], menu(Some("install")), &["disk"], Some(None));
+    }
+
+    #[test]
+    fn every_source_and_command_line_is_turned() {
+        let source = |name: &str| name.parse::<Source>().unwrap();
+        let line = Line::clean("x={files_url}/y");
+        let file = InjectedFile { source: source("e"), name: Line::clean("n") };
+        let kinds = [
+            ImageKind::Linux { kernel: source("a"), initrd: vec![source("b"), source("c")], cmdline: line.clone() },
+            ImageKind::Wim {
+                wimboot: source("a"),
+                bcd: Some(source("b")),
+                boot_sdi: Some(source("c")),
+                wim: source("d"),
+                files: vec![file],
+                args: line.clone(),
+            },
+            ImageKind::Chain { source: source("a") },
+            ImageKind::Efi { source: source("a"), cmdline: line },
+            ImageKind::Sanboot { source: source("a") },
+        ];
+        for kind in kinds {
+            let turn = |from: Source| format!("@up/{from}").parse();
+            let turned = kind.clone().map_sources::<SourceError>(turn, |_| Ok(Line::clean("turned"))).unwrap();
+            let names: Vec<_> = turned.sources().into_iter().map(ToString::to_string).collect();
+            let expect: Vec<_> = kind.sources().into_iter().map(|source| format!("@up/{source}")).collect();
+            assert_eq!(names, expect);
+            assert!(!format!("{turned:?}").contains("files_url"), "{turned:?}");
+            assert_eq!(turned.name(), kind.name());
+        }
+        assert_eq!(ImageKind::Local.map_sources::<()>(|_| Err(()), |_| Err(())), Ok(ImageKind::Local));
     }
 
     #[test]

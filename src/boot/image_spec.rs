@@ -4,8 +4,9 @@
 //! an error that names the attribute, its value and what to write instead.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use super::{BootImage, BootImages, ImageError, ImageKind, InjectedFile, Line, Record, Source};
+use super::{BootImage, BootImages, FactsForm, ImageError, ImageKind, InjectedFile, Line, Record, Source, Url};
 
 /// Why attributes make no image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -62,6 +63,8 @@ const SHAPES: &[Shape] = &[
     Shape { kind: "efi", attributes: &["source", "cmdline"], read: efi },
     Shape { kind: "sanboot", attributes: &["source"], read: sanboot },
     Shape { kind: "ipxe", attributes: &["text"], read: ipxe },
+    Shape { kind: "referral", attributes: &["url", "source", "facts"], read: referral },
+    Shape { kind: "retry", attributes: &["wait"], read: retry },
     Shape { kind: "local", attributes: &[], read: |_| Ok(ImageKind::Local) },
     Shape { kind: "reboot", attributes: &[], read: |_| Ok(ImageKind::Reboot) },
     Shape { kind: "poweroff", attributes: &[], read: |_| Ok(ImageKind::Poweroff) },
@@ -197,6 +200,25 @@ fn ipxe(reader: &Reader<'_>) -> Result<ImageKind, ImageSpecError> {
     Ok(ImageKind::Ipxe { text: text.to_owned() })
 }
 
+/// The address is `url`; one of `source` will do too, as tables have it for other kinds.
+fn referral(reader: &Reader<'_>) -> Result<ImageKind, ImageSpecError> {
+    let missing = ImageSpecError::Missing { kind: "referral", attribute: "url", example: "http://server/boot.ipxe" };
+    let attribute = if reader.text("url").is_some() { "url" } else { "source" };
+    let text = reader.text(attribute).ok_or(missing)?;
+    let url: Url = text.parse().map_err(|error| wrong(attribute, &text, error))?;
+    let facts = reader.text("facts").unwrap_or_else(|| FactsForm::default().name().to_owned()).to_ascii_lowercase();
+    let facts = facts.parse().map_err(|error| wrong("facts", &facts, error))?;
+    Ok(ImageKind::Referral { url, facts })
+}
+
+fn retry(reader: &Reader<'_>) -> Result<ImageKind, ImageSpecError> {
+    let text = reader.text("wait").unwrap_or_else(|| "15".into());
+    match text.parse() {
+        Ok(seconds @ 1..=86_400) => Ok(ImageKind::Retry { wait: Duration::from_secs(seconds) }),
+        _ => Err(wrong("wait", &text, "it is a whole number of seconds, from 1 to 86400")),
+    }
+}
+
 /// `NAME=SOURCE`, or a source that keeps its name.
 fn injected(word: &str) -> Result<InjectedFile, ImageSpecError> {
     let (name, from) = match word.split_once('=') {
@@ -258,7 +280,7 @@ mod tests {
         let text = define("x", &[("kind", "ipxe"), ("text", "#!ipxe\nshell\n"), ("title", "Tools")]).unwrap();
         assert_eq!((text.kind, text.title), (ImageKind::Ipxe { text: "shell".into() }, Line::clean("Tools")));
         for kind in SHAPES.iter().map(|shape| shape.kind) {
-            let one_of_each = [("source", "x"), ("kernel", "x"), ("wim", "x"), ("text", "x")];
+            let one_of_each = [("source", "x"), ("kernel", "x"), ("wim", "x"), ("text", "x"), ("url", "http://h/")];
             let row = one_of_each.iter().copied().chain([("kind", kind)]).collect();
             assert_eq!(BootImage::from_row("x", &row).unwrap().kind.name(), kind);
         }
@@ -269,7 +291,7 @@ mod tests {
         let check = |pairs: &[(&str, &str)], expect: &str| assert_eq!(define("x", pairs).unwrap_err(), expect);
         check(
             &[("kind", "iso")],
-            "`kind` is `iso`; use one of linux, wim, chain, efi, sanboot, ipxe, local, reboot, poweroff, shell",
+            "`kind` is `iso`; use one of linux, wim, chain, efi, sanboot, ipxe, referral, retry, local, reboot, poweroff, shell",
         );
         check(
             &[("kind", "linux"), ("kernel", " ")],
@@ -283,6 +305,15 @@ mod tests {
             &[("kind", "linux"), ("kernel", "k"), ("cmdline", "ip=${ip}")],
             "`cmdline` is `ip=$ {ip}`: the text has `${`, which iPXE would expand; leave it out",
         );
+        check(
+            &[("kind", "referral"), ("facts", "form")],
+            "`url` is missing; an image of kind `referral` needs it, e.g. `url` = `http://server/boot.ipxe`",
+        );
+        check(
+            &[("kind", "referral"), ("source", "http://h/"), ("facts", "post")],
+            "`facts` is `post`: `post` is no way to send facts; use form, query or none",
+        );
+        check(&[("kind", "retry"), ("wait", "0")], "`wait` is `0`: it is a whole number of seconds, from 1 to 86400");
         check(&[("kind", "local"), ("kernal", "k")], "an image of kind `local` has no `kernal`; it has kind, title");
         check(
             &[("kind", "efi"), ("source", "x"), ("kernel", "k")],

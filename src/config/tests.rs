@@ -193,3 +193,83 @@ fn what_is_shown_of_a_database_has_no_password() {
     let shown = format!("{:?}", Config::parse(Path::new("pointsman.toml"), text).unwrap());
     assert!(shown.contains("postgres") && !shown.contains("s3cret"), "{shown}");
 }
+
+#[test]
+fn upstreams_storages_and_their_handlers_fit_together() {
+    let text = "[upstream.\"a.b\"]\nurl = \"http://boot.example.com\"\n\
+                [upstream.main]\ncertificate = \"c\"\ntoken_file = \"t\"\nfailures_max = 0\n\
+                windows = [{ from = \"08:00:00\", to = \"08:00:00\" }]\n\
+                [upstream.over]\nstyle = \"redirect\"\n\
+                [upstream.wds]\nstyle = \"redirect\"\nfirmware = \"file\"\n\
+                [upstream.far]\nstyle = \"redirect\"\nfirmware = \"boot-servers\"\nserver = \"255.255.255.255\"\n\
+                [upstream.far.files]\nx64-uefi = \"\"\n\
+                [upstream.hand]\nstyle = \"redirect\"\nscript = \"http://10.0.0.9/x.ipxe\"\nurl = \"tftp://x\"\n\
+                [storage.main]\n\
+                [storage.s3]\nurl = \"s3://bucket/../x\"\nendpoint = \"minio:9000\"\naccess_key = \"A\"\nregion = \"\"\n\
+                [storage.s4]\nurl = \"https://bucket\"\nendpoint = \"https://u:p@minio\"\n\
+                [cache]\nsize_max = \"0B\"\nfolder = \"images/cache\"\n\
+                [https]\nenabled = false\n[api]\nenabled = true\n\
+                [[handler]]\nkind = \"referral\"\nname = \"a\"\n\
+                [[handler]]\nkind = \"referral\"\nname = \"b~c\"\nupstreams = [\"mian\", \"wds\", \"wds\"]\nstyle = \"ask\"\n\
+                [[handler]]\nkind = \"referral\"\nname = \"c\"\nupstreams = [\"main\"]\nstyle = \"redirect\"\n";
+    let error = parse(text).unwrap_err();
+    for expect in [
+        "upstream.a.b: this is no name for an upstream or a storage\n  help: use letters",
+        "upstream.a.b.url: `http://boot.example.com` is asked without encryption\n  help: write https://",
+        "upstream.main: there is no url to ask\n  help: write url = ",
+        "upstream.main: certificate and key belong together",
+        "upstream.main: certificate and token_file are both given",
+        "upstream.main.failures_max is 0",
+        "upstream.main.windows: from and to are both 08:00:00",
+        "upstream.over: style is \"redirect\", but nothing says where machines go\n  help: write script = ",
+        "upstream.wds: firmware = \"file\" needs the boot server's address",
+        "upstream.wds: firmware = \"file\" needs the boot files",
+        "upstream.far.server: 255.255.255.255 is no server's address",
+        "upstream.far.files.x64-uefi: `` does not fit into an offer",
+        "upstream.hand.url: `tftp://x` is no address of a web server",
+        "upstream.main and storage.main have one name\n  help: give one of them another",
+        "storage.main: there is no url\n  help: write url = \"s3://BUCKET\"",
+        "storage.s3.url: `s3://bucket/../x` is no place in object storage",
+        "storage.s3.endpoint: `minio:9000` is no address of a web server",
+        "storage.s3.region: `` is no region",
+        "storage.s3: access_key and secret_key_file belong together",
+        "storage.s4.url: `https://bucket` is no place in object storage",
+        "storage.s4.endpoint: `https://u:p@minio` is no address",
+        "cache.size_max is 0",
+        "cache.folder is in images.folder",
+        "api.enabled needs HTTPS\n  help: set [https] enabled = true",
+        "handler `a`: it refers all machines, and names no upstream\n  help: write upstreams = ",
+        "handler `b~c`: its name has a `~`",
+        "handler `b~c`.upstreams: there is no [upstream.mian]\n  help: did you mean `main`?",
+        "handler `b~c`: upstream `wds` is named twice",
+        "handler `b~c`: upstream.wds: there is no url to ask",
+        "handler `c`: upstream.main: style is \"redirect\", but nothing says where machines go",
+    ] {
+        assert!(error.contains(expect), "{expect} not in:\n{error}");
+    }
+    assert_eq!(error.matches("there is no url to ask").count(), 3, "{error}");
+    let error = parse("[[handler]]\nkind = \"referral\"\nmachines = \"named\"\n").unwrap_err();
+    assert!(error.contains("there is no upstream that a script could name"), "{error}");
+    let error = parse("[[handler]]\nkind = \"referral\"\nupstreams = [\"x\"]\n").unwrap_err();
+    assert!(error.contains("help: add [upstream.x] with its url"), "{error}");
+}
+
+#[test]
+fn upstreams_and_storages_that_are_right_are_taken() {
+    let text = "[upstream.main]\nurl = \"https://boot.example.com:4443\"\ncertificate = \"c\"\nkey = \"k\"\n\
+                [upstream.test]\nurl = \"http://[::1]:8080\"\ntoken_file = \"t\"\n\
+                [upstream.pixie]\nkind = \"pixiecore\"\nurl = \"http://10.0.0.3:4444/api\"\n\
+                [upstream.wds]\nstyle = \"redirect\"\nfirmware = \"file\"\nserver = \"10.0.0.2\"\n\
+                [upstream.wds.files]\nx64-uefi = \"boot\\\\x64\\\\wdsmgfw.efi\"\n\
+                [upstream.far]\nstyle = \"redirect\"\nfirmware = \"silence\"\n\
+                [storage.s3]\nurl = \"s3://bucket/a/b/\"\nendpoint = \"http://10.0.0.4:9000\"\n\
+                access_key = \"A\"\nsecret_key_file = \"secret\"\n\
+                [storage.aws]\nurl = \"s3://my.bucket\"\nregion = \"eu-central-1\"\n\
+                [api]\nenabled = true\n\
+                [[handler]]\nkind = \"referral\"\nupstreams = [\"main\", \"pixie\"]\n\
+                [[handler]]\nkind = \"referral\"\nname = \"named\"\nmachines = \"named\"\n";
+    let config = parse(text).unwrap_or_else(|error| panic!("{error}"));
+    let places: Vec<_> = config.storages.values().map(|storage| storage.place().unwrap()).collect();
+    assert_eq!(places, [("my.bucket", None), ("bucket", Some("a/b".parse().unwrap()))]);
+    assert_eq!(config.storages["s3"].secret_key_file.as_deref(), Some(Path::new("/site/secret")));
+}

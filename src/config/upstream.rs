@@ -8,7 +8,9 @@ use std::time::Duration;
 use jiff::civil::Time;
 use serde::Deserialize;
 
-use crate::boot::{Architecture, Line, Url};
+use crate::boot::{Architecture, FileName, Line, Url};
+
+pub use crate::boot::FactsForm;
 
 use super::amounts::{octets_of, rate_of};
 use super::sections::{duration, long_duration};
@@ -95,18 +97,6 @@ impl Style {
     }
 }
 
-/// How a machine's facts go with it to another server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FactsForm {
-    /// Not at all.
-    None,
-    /// In the query of the URL.
-    Query,
-    /// As a form, by POST, where the iPXE build can; else in the query.
-    Form,
-}
-
 /// What the firmware of a machine is told that is handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -155,6 +145,21 @@ pub struct StorageSection {
     pub rate: Option<u64>,
     /// Times of the day with another rate.
     pub windows: Vec<RateWindow>,
+}
+
+impl StorageSection {
+    /// The bucket, and the folder in it where the site's files begin; none where the URL is no `s3://`.
+    pub fn place(&self) -> Option<(&str, Option<FileName>)> {
+        let rest = self.url.strip_prefix("s3://")?;
+        let (bucket, folder) = rest.split_once('/').unwrap_or((rest, ""));
+        let is_bucket = (1..=63).contains(&bucket.len())
+            && bucket.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+            && !bucket.starts_with('.');
+        let folder = folder.trim_end_matches('/');
+        let parsed = (!folder.is_empty()).then(|| folder.parse::<FileName>()).transpose().ok()?;
+        let is_as_written = parsed.as_ref().is_none_or(|parsed| parsed.as_str() == folder);
+        (is_bucket && is_as_written).then_some((bucket, parsed))
+    }
 }
 
 impl std::fmt::Debug for StorageSection {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::config::Config;
 use crate::net::interfaces::Interfaces;
-use crate::tls::{Identity, ensure_ca};
+use crate::tls::{Authority, Identity, ensure_ca};
 
 /// The certificate to serve, and the private CA's own certificate (PEM) when it signed.
 pub struct Certificate {
@@ -29,14 +29,24 @@ pub fn certificate(config: &Config, now: Timestamp) -> anyhow::Result<Certificat
         let identity = Identity::from_files(certificate, key).context("https.certificate, https.key")?;
         return Ok(Certificate { identity, authority: None, fingerprint: None });
     }
+    let (identity, ca) = private(config, now)?;
+    let authority = Some(Bytes::from(ca.pem().to_owned()));
+    Ok(Certificate { identity, authority, fingerprint: Some(ca.fingerprint()) })
+}
+
+/// The certificate that the private CA issues to this host, with the CA: what site servers are shown, whatever HTTPS has.
+/// Blocks on the disk, and on making keys the first time.
+///
+/// # Errors
+/// As [`certificate`].
+pub(super) fn private(config: &Config, now: Timestamp) -> anyhow::Result<(Identity, Authority)> {
     let ca = ensure_ca(&config.server.state).context("server.state")?;
     let addresses = match config.server.address {
         Some(address) => vec![address],
         None => host_addresses()?,
     };
     let identity = ca.identity(&config.https.names, &addresses, now).context("https.names")?;
-    let authority = Some(Bytes::from(ca.pem().to_owned()));
-    Ok(Certificate { identity, authority, fingerprint: Some(ca.fingerprint()) })
+    Ok((identity, ca))
 }
 
 /// Every address that a client may reach this host by, in a stable order.

@@ -5,6 +5,7 @@
 //!
 //! **Invariant**: nothing here decides, and nothing here knows a packet.
 
+mod api;
 mod certificate;
 mod dhcp;
 mod history;
@@ -15,6 +16,7 @@ mod reload;
 mod secret;
 mod shared;
 mod tftp;
+mod upstreams;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,6 +40,7 @@ use crate::store::Store;
 use crate::tftp::TftpServer;
 use crate::tls::Acceptor;
 
+use api::Api;
 pub use certificate::{Certificate, certificate};
 use history::{History, Retention};
 pub use listeners::addresses;
@@ -56,6 +59,7 @@ pub struct Daemon {
     http: Vec<TcpListener>,
     https: Vec<TcpListener>,
     acceptor: Option<Acceptor>,
+    api: Option<Api>,
     web: Arc<Server>,
     reloader: Reloader,
     history: Option<History>,
@@ -75,6 +79,8 @@ pub struct Ports {
     pub http: u16,
     /// HTTPS.
     pub https: Option<u16>,
+    /// The decision API, by HTTPS.
+    pub api: Option<u16>,
 }
 
 impl Daemon {
@@ -100,6 +106,10 @@ impl Daemon {
             }
             false => (Vec::new(), None),
         };
+        let api = match config.api.enabled {
+            true => listeners::web("api", &addresses, config.api.port, &mut problems),
+            false => Vec::new(),
+        };
         let ports = WebPorts { http: port_of(&http).unwrap_or(config.http.port), https: port_of(&https) };
         let acceptor = tls.as_ref().map(|tls| Acceptor::new(&tls.identity)).transpose().context("https")?;
         let authority = tls.and_then(|tls| tls.authority);
@@ -111,6 +121,7 @@ impl Daemon {
         problems.check()?;
         watch_counters(&metrics, &counters, tftp.as_ref());
         watch_databases(&metrics, &shared);
+        upstreams::show(&metrics, &shared);
         // The engine counts into the metrics: held strongly both ways, neither would ever end.
         let counted = Arc::downgrade(&shared.engine);
         metrics.count_sessions(Box::new(move || counted.upgrade().map_or(0, |engine| engine.sessions().count())));
@@ -119,9 +130,12 @@ impl Daemon {
         let limits =
             Limits { connections_max, connections_per_peer_max: connections_max.div_ceil(2), ..Limits::default() };
         let state = HttpState::new(Arc::clone(&shared.engine), Arc::clone(&shared) as _, metrics);
-        let web = Server::new(state, limits);
+        let web = Server::new(state, limits.clone());
+        let api = Api::new(&config, api, &shared, limits)?;
         let destination = history.as_ref().map(History::destination);
-        let reloader = Reloader::new(config, folders, Arc::clone(&shared), acceptor.clone(), destination);
+        let acceptors =
+            reload::Acceptors { https: acceptor.clone(), api: api.as_ref().map(|api| api.acceptor.clone()) };
+        let reloader = Reloader::new(config, folders, Arc::clone(&shared), acceptors, destination);
         let ports = Ports {
             dhcp: dhcp.as_ref().and_then(|dhcp| dhcp.local_addresses(Port::Dhcp).next()).map(|at| at.port()),
             boot_server: dhcp
@@ -131,8 +145,9 @@ impl Daemon {
             tftp: tftp.as_ref().and_then(|tftp| tftp.local_addrs().first().map(SocketAddr::port)),
             http: ports.http,
             https: ports.https,
+            api: api.as_ref().and_then(|api| port_of(&api.listeners)),
         };
-        Ok(Daemon { shared, dhcp, tftp, http, https, acceptor, web, reloader, history, ports })
+        Ok(Daemon { shared, dhcp, tftp, http, https, acceptor, api, web, reloader, history, ports })
     }
 
     /// The ports that were bound.
@@ -160,14 +175,21 @@ impl Daemon {
         for listener in self.https {
             tasks.spawn(Arc::clone(&self.web).serve(listener, self.acceptor.clone(), stop.clone()));
         }
+        if let Some(Api { listeners, acceptor, server }) = self.api {
+            for listener in listeners {
+                tasks.spawn(Arc::clone(&server).serve(listener, Some(acceptor.clone()), stop.clone()));
+            }
+        }
         tasks.spawn(self.reloader.run(stop.clone()));
         connect_ahead(&self.shared);
+        self.shared.site.load().upstreams.watch();
         info!(
             dhcp = self.ports.dhcp,
             boot_server = self.ports.boot_server,
             tftp = self.ports.tftp,
             http = self.ports.http,
             https = self.ports.https,
+            api = self.ports.api,
             "serving"
         );
         stop.cancelled().await;

@@ -16,11 +16,12 @@ use crate::config::{Config, Problems};
 use crate::observe::ReasonLabel;
 use crate::site::Site;
 use crate::store::Store;
-use crate::tls::Acceptor;
+use crate::tls::{Acceptor, Identity};
 
+use super::certificate;
+use super::certificate::private;
 use super::history::Destination;
 use super::shared::{Shared, SitePart};
-use super::{Certificate, certificate};
 
 /// Editors write a file in several steps: a change counts once nothing more has changed for this long.
 const QUIET: Duration = Duration::from_millis(200);
@@ -36,12 +37,21 @@ impl ReloadSignal {
     }
 }
 
+/// What shows certificates, which may have to be renewed.
+pub(super) struct Acceptors {
+    pub(super) https: Option<Acceptor>,
+    pub(super) api: Option<Acceptor>,
+}
+
+/// The certificates to show from now on.
+type Renewed = [Option<anyhow::Result<Identity>>; 2];
+
 /// Watches the site's files and swaps in a new site.
 pub struct Reloader {
     config: Config,
     folders: Vec<PathBuf>,
     shared: Arc<Shared>,
-    acceptor: Option<Acceptor>,
+    acceptors: Acceptors,
     /// Where the history is written to.
     history: Option<Destination>,
     signal: mpsc::Sender<()>,
@@ -59,14 +69,14 @@ impl Reloader {
         config: Config,
         folders: Vec<PathBuf>,
         shared: Arc<Shared>,
-        acceptor: Option<Acceptor>,
+        acceptors: Acceptors,
         history: Option<Destination>,
     ) -> Reloader {
         let (signal, signals) = mpsc::channel(1);
         let (rules_changed, bound) = (Arc::default(), config.clone());
         let watcher = None;
         let mut reloader =
-            Reloader { config, folders, shared, acceptor, history, signal, signals, watcher, rules_changed, bound };
+            Reloader { config, folders, shared, acceptors, history, signal, signals, watcher, rules_changed, bound };
         reloader.watcher = reloader.watch();
         reloader
     }
@@ -102,13 +112,15 @@ impl Reloader {
 
     /// Makes the site anew; `true` when it was swapped in.
     async fn reload(&mut self) -> bool {
-        let (file, databases) = (self.config.file.clone(), self.shared.site.load().databases.clone());
+        let (file, before) = (self.config.file.clone(), self.shared.site.load_full());
         let load = move || {
-            let site = Site::load_again(Config::read(&file)?, true, Some(&databases))?;
-            let certificate = site.config.https.enabled.then(|| certificate(&site.config, Timestamp::now()));
-            Ok((site, certificate))
+            let site = Site::load_again(Config::read(&file)?, true, Some((&before.databases, &before.upstreams)))?;
+            let now = Timestamp::now();
+            let https = site.config.https.enabled.then(|| Ok(certificate(&site.config, now)?.identity));
+            let api = site.config.api.enabled.then(|| Ok(private(&site.config, now)?.0));
+            Ok((site, [https, api]))
         };
-        let (site, certificate) = match tokio::task::spawn_blocking(load).await {
+        let (site, renewed) = match tokio::task::spawn_blocking(load).await {
             Ok(Ok(loaded)) => loaded,
             Ok(Err(problems)) => {
                 self.refuse(&problems);
@@ -129,7 +141,7 @@ impl Reloader {
             self.count("refused");
             return false;
         }
-        self.swap(site, certificate);
+        self.swap(site, renewed);
         true
     }
 
@@ -138,11 +150,11 @@ impl Reloader {
         self.count("refused");
     }
 
-    fn swap(&mut self, site: Site, renewed: Option<anyhow::Result<Certificate>>) {
+    fn swap(&mut self, site: Site, renewed: Renewed) {
         warn_of_restart(&self.bound, &site.config);
-        if let (Some(acceptor), Some(renewed)) = (&self.acceptor, renewed) {
-            let replaced = renewed.and_then(|renewed| Ok(acceptor.replace(&renewed.identity)?));
-            if let Err(error) = replaced {
+        for (acceptor, renewed) in [&self.acceptors.https, &self.acceptors.api].into_iter().zip(renewed) {
+            let (Some(acceptor), Some(renewed)) = (acceptor, renewed) else { continue };
+            if let Err(error) = renewed.and_then(|renewed| Ok(acceptor.replace(&renewed)?)) {
                 error!("the certificate stays as it was: {error:#}");
             }
         }
@@ -150,6 +162,7 @@ impl Reloader {
         self.config = site.config.clone();
         let world = site.world();
         self.write_history_to(&site);
+        site.upstreams.watch();
         self.shared.site.store(Arc::new(SitePart::of(site)));
         self.shared.engine.replace(world);
         info!("reloaded: the new rules decide from now on");
@@ -224,7 +237,7 @@ fn warn_of_restart(old: &Config, new: &Config) {
             config.server.address,
             format!("{:?} {:?}", config.dhcp, config.tftp),
             (config.http.port, config.http.connections_max),
-            (config.https.enabled, config.https.port),
+            (config.https.enabled, config.https.port, config.api.enabled, config.api.port),
             format!("{:?}", config.log),
             (config.store.history, config.store.keep, config.store.boots_max),
         )

@@ -68,8 +68,11 @@ impl TftpSource for TftpAnswers {
         let decision = self.0.engine.allow_boot(&session, Stage::Tftp, network, Timestamp::now()).await;
         match &decision.verdict {
             Verdict::Allow => self.content(request, &session, &wanted).await,
+            // iPXE that finds nothing beside itself asks by DHCP, where the other server answers.
+            Verdict::Refer(referral) if wanted == Wanted::Autoexec && !referral.tells_ipxe() => Err(Refusal::NotFound),
+            Verdict::Refer(referral) if referral.goes_on() => self.content(request, &session, &wanted).await,
             Verdict::Deny { reason } => Err(Refusal::Denied(format!("access denied: {reason}"))),
-            Verdict::Ignore { .. } => Err(Refusal::NotFound),
+            Verdict::Ignore { .. } | Verdict::Refer(_) => Err(Refusal::NotFound),
         }
     }
 

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::boot::{BootDecision, BootImages, BootRequest, Line, Outcome, Record, Step, Verdict};
+use crate::boot::{BootDecision, BootImages, BootRequest, Line, Outcome, Record, Referral, Step, Verdict};
 
 use super::log::{DecisionLog, image_ids};
 use super::{Answer, HandlerError, RequestHandler, World};
@@ -36,19 +36,23 @@ impl Question {
 enum Said {
     Verdict(Verdict),
     Images(BootImages),
+    HandOver(Referral, BootImages),
 }
 
+/// Asks; `referral` is what the verdict said of a machine that is handed over.
 pub(super) async fn evaluate(
     world: &World,
     request: &mut BootRequest,
     question: Question,
+    referral: Option<&Referral>,
     log: &DecisionLog,
 ) -> BootDecision {
     let started = Instant::now();
     let mut trail = Vec::new();
     let work = ask(world, request, question, log, &mut trail);
     let said = match tokio::time::timeout(world.policy.limits.work, work).await {
-        Ok(said) => said,
+        Ok(Some(said)) => said,
+        Ok(None) => nobody(world, question, referral, &mut trail),
         Err(_) => {
             let detail = format!("given up after {} s", world.policy.limits.work.as_secs());
             let verdict = world.policy.on_timeout.verdict(&detail);
@@ -59,6 +63,7 @@ pub(super) async fn evaluate(
     let (verdict, images) = match said {
         Said::Verdict(verdict) => (verdict, None),
         Said::Images(images) => (Verdict::Allow, Some(images)),
+        Said::HandOver(referral, images) => (Verdict::Refer(referral), Some(images)),
     };
     let handler = trail.last().map_or_else(String::new, |step| step.handler.clone());
     BootDecision { verdict, images, handler, trail, elapsed_us: micros(started.elapsed()) }
@@ -70,7 +75,7 @@ async fn ask(
     question: Question,
     log: &DecisionLog,
     trail: &mut Vec<Step>,
-) -> Said {
+) -> Option<Said> {
     for handler in &world.handlers {
         let started = Instant::now();
         let answer = ask_one(&**handler, request, question).await;
@@ -81,14 +86,14 @@ async fn ask(
         match answer {
             Ok(Answer::Given(said)) => {
                 step(Outcome::Given, summary(&said));
-                return said;
+                return Some(said);
             }
             Ok(Answer::Explained { given, why, known }) => {
                 request.record = known.map(Arc::new).or_else(|| request.record.take());
                 match given {
                     Some(said) => {
                         step(Outcome::Given, format!("{} ({why})", summary(&said)));
-                        return said;
+                        return Some(said);
                     }
                     None => step(Outcome::Passed, why),
                 }
@@ -109,16 +114,26 @@ async fn ask(
                 if let Some(fallback) = world.policy.on_error.fallback() {
                     let verdict = fallback.verdict("the server could not decide; see its log");
                     trail.push(policy_step(Outcome::Policy, format!("on_error: {}", verdict.name()), 0));
-                    return allowed_means_disk(verdict, question);
+                    return Some(allowed_means_disk(verdict, question));
                 }
             }
         }
     }
+    None
+}
+
+/// What stands in for an answer that nobody gave.
+fn nobody(world: &World, question: Question, referral: Option<&Referral>, trail: &mut Vec<Step>) -> Said {
     match question {
         Question::AllowBoot => {
             let verdict = world.policy.unknown.verdict("no rule knows this machine");
             trail.push(policy_step(Outcome::Policy, format!("unknown: {}", verdict.name()), 0));
             Said::Verdict(verdict)
+        }
+        Question::BootImages if let Some((referral, images)) = referral.and_then(|to| Some((to, to.images()?))) => {
+            let detail = format!("no handler named an image: handed over to {}", referral.upstream);
+            trail.push(policy_step(Outcome::Policy, detail, 0));
+            Said::HandOver(referral.clone(), images)
         }
         // An allowed machine for which nobody names an image has nothing to boot but its own disk.
         Question::BootImages => {
@@ -165,9 +180,13 @@ fn policy_step(outcome: Outcome, detail: String, elapsed_us: u64) -> Step {
 
 /// What a handler knows that has no opinion.
 fn known(record: &Record) -> String {
-    match record.text("hostname").or_else(|| record.text("machine_id")) {
-        Some(name) => format!("knows the machine: {}", Line::clean(&name)),
-        None => "knows the machine".into(),
+    let named = |column: &str| record.text(column).map(|text| Line::clean(&text));
+    let machine = named("hostname").or_else(|| named("machine_id"));
+    match (machine, named("upstream")) {
+        (Some(name), None) => format!("knows the machine: {name}"),
+        (Some(name), Some(upstream)) => format!("knows the machine: {name}; refers it to {upstream}"),
+        (None, Some(upstream)) => format!("refers the machine to {upstream}"),
+        (None, None) => "knows the machine".into(),
     }
 }
 
@@ -175,7 +194,7 @@ fn summary(said: &Said) -> String {
     match said {
         Said::Verdict(Verdict::Allow) => "allow".into(),
         Said::Verdict(verdict) => format!("{}: {}", verdict.name(), verdict.reason()),
-        Said::Images(images) => image_ids(images),
+        Said::Images(images) | Said::HandOver(_, images) => image_ids(images),
     }
 }
 

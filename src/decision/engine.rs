@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::boot::{BootDecision, BootRequest, Client, Machine, Network, Outcome, Stage, Step, Verdict};
+use crate::boot::{BootDecision, BootRequest, Client, Machine, Network, Outcome, Referral, Stage, Step, Verdict};
 
 use super::chain::{Question, evaluate, guarded, micros};
 use super::flight::{Decided, Flight, FlightKey};
@@ -131,13 +131,14 @@ impl DecisionEngine {
         let limit = world.policy.limits.allow_boot_at(stage);
         let start = || -> BoxFuture<'static, Decided> {
             let request = self.request(&world, session, stage, network, (*session.machine()).clone(), now);
-            self.evaluation(&world, request, Question::AllowBoot)
+            self.evaluation(&world, request, Question::AllowBoot, None)
         };
         let (flight, is_new) = session.verdict.join(key, &world.policy, start);
         self.wait(session, stage, &world.policy, flight, is_new, limit).await
     }
 
-    /// What does this machine boot? The verdict comes first: a machine that may not boot gets no images.
+    /// What does this machine boot? The verdict comes first: a machine that may not boot gets no images. One that is
+    /// referred is handed over where no handler names an image.
     pub async fn boot_images(
         &self,
         session: &Arc<Session>,
@@ -155,11 +156,16 @@ impl DecisionEngine {
         let network = session.placed(network, Stage::Http);
         let mut hasher = DefaultHasher::new();
         machine.hash(&mut hasher);
+        let referral = match &verdict.verdict {
+            Verdict::Refer(referral) => Some(referral.clone()),
+            _ => None,
+        };
+        referral.hash(&mut hasher);
         let key = FlightKey { generation: era.generation, facts: hasher.finish() };
         let limit = world.policy.limits.boot_images;
         let start = || -> BoxFuture<'static, Decided> {
             let request = self.request(&world, session, Stage::Http, network, machine, now);
-            self.evaluation(&world, request, Question::BootImages)
+            self.evaluation(&world, request, Question::BootImages, referral)
         };
         let (flight, is_new) = session.images.join(key, &world.policy, start);
         self.wait(session, Stage::Http, &world.policy, flight, is_new, limit).await
@@ -193,10 +199,12 @@ impl DecisionEngine {
         Ok(())
     }
 
-    /// Tells the observer what happened in a boot, where no handler needs to know.
+    /// Tells the handlers and the observer what happened in a boot, where nobody can object.
     pub fn happened(&self, session: &Arc<Session>, event: &BootEvent, now: Timestamp) {
         let world = Arc::clone(&self.era.load_full().world);
-        self.observer.happened(&self.event_request(&world, session, Network::default(), now), event);
+        let request = self.event_request(&world, session, Network::default(), now);
+        world.handlers.iter().for_each(|handler| handler.boot_noticed(&request, event));
+        self.observer.happened(&request, event);
     }
 
     fn event_request(&self, world: &World, session: &Session, network: Network, now: Timestamp) -> BootRequest {
@@ -230,10 +238,11 @@ impl DecisionEngine {
         world: &Arc<World>,
         mut request: BootRequest,
         question: Question,
+        referral: Option<Referral>,
     ) -> BoxFuture<'static, Decided> {
         let (world, log, observer) = (Arc::clone(world), Arc::clone(&self.log), Arc::clone(&self.observer));
         async move {
-            let decision = evaluate(&world, &mut request, question, &log).await;
+            let decision = evaluate(&world, &mut request, question, referral.as_ref(), &log).await;
             log.write(question.name(), &request, &decision);
             observer.decided(question, &request, &decision);
             Decided { decision: Arc::new(decision), at: Instant::now() }

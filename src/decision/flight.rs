@@ -79,10 +79,11 @@ impl Slot {
 }
 
 /// An allowed boot keeps its verdict to its end, so that all its questions agree; a denial is asked anew after a while,
-/// because the administrator may have changed a row; a failure soon.
+/// because the administrator may have changed a row; a failure soon, and so is what tells the machine to ask again.
 fn is_fresh(decided: &Decided, policy: &Policy) -> bool {
     let failed = decided.decision.trail.iter().any(|step| matches!(step.outcome, Outcome::Failed | Outcome::TimedOut));
-    if failed {
+    let asks_again = decided.decision.images.as_ref().is_some_and(|images| images.asks_again());
+    if failed || asks_again {
         return decided.at.elapsed() < FAILURE_REMEMBERED;
     }
     decided.decision.verdict.allows() || decided.at.elapsed() < policy.remember

@@ -29,6 +29,7 @@ impl DecisionLog {
             target: "pointsman::decision",
             question,
             session = %request.session,
+            site = Some(&*request.network.site).filter(|site| !site.is_empty()),
             mac = %client.hardware,
             uuid = client.uuid().map(tracing::field::display),
             arch = %client.architecture,

@@ -9,7 +9,7 @@ use aws_lc_rs::rand;
 use jiff::{SignedDuration, Timestamp};
 use moka::ops::compute::Op;
 
-use crate::boot::{Client, HardwareAddress, Machine, Network, SessionId, Stage};
+use crate::boot::{Client, HardwareAddress, Machine, MachineId, Network, SessionId, Stage};
 
 use super::flight::Slot;
 use super::token::{TokenContent, TokenError, TokenKey};
@@ -96,7 +96,8 @@ impl Session {
         Arc::clone(&self.machine.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn set_machine(&self, machine: &Machine) {
+    /// Keeps what the machine reports of itself.
+    pub fn set_machine(&self, machine: &Machine) {
         let mut known = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
         if **known != *machine {
             *known = Arc::new(machine.clone());
@@ -162,8 +163,13 @@ pub struct Sessions {
     by_hardware: moka::sync::Cache<HardwareAddress, Arc<Session>>,
     /// Those that were taken up by a token.
     resumed: moka::sync::Cache<SessionId, Arc<Session>>,
+    /// Those that site servers ask for, by the site and what it calls them.
+    of_sites: moka::sync::Cache<SiteBoot, Arc<Session>>,
     key: TokenKey,
 }
+
+/// A boot at a site: a site that calls the boots of two machines the same means two.
+type SiteBoot = (Arc<str>, SessionId, HardwareAddress);
 
 /// A boot without a packet for this long is over; its token still opens it.
 const IDLE: Duration = Duration::from_secs(30 * 60);
@@ -178,6 +184,7 @@ impl Sessions {
         Sessions {
             by_hardware: moka::sync::Cache::builder().max_capacity(capacity).time_to_idle(IDLE).build(),
             resumed: moka::sync::Cache::builder().max_capacity(capacity).time_to_idle(IDLE).build(),
+            of_sites: moka::sync::Cache::builder().max_capacity(capacity).time_to_idle(IDLE).build(),
             key,
         }
     }
@@ -245,9 +252,42 @@ impl Sessions {
         }))
     }
 
+    /// The session of a boot that this site server calls so. Its own id follows from the site's name, the site server's id
+    /// and the client's address, by the key of the tokens: it is the same on every server that has the key, and a site
+    /// can name neither a boot of another site nor one of ours.
+    pub fn for_site(&self, site: &Arc<str>, id: SessionId, client: &Client, now: Timestamp) -> Arc<Session> {
+        let boot: SiteBoot = (Arc::clone(site), id, client.hardware);
+        let begin = |machine_id: Option<MachineId>| {
+            let (hardware, machine_id) =
+                (client.hardware.octets(), machine_id.map(MachineId::wire).unwrap_or_default());
+            let own = self.key.id_of(&[site.as_bytes(), &[0], &id.0, hardware, &machine_id].concat());
+            let session = Session::new(own, client.clone(), 0, now);
+            session.place.store(Arc::new(Network { site: Arc::clone(site), ..Network::default() }));
+            Arc::new(session)
+        };
+        let session = self.of_sites.get_with(boot.clone(), || begin(None));
+        let known = session.client();
+        match (known.machine_id, client.machine_id) {
+            // Another machine behind the same adapter: nothing of the other one holds for it.
+            (Some(one), Some(other)) if one != other => {
+                let session = begin(client.machine_id);
+                self.of_sites.insert(boot, Arc::clone(&session));
+                session
+            }
+            _ => {
+                let machine_id = client.machine_id.or(known.machine_id);
+                let client = Client { machine_id, ..client.clone() };
+                if *known != client {
+                    session.client.store(Arc::new(client));
+                }
+                session
+            }
+        }
+    }
+
     /// About how many sessions are known.
     pub fn count(&self) -> u64 {
-        self.by_hardware.entry_count()
+        self.by_hardware.entry_count() + self.of_sites.entry_count()
     }
 }
 
@@ -259,7 +299,7 @@ fn unix_seconds(now: Timestamp) -> u32 {
 mod tests {
     use uuid::Uuid;
 
-    use crate::boot::{Architecture, IpxeBuild, MachineId};
+    use crate::boot::{Architecture, IpxeBuild};
 
     use super::*;
 
@@ -350,6 +390,40 @@ mod tests {
         assert_ne!(first.id(), second.id());
         assert!(sessions.resume(&sessions.token(&second, true, morning), morning).is_ok());
         assert!(sessions.resume(&sessions.token(&first, true, now), morning).is_err());
+    }
+
+    #[test]
+    fn a_boot_at_a_site_is_one_session_and_nobody_else_s() {
+        let (sessions, now) = (sessions(), Timestamp::now());
+        let (lyon, oslo): (Arc<str>, Arc<str>) = ("lyon".into(), "oslo".into());
+        let local = sessions.for_packet(&client(false), 1, Stage::Discover, now);
+        let theirs = sessions.for_site(&lyon, local.id(), &client(false), now);
+        assert_ne!(theirs.id(), local.id());
+        let id = |site, id, client: &Client| sessions.for_site(site, id, client, now).id();
+        assert_eq!(id(&lyon, local.id(), &client(true)), theirs.id());
+        assert!(theirs.client().is_ipxe(), "as the site server sees it now");
+        assert_ne!(id(&oslo, local.id(), &client(false)), theirs.id());
+        assert_ne!(id(&lyon, theirs.id(), &client(false)), theirs.id());
+        let other = Client::new([2, 0, 0, 0, 0, 2].into(), Architecture::X64_UEFI);
+        assert_ne!(id(&lyon, local.id(), &other), theirs.id());
+        let elsewhere = Sessions::new(TokenKey::new(&[1; 32]), 100);
+        assert_eq!(elsewhere.for_site(&lyon, local.id(), &client(false), now).id(), theirs.id());
+        let foreign = Sessions::new(TokenKey::new(&[2; 32]), 100);
+        assert_ne!(foreign.for_site(&lyon, local.id(), &client(false), now).id(), theirs.id());
+    }
+
+    #[test]
+    fn another_machine_at_a_site_begins_anew_though_its_server_calls_it_the_same() {
+        let (sessions, now, lyon) = (sessions(), Timestamp::now(), Arc::from("lyon"));
+        let first = sessions.for_site(&lyon, SessionId([1; 6]), &client(false), now);
+        let mut other = client(false);
+        other.machine_id = None;
+        assert!(Arc::ptr_eq(&sessions.for_site(&lyon, SessionId([1; 6]), &other, now), &first));
+        assert_eq!(first.client().machine_id, client(false).machine_id, "what was known stays known");
+        other.machine_id = Some(MachineId::from_uuid(Uuid::from_u128(2)));
+        let second = sessions.for_site(&lyon, SessionId([1; 6]), &other, now);
+        assert_ne!(second.id(), first.id());
+        assert!(Arc::ptr_eq(&sessions.for_site(&lyon, SessionId([1; 6]), &other, now), &second));
     }
 
     #[test]

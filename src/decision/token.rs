@@ -69,6 +69,13 @@ impl TokenKey {
         Ok(secret)
     }
 
+    /// The id of a boot at a site, of which the site says these octets: it cannot choose one that is another's.
+    pub(super) fn id_of(&self, octets: &[u8]) -> SessionId {
+        // No token begins like this, so that nothing signed here is good as one.
+        let signed = hmac::sign(&self.key, &[b"boot of a site\0", octets].concat());
+        SessionId(signed.as_ref().first_chunk().copied().unwrap_or_default())
+    }
+
     pub(super) fn seal(&self, content: &TokenContent) -> String {
         let mut octets = Vec::with_capacity(HEAD_LEN + 16 + 16 + TAG_LEN);
         let flags = if content.is_allowed { ALLOWED } else { 0 };

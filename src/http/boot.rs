@@ -17,7 +17,7 @@ use tracing::{debug, info, warn};
 
 use super::files::{self, FileRequest};
 use super::{Connection, HttpState};
-use crate::boot::{BootDecision, BootImages, FileName, Line, Machine, Outcome, Platform, SessionId, Stage, Verdict};
+use crate::boot::{BootDecision, BootImages, FileName, Line, Machine, Platform, SessionId, Stage, Verdict};
 use crate::decision::{BootEvent, HandlerError, Progress, Session, TokenError};
 use crate::files::{Content, OpenError};
 use crate::ipxe::{self, Command};
@@ -183,6 +183,9 @@ impl Asked {
         if let Some(response) = self.held(&decision).or_else(|| self.refused_script(&decision.verdict)) {
             return response;
         }
+        if *wanted == Wanted::Autoexec && leaves_ipxe_alone(&decision.verdict) {
+            return text(StatusCode::NOT_FOUND, "not found\n");
+        }
         let site = &self.state.site;
         let commands = match wanted {
             Wanted::Autoexec => ipxe::autoexec(&site.autoexec_urls(&self.session, &self.via), self.platform()),
@@ -269,8 +272,8 @@ impl Asked {
 
     /// While the decision is pending: iPXE waits and asks again (since 2014).
     pub(super) fn held(&self, decision: &BootDecision) -> Option<Response> {
-        let late = decision.trail.last().is_some_and(|step| step.outcome == Outcome::TimedOut);
-        (late && self.state.holds.once_more(self.session.id())).then(|| later("the decision is pending; ask again\n"))
+        (decision.is_late() && self.state.holds.once_more(self.session.id()))
+            .then(|| later("the decision is pending; ask again\n"))
     }
 
     /// While an event cannot be noted, as when a database is restarted. A no is final.
@@ -326,14 +329,24 @@ pub(super) fn shown_reason(verdict: &Verdict) -> Option<Line> {
         Verdict::Allow => None,
         Verdict::Deny { reason } => Some(reason.clone()),
         Verdict::Ignore { .. } => Some(Line::clean(NOTHING_HERE)),
+        Verdict::Refer(referral) if referral.goes_on() => None,
+        Verdict::Refer(referral) => {
+            Some(Line::clean(&format!("Another server boots this machine: {}", referral.upstream)))
+        }
     }
+}
+
+/// Whether iPXE shall find nothing beside itself, and ask another server by DHCP.
+fn leaves_ipxe_alone(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Refer(referral) if !referral.tells_ipxe())
 }
 
 pub(super) fn refused_file(verdict: &Verdict) -> Option<Response> {
     match verdict {
         Verdict::Allow => None,
         Verdict::Deny { reason } => Some(text(StatusCode::FORBIDDEN, &format!("access denied: {reason}\n"))),
-        Verdict::Ignore { .. } => Some(text(StatusCode::NOT_FOUND, "not found\n")),
+        Verdict::Refer(referral) if referral.goes_on() => None,
+        Verdict::Ignore { .. } | Verdict::Refer(_) => Some(text(StatusCode::NOT_FOUND, "not found\n")),
     }
 }
 

@@ -149,7 +149,7 @@ fn whole_seconds(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }
 
-fn matches(tags: &str, tag: &str, weak: bool) -> bool {
+pub(super) fn matches(tags: &str, tag: &str, weak: bool) -> bool {
     tags.split(',').map(str::trim).any(|other| {
         let other = if weak { other.strip_prefix("W/").unwrap_or(other) } else { other };
         other == "*" || other == tag

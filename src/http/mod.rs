@@ -23,8 +23,12 @@
 //! A machine that may not boot gets no file (403 with the reason); a script it asks for shows the reason and leaves to the
 //! disk. While a slow decision is pending the answer is 503 with `Retry-After`, on which iPXE waits and asks again.
 //!
+//! The decision API ([`crate::api`]) has a listener of its own, which asks for client certificates and has no other path:
+//! see [`ApiState`].
+//!
 //! **Invariant**: a path opens something only with the token of a session; tokens are not logged.
 
+mod api;
 mod body;
 mod boot;
 mod entry;
@@ -56,6 +60,7 @@ use crate::observe::Metrics;
 use crate::paths;
 use socket::FileQueue;
 
+pub use api::{ApiState, Credential, EnrollError, Sites, Standing, Unavailable};
 pub use ready::Dependency;
 pub use serve::{Limits, Server};
 
@@ -95,6 +100,11 @@ pub trait Site: Send + Sync + 'static {
     fn dependencies(&self) -> Vec<Dependency> {
         Vec::new()
     }
+
+    /// The upstreams that handlers lean on.
+    fn upstreams(&self) -> Vec<Dependency> {
+        Vec::new()
+    }
 }
 
 /// How a request came in.
@@ -106,6 +116,8 @@ pub struct Connection {
     pub local: SocketAddr,
     /// Whether it came by HTTPS.
     pub secure: bool,
+    /// The fingerprint (SHA-256) of the certificate that it showed, which is one of our CA's.
+    pub certificate: Option<[u8; 32]>,
     files: Option<FileQueue>,
 }
 

@@ -33,7 +33,8 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 use tracing::{debug, info, warn};
 
-use super::socket::{FileQueue, Placeholder, Socket};
+use super::api::{self, ApiState};
+use super::socket::{Placeholder, Socket};
 use super::{Connection, HttpState, router};
 use crate::observe::{Metrics, ReasonLabel};
 use crate::pace::Pace;
@@ -113,8 +114,18 @@ impl Server {
     /// A server of this state.
     pub fn new(state: HttpState, limits: Limits) -> Arc<Server> {
         let metrics = Arc::clone(&state.metrics);
+        Server::of(router(Arc::new(state)), metrics, limits)
+    }
+
+    /// A server of the decision API, and of nothing else.
+    pub fn of_api(state: ApiState, limits: Limits) -> Arc<Server> {
+        let metrics = state.metrics();
+        Server::of(api::router(Arc::new(state)), metrics, limits)
+    }
+
+    fn of(router: Router, metrics: Arc<Metrics>, limits: Limits) -> Arc<Server> {
         Arc::new(Server {
-            router: router(Arc::new(state)),
+            router,
             metrics,
             permits: Arc::new(Semaphore::new(limits.connections_max)),
             limits,
@@ -193,13 +204,16 @@ impl Server {
             debug!(%peer, %error, "no TCP_NODELAY");
         }
         let socket = Socket::new(stream, self.placeholder.clone(), self.limits.stall);
-        let via = |secure, files: Option<FileQueue>| Connection { peer, local, secure, files };
+        let mut via = Connection { peer, local, secure: tls.is_some(), certificate: None, files: None };
         let Some(acceptor) = tls else {
-            let files = socket.files();
-            return self.drive(socket, via(false, Some(files)), stop).await;
+            via.files = Some(socket.files());
+            return self.drive(socket, via, stop).await;
         };
         match timeout(self.limits.handshake, acceptor.accept(socket)).await {
-            Ok(Ok(stream)) => self.drive(stream, via(true, None), stop).await,
+            Ok(Ok(stream)) => {
+                via.certificate = tls::peer_fingerprint(&stream);
+                self.drive(stream, via, stop).await
+            }
             Ok(Err(error)) => {
                 self.handshake_failed(peer, &error);
                 Ok(())
@@ -227,6 +241,12 @@ impl Server {
                     warn!(%peer, stage = "http", %error, "client does not trust the certificate; build iPXE with TRUST=ca.pem");
                 }
                 self.count_refused("certificate not trusted");
+            }
+            HandshakeFailure::Stranger => {
+                if may_warn() {
+                    warn!(%peer, %error, "client certificate not taken: it is not of this server's CA, or its time is over");
+                }
+                self.count_refused("client certificate not taken");
             }
             HandshakeFailure::Other => {
                 debug!(%peer, %error, "TLS handshake failed");

@@ -14,26 +14,41 @@ pub enum Label {
     Image(String),
     /// Where the image is booted whose id a setting holds; for `goto` only.
     ImageIn(Stored),
+    /// A place within the part that boots the image with this id.
+    Within(&'static str, String),
 }
 
 /// A setting of our own that a script stores a value in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stored {
+    /// How often this boot was told to ask again.
+    Asked,
     /// How often the bootstrap script has asked.
     Attempt,
     /// The id of the image that was chosen.
     Chosen,
     /// The error number that was seen first, as eight hexadecimal digits.
     Failure,
+    /// The boot URL of our offer, with the session's token: iPXE keeps the offer as settings.
+    OfferedUrl,
+    /// The same of our answer on port 4011.
+    AcknowledgedUrl,
 }
 
 impl Stored {
+    /// Everything that a server which takes over has no business with.
+    pub(super) const OURS: [Stored; 6] =
+        [Stored::Asked, Stored::Attempt, Stored::Chosen, Stored::Failure, Stored::OfferedUrl, Stored::AcknowledgedUrl];
+
     /// The setting as a command takes it. iPXE keeps the bytes, not the type, so that a number needs its type every time.
     pub(super) fn name(self) -> &'static str {
         match self {
+            Stored::AcknowledgedUrl => "pxebs/filename",
+            Stored::Asked => "asked:int32",
             Stored::Attempt => "attempt:int32",
             Stored::Chosen => "chosen",
             Stored::Failure => "failure",
+            Stored::OfferedUrl => "proxydhcp/filename",
         }
     }
 }
@@ -59,6 +74,8 @@ pub enum Command {
         /// When the default is taken; never when absent.
         timeout: Option<Duration>,
     },
+    /// `clear`: forgets a value.
+    Clear(Stored),
     /// `dhcp`: gets an address.
     Dhcp,
     /// `echo`: shows a line.

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::facts::Told;
 use super::scripts::local;
 use super::{Command, Label, SessionUrls, Stored, Text, Word};
-use crate::boot::{BootImage, BootImages, ImageKind, InjectedFile, Line, Menu, Platform, Source};
+use crate::boot::{BootImage, BootImages, FactsForm, ImageKind, InjectedFile, Line, Menu, Platform, Source, Url};
 
 const MENU: Label = Label::Place("menu");
 const FAILED: Label = Label::Place("failed");
@@ -13,6 +14,8 @@ const LOCAL: Label = Label::Place("local");
 
 /// How long a notice stays on the screen before the machine goes on.
 const NOTICE_TIME: Duration = Duration::from_secs(20);
+/// How often one boot is told to ask again.
+const ASKED_MAX: u32 = 10;
 
 /// What every part of the script is made for.
 struct Target<'a> {
@@ -28,7 +31,8 @@ struct Target<'a> {
 /// is to choose from, so that nothing asks again and again.
 pub fn images(images: &BootImages, platform: Platform, urls: &SessionUrls) -> Vec<Command> {
     let target = Target { platform, urls };
-    let mut script = noticed(images.notice());
+    let waits = matches!(images.images(), [BootImage { kind: ImageKind::Retry { .. }, .. }]);
+    let mut script = noticed(images.notice(), waits);
     script.extend(match (images.images(), images.menu()) {
         ([], _) => vec![Command::Echo(Text::new("Nothing to boot from the network."))],
         ([image], None) => target.single(image),
@@ -45,10 +49,10 @@ pub fn images(images: &BootImages, platform: Platform, urls: &SessionUrls) -> Ve
     script
 }
 
-/// Shows these lines, if there are any, long enough to be read.
-fn noticed(lines: &[Line]) -> Vec<Command> {
+/// Shows these lines, if there are any, long enough to be read, unless what follows waits itself.
+fn noticed(lines: &[Line], waits: bool) -> Vec<Command> {
     let mut script: Vec<_> = lines.iter().map(|line| Command::Echo(Text::screen(line.as_str()))).collect();
-    if !script.is_empty() {
+    if !script.is_empty() && !waits {
         script.push(Command::Prompt(Text::new("Press a key to go on at once."), NOTICE_TIME).ignored());
     }
     script
@@ -116,12 +120,12 @@ impl Target<'_> {
         if image.assignment.is_some() || !image.kind.sources().is_empty() {
             script.push(Command::Imgfree);
         }
-        script.extend(self.load(&image.kind));
+        script.extend(self.load(image));
         script
     }
 
-    fn load(&self, kind: &ImageKind) -> Vec<Command> {
-        match kind {
+    fn load(&self, image: &BootImage) -> Vec<Command> {
+        match &image.kind {
             ImageKind::Linux { kernel, initrd, cmdline } => self.linux(kernel, initrd, cmdline),
             ImageKind::Wim { wimboot, bcd, boot_sdi, wim, files, args } => {
                 let named = [("BCD", bcd.as_ref()), ("boot.sdi", boot_sdi.as_ref())];
@@ -136,6 +140,8 @@ impl Target<'_> {
             }
             ImageKind::Sanboot { source } => vec![Command::Sanboot(self.urls.source(source)).or_goto(&FAILED)],
             ImageKind::Ipxe { text } => vec![Command::Raw(text.clone())],
+            ImageKind::Referral { url, facts } => referral(&image.id, url, *facts),
+            ImageKind::Retry { wait } => self.retry(&image.id, *wait),
             ImageKind::Local => vec![Command::Goto(LOCAL)],
             ImageKind::Reboot => vec![Command::Reboot.or_goto(&FAILED)],
             ImageKind::Poweroff => vec![Command::Poweroff.or_goto(&FAILED)],
@@ -177,6 +183,18 @@ impl Target<'_> {
         script
     }
 
+    /// Shows that the machine asks again, waits, and does so.
+    fn retry(&self, id: &str, wait: Duration) -> Vec<Command> {
+        let [again, query] = ["again", "ask"].map(|place| Label::Within(place, id.to_owned()));
+        let seconds = wait.as_secs().max(1);
+        let text = format!("Asking again in {seconds} seconds; press a key to ask at once.");
+        let mut script = vec![Command::Label(again.clone()), Command::Inc(Stored::Asked)];
+        script.push(Command::GotoIfEqual(Stored::Asked, ASKED_MAX, LOCAL));
+        script.push(Command::Prompt(Text::new(&text), Duration::from_secs(seconds)).ignored());
+        script.extend(Told::by_form(self.urls.script()).commands(&query, &again));
+        script
+    }
+
     fn kernel(&self, name: &str, source: &Source, arguments: Text) -> Command {
         Command::Kernel { url: self.urls.source(source), name: Word::new(name), arguments }.or_goto(&FAILED)
     }
@@ -184,4 +202,15 @@ impl Target<'_> {
     fn run(&self, source: &Source, arguments: Text, replace: bool) -> Command {
         Command::Chain { url: self.urls.source(source), arguments, replace }.or_goto(&FAILED)
     }
+}
+
+/// Another server takes over: it is told the machine's facts, and nothing of ours stays behind. When it does not answer,
+/// that is a failure like any other.
+fn referral(id: &str, url: &Url, facts: FactsForm) -> Vec<Command> {
+    let [query, back] = ["query", "back"].map(|place| Label::Within(place, id.to_owned()));
+    let mut script = vec![Command::Imgfree];
+    script.extend(Stored::OURS.map(|stored| Command::Clear(stored).ignored()));
+    script.extend(Told::by(url, facts).commands(&query, &back));
+    script.extend([Command::Label(back), Command::Set(Stored::Chosen, Text::new(id)), Command::Goto(FAILED)]);
+    script
 }

@@ -16,6 +16,7 @@
 //! **Invariant**: no socket, no clock, no decision; a value from outside enters only as [`Word`] or [`Text`].
 
 mod command;
+mod facts;
 mod images;
 mod render;
 mod scripts;

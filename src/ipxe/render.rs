@@ -47,6 +47,7 @@ fn line(command: &Command) -> Vec<String> {
             [fixed(chain), operands([vec![word(url)], words(arguments)].concat())].concat()
         }
         Command::Choose { default, timeout } => choose(default.as_ref(), *timeout),
+        Command::Clear(stored) => fixed(&["clear", stored.name()]),
         Command::Dhcp => fixed(&["dhcp"]),
         Command::Echo(text) => [fixed(&["echo"]), operands(words(text))].concat(),
         Command::Exit(status) => vec!["exit".into(), status.to_string()],
@@ -110,6 +111,7 @@ fn label(label: &Label) -> String {
     match label {
         Label::Place(name) => (*name).to_owned(),
         Label::Image(id) => format!("image-{id}"),
+        Label::Within(place, id) => format!("{place}-{id}"),
         Label::ImageIn(stored) => format!("image-{}", value(*stored)),
     }
 }

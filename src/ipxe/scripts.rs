@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::facts::{Told, taken_over_by};
 use super::{Command, Label, SessionUrls, Stored, Text, Word};
-use crate::boot::{FACTS, Line, Platform};
+use crate::boot::{Line, Platform};
 
 /// How often a client asks before it gives up and lets the firmware go on.
 const ATTEMPTS_MAX: u32 = 10;
@@ -16,10 +17,6 @@ const AGAIN: Label = Label::Place("again");
 const QUERY: Label = Label::Place("query");
 const RETRY: Label = Label::Place("retry");
 const GIVE_UP: Label = Label::Place("give-up");
-
-/// Facts whose settings iPXE keeps as bytes, not as text: they have a text form of their own that needs no encoding
-/// in a URL, while the encoding (`:uristring`) would take the bytes themselves.
-const NOT_TEXT: [&str; 9] = ["busid", "dhcp_server", "gateway", "ip", "mac", "memsize", "netmask", "sysmac", "uuid"];
 
 /// The script beside iPXE's own file: gets an address, then loads the bootstrap script from the first of `urls` that
 /// answers (HTTPS, then HTTP where the site allows it).
@@ -40,18 +37,11 @@ pub fn bootstrap(urls: &SessionUrls, platform: Platform) -> Vec<Command> {
 
 /// The same for a machine that has no session yet: it introduces itself at this URL.
 pub fn introduction(url: Word, platform: Platform) -> Vec<Command> {
-    let mut script = vec![Command::Set(Stored::Attempt, Text::new("0")), Command::Label(AGAIN)];
+    let begun = [Stored::Asked, Stored::Attempt].map(|count| Command::Set(count, Text::new("0")));
+    let mut script = Vec::from(begun);
+    script.push(Command::Label(AGAIN));
     script.push(Command::Inc(Stored::Attempt));
-    script.push(Command::Params.or_goto(&QUERY));
-    script.extend(
-        FACTS.iter().map(|fact| Command::Param {
-            name: Word::new(fact.name),
-            value: Text::default().and_setting(fact.setting),
-        }),
-    );
-    script.push(taken_over_by(url.clone().and("##params")).or_goto(&RETRY));
-    script.push(Command::Label(QUERY));
-    script.push(taken_over_by(query(url)).or_goto(&RETRY));
+    script.extend(Told::by_form(url).commands(&QUERY, &RETRY));
     script.extend(retry(platform));
     script
 }
@@ -102,21 +92,6 @@ pub(super) fn local(platform: Platform) -> Vec<Command> {
         Platform::Bios => vec![Command::SanbootDisk.ignored(), Command::Exit(0)],
         Platform::Efi | Platform::Other => vec![Command::Exit(1)],
     }
-}
-
-fn taken_over_by(url: Word) -> Command {
-    Command::Chain { url, arguments: Text::default(), replace: true }
-}
-
-fn query(url: Word) -> Word {
-    FACTS.iter().enumerate().fold(url, |url, (index, fact)| {
-        let url = url.and(&format!("{}{}=", if index == 0 { '?' } else { '&' }, fact.name));
-        if NOT_TEXT.contains(&fact.name) {
-            url.and_setting(fact.setting)
-        } else {
-            url.and_setting_encoded(fact.setting)
-        }
-    })
 }
 
 fn retry(platform: Platform) -> Vec<Command> {

@@ -1,4 +1,5 @@
 mod assignments;
+mod referral;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -62,6 +62,13 @@ pub struct EventLabel {
     pub event: &'static str,
 }
 
+/// A label of what became of something.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OutcomeLabel {
+    /// What.
+    pub outcome: &'static str,
+}
+
 /// Counters that somebody else keeps, by outcome, read when the page is asked for.
 type Read = Box<dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync>;
 
@@ -127,6 +134,8 @@ pub struct Metrics {
     pub reloads: Family<ReasonLabel, Counter>,
     /// What happened to assignments.
     pub assignments: Family<EventLabel, Counter>,
+    /// Requests to the decision API, by what became of them.
+    pub api_requests: Family<OutcomeLabel, Counter>,
     sessions: Gauge,
 }
 
@@ -143,6 +152,7 @@ impl Default for Metrics {
             connections_refused: put(r, "connections_refused", "Connections ended before a request, by why"),
             reloads: put(r, "reloads", "Reloads of configuration and scripts, by result"),
             assignments: put(r, "assignments", "What machines reported of assignments, by event"),
+            api_requests: put(r, "api_requests", "Requests of site servers, by what became of them"),
             sessions: put(r, "sessions", "Boot sessions known"),
             registry: Registry::default(),
             watched: Mutex::default(),

@@ -6,4 +6,6 @@ mod metrics;
 pub use logging::{LogTarget, start_logging};
 pub use prometheus_client::metrics::counter::Counter;
 
-pub use metrics::{BootLabels, EventLabel, Funnel, HandlerLabels, Kind, Labels, Metrics, ReadLabelled, ReasonLabel};
+pub use metrics::{
+    BootLabels, EventLabel, Funnel, HandlerLabels, Kind, Labels, Metrics, OutcomeLabel, ReadLabelled, ReasonLabel,
+};

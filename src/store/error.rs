@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::TokenProblem;
 use crate::database::DatabaseError;
 
 /// Why the store did not do something.
@@ -59,6 +60,9 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
+    /// An enrollment token that lets nobody in.
+    #[error("the enrollment token {0}")]
+    Token(TokenProblem),
     /// Somebody else changed the same thing at the same time.
     #[error("{what} `{name}` was changed by somebody else at the same moment; try again")]
     Conflict {
@@ -108,6 +112,8 @@ pub enum Thing {
     Image,
     /// A machine.
     Machine,
+    /// A site server.
+    Site,
 }
 
 impl fmt::Display for Thing {
@@ -117,6 +123,7 @@ impl fmt::Display for Thing {
             Thing::Group => "group",
             Thing::Image => "image",
             Thing::Machine => "machine",
+            Thing::Site => "site",
         })
     }
 }

@@ -1,4 +1,5 @@
-//! What Pointsman itself keeps in a database: machines, images, groups, assignments and the history of boots.
+//! What Pointsman itself keeps in a database: machines, images, groups, assignments, the history of boots, the site
+//! servers that ask this one, and what upstreams last decided.
 //!
 //! The tables are those of `migrations/`, the same on SQLite, PostgreSQL and MySQL or MariaDB. The sql handler asks
 //! [`Store::candidates`] and [`Store::images_of`], and tells what happened by the transitions ([`Store::offered`] and
@@ -16,12 +17,14 @@ mod group;
 mod history;
 mod image;
 mod import;
+mod last_known;
 mod lookup;
 mod machine;
 mod name;
 mod prune;
 mod row;
 mod schema;
+mod site;
 mod sql;
 #[cfg(test)]
 mod tests;
@@ -48,10 +51,12 @@ pub use group::Group;
 pub use history::{BootEntry, EventEntry};
 pub use image::{IfThere, ImageEntry};
 pub use import::{Imported, MachineTable};
+pub use last_known::{Asked, LastKnown};
 pub use lookup::Keys;
 pub use machine::MachineEntry;
 pub use name::{Name, NameError, fold_serial};
 pub use prune::Pruned;
+pub use site::{SiteEntry, SiteToken, TokenProblem};
 pub use transition::LoopGuard;
 
 /// The store: a database with our tables in it. Clones share it.

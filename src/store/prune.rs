@@ -1,4 +1,4 @@
-//! What is not kept for ever: old boots, and assignments that ended long ago.
+//! What is not kept for ever: old boots, assignments that ended long ago, and what upstreams decided.
 
 use std::time::Duration;
 
@@ -26,6 +26,16 @@ static ENDED: Statement = Statement::new(
      OR (state = 'started' AND spent_by <> 'done')) LIMIT :chunk) o)",
 );
 
+static FORGOTTEN: Statement = Statement::each([
+    "DELETE FROM last_known WHERE rowid IN (SELECT rowid FROM last_known WHERE decided < :before LIMIT :chunk)",
+    "DELETE FROM last_known WHERE (handler, machine, question) IN \
+     (SELECT handler, machine, question FROM last_known WHERE decided < :before LIMIT :chunk)",
+    "DELETE FROM last_known WHERE decided < :before LIMIT :chunk",
+]);
+
+/// How long a decision of an upstream is kept. A handler believes it for a shorter time, which it says itself.
+const KNOWN_FOR: SignedDuration = SignedDuration::from_hours(366 * 24);
+
 /// What was removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
@@ -33,11 +43,13 @@ pub struct Pruned {
     pub boots: u64,
     /// Assignments.
     pub assignments: u64,
+    /// Decisions of upstreams.
+    pub last_known: u64,
 }
 
 impl Store {
-    /// Removes boots that began longer than `keep` ago, the oldest of those beyond `boots_max`, and assignments that
-    /// ended longer than `keep` ago. It goes in small steps, each of which is done for itself.
+    /// Removes boots that began longer than `keep` ago, the oldest of those beyond `boots_max`, assignments that ended
+    /// longer than `keep` ago, and what an upstream decided longer than a year ago. It goes in small steps, each of which is done for itself.
     ///
     /// # Errors
     /// When the database fails; what was removed until then is gone.
@@ -50,9 +62,11 @@ impl Store {
     ) -> Result<Pruned, StoreError> {
         let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
         let before = millis(now.checked_sub(keep).unwrap_or(Timestamp::MIN));
+        let known = millis(now.checked_sub(KNOWN_FOR).unwrap_or(Timestamp::MIN));
         let mut pruned = Pruned {
             boots: self.remove(&OLDEST, &before, u64::MAX, limit).await?,
             assignments: self.remove(&ENDED, &before, u64::MAX, limit).await?,
+            last_known: self.remove(&FORGOTTEN, &known, u64::MAX, limit).await?,
         };
         let count = self.fresh(&COUNT, &Record::default(), limit).await?;
         let count = count.first().and_then(|row| Row(row).number("boots")).unwrap_or(0).unsigned_abs();

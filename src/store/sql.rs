@@ -104,8 +104,30 @@ const MERGED_MYSQL: &str = "result = CASE WHEN VALUES(result) IS NULL OR (result
 const BOOTS: &str = "AND (b.started < :before OR (b.started = :before AND b.session < :before_session)) \
                      ORDER BY b.started DESC, b.session DESC LIMIT :limit";
 
+/// What an upstream decided.
+const KNOWN: &str = "(handler, machine, question, answer, answer_2, answer_3, answer_4, answer_5, decided) VALUES \
+                     (:handler, :machine, :question, :answer, :answer_2, :answer_3, :answer_4, :answer_5, :decided)";
+
+/// It takes the place of what was decided before.
+const KNOWN_NEW: &str = "answer = excluded.answer, answer_2 = excluded.answer_2, answer_3 = excluded.answer_3, \
+                         answer_4 = excluded.answer_4, answer_5 = excluded.answer_5, decided = excluded.decided";
+
+/// The same in the words of MySQL, which has no condition there. A column is read before it is written.
+const KNOWN_NEW_MYSQL: &str = "answer = IF(VALUES(decided) >= decided, VALUES(answer), answer), \
+                               answer_2 = IF(VALUES(decided) >= decided, VALUES(answer_2), answer_2), \
+                               answer_3 = IF(VALUES(decided) >= decided, VALUES(answer_3), answer_3), \
+                               answer_4 = IF(VALUES(decided) >= decided, VALUES(answer_4), answer_4), \
+                               answer_5 = IF(VALUES(decided) >= decided, VALUES(answer_5), answer_5), \
+                               decided = GREATEST(decided, VALUES(decided))";
+
+/// Columns of a site.
+const SITE: &str = "name, token_until, token_used, fingerprint, bearer, added, enrolled, revoked, last_seen";
+
 /// What stands for a longer text, in order.
-const WORDS: [(&str, [&str; 3]); 10] = [
+const WORDS: [(&str, [&str; 3]); 13] = [
+    ("{known}", [KNOWN; 3]),
+    ("{known_new}", [KNOWN_NEW, KNOWN_NEW, KNOWN_NEW_MYSQL]),
+    ("{site}", [SITE; 3]),
     ("{summary}", [SUMMARY; 3]),
     ("{boot}", [BOOT; 3]),
     ("{boots}", [BOOTS; 3]),

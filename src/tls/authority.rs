@@ -23,8 +23,8 @@ use super::{Identity, TlsError};
 
 /// Validity from long before any dead clock shows (1970 machines fail either way) to the last year that the
 /// short form of a date in a certificate has, which every client reads.
-const VALID_FROM: (i32, u8, u8) = (1990, 1, 1);
-const VALID_TO: (i32, u8, u8) = (2049, 12, 31);
+pub(super) const VALID_FROM: (i32, u8, u8) = (1990, 1, 1);
+pub(super) const VALID_TO: (i32, u8, u8) = (2049, 12, 31);
 /// The same end, in Unix seconds.
 const VALID_TO_S: i64 = 2_524_521_600;
 /// A certificate that ends this soon is replaced, in seconds: 30 days.
@@ -42,7 +42,7 @@ pub struct Authority {
     folder: PathBuf,
     pem: String,
     der: CertificateDer<'static>,
-    issuer: Issuer<'static, KeyPair>,
+    pub(super) issuer: Issuer<'static, KeyPair>,
 }
 
 /// The CA in this folder; makes one where there is none: `ca.pem`, `ca.der`, `ca.esl`, and `ca.key` for the server only.

@@ -40,6 +40,12 @@ pub enum TlsError {
     /// A certificate cannot be made.
     #[error("cannot make a certificate: {0}")]
     Issue(#[from] rcgen::Error),
+    /// A request for a certificate that is not granted.
+    #[error("the certificate signing request is refused: {0}")]
+    Request(String),
+    /// A text that was to have the certificate of a CA in it.
+    #[error("no good CA certificate in PEM: {0}")]
+    Trust(String),
     /// A CA certificate without its key.
     #[error("{} is there but its key {} is not; restore the key, or move the certificate away to get a new CA", certificate.display(), key.display())]
     KeyMissing {
@@ -53,8 +59,8 @@ pub enum TlsError {
 /// A certificate chain, the server's own first, with the key of the first.
 #[derive(Debug)]
 pub struct Identity {
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) key: PrivateKeyDer<'static>,
 }
 
 impl Identity {

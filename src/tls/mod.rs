@@ -8,8 +8,11 @@
 //! **Invariant**: rustls and rcgen are named in this folder only.
 
 mod authority;
+mod client;
+#[cfg(test)]
+mod client_tests;
 mod identity;
-
+mod site;
 #[cfg(test)]
 mod tests;
 
@@ -17,16 +20,22 @@ use std::io;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use rustls::crypto::aws_lc_rs;
-use rustls::server::{ClientHello, ResolvesServerCert};
+use aws_lc_rs::digest::{SHA256, digest};
+use rustls::crypto::{CryptoProvider, aws_lc_rs as provider};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, NoClientAuth, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{AlertDescription, ServerConfig, version};
+use rustls::{AlertDescription, RootCertStore, ServerConfig, version};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 pub use authority::{Authority, ensure_ca};
+pub use client::{Fingerprint, ServerFailure, Trust, client_config, server_failure};
 pub use identity::{Identity, TlsError};
+pub use site::{IssuedSite, SiteRequest, site_request};
 
 /// Takes TLS connections with the present certificate.
 #[derive(Clone)]
@@ -52,13 +61,36 @@ impl Acceptor {
     /// # Errors
     /// When the certificate and its key do not fit.
     pub fn new(identity: &Identity) -> Result<Acceptor, TlsError> {
-        let provider = aws_lc_rs::default_provider();
+        Acceptor::verified_by(identity, provider::default_provider().into(), Arc::new(NoClientAuth))
+    }
+
+    /// The same for site servers, which are asked for a certificate of this CA. They may show none; one that another CA
+    /// issued, or whose time is over, ends the handshake.
+    ///
+    /// # Errors
+    /// As [`Acceptor::new`], and when the CA's certificate cannot be used.
+    pub fn for_sites(identity: &Identity, authority: &Authority) -> Result<Acceptor, TlsError> {
+        let provider: Arc<CryptoProvider> = provider::default_provider().into();
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from(authority.der().to_vec())).map_err(TlsError::Config)?;
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .allow_unauthenticated()
+            .build()
+            .map_err(|error| TlsError::Config(rustls::Error::General(error.to_string())))?;
+        Acceptor::verified_by(identity, provider, verifier)
+    }
+
+    fn verified_by(
+        identity: &Identity,
+        provider: Arc<CryptoProvider>,
+        clients: Arc<dyn ClientCertVerifier>,
+    ) -> Result<Acceptor, TlsError> {
         let certified = identity.certified(&provider)?;
         let present = Arc::new(Present(ArcSwap::from_pointee(certified)));
-        let config = ServerConfig::builder_with_provider(Arc::new(provider))
+        let config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&version::TLS13, &version::TLS12])
             .map_err(TlsError::Config)?
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_cert_resolver(Arc::clone(&present) as Arc<dyn ResolvesServerCert>);
         Ok(Acceptor { acceptor: TlsAcceptor::from(Arc::new(config)), present })
     }
@@ -68,7 +100,7 @@ impl Acceptor {
     /// # Errors
     /// When the certificate and its key do not fit; the present one stays.
     pub fn replace(&self, identity: &Identity) -> Result<(), TlsError> {
-        let certified = identity.certified(&aws_lc_rs::default_provider())?;
+        let certified = identity.certified(&provider::default_provider())?;
         self.present.0.store(Arc::new(certified));
         Ok(())
     }
@@ -85,6 +117,12 @@ impl Acceptor {
     }
 }
 
+/// The fingerprint of the certificate that the client showed: SHA-256 of its DER form. The CA issued it; whether it is
+/// still wanted, the handshake cannot know.
+pub fn peer_fingerprint<S>(stream: &TlsStream<S>) -> Option<Fingerprint> {
+    stream.get_ref().1.peer_certificates()?.first().map(|certificate| digest_of(certificate))
+}
+
 /// Why a handshake failed, as far as an administrator can do something about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HandshakeFailure {
@@ -92,6 +130,8 @@ pub enum HandshakeFailure {
     TooOld,
     /// The client does not trust the certificate.
     Untrusted,
+    /// The client's own certificate is none of the CA's, or its time is over.
+    Stranger,
     /// Anything else: a port scan, plain HTTP on the HTTPS port, a lost connection.
     Other,
 }
@@ -103,6 +143,31 @@ pub fn handshake_failure(error: &io::Error) -> HandshakeFailure {
         Some(rustls::Error::AlertReceived(
             AlertDescription::UnknownCA | AlertDescription::BadCertificate | AlertDescription::CertificateUnknown,
         )) => HandshakeFailure::Untrusted,
+        Some(rustls::Error::InvalidCertificate(_)) => HandshakeFailure::Stranger,
         _ => HandshakeFailure::Other,
     }
+}
+
+/// The fingerprint of a certificate in DER form: SHA-256, 64 hexadecimal digits in lower case.
+pub fn fingerprint(der: &[u8]) -> String {
+    digest_of(der).iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+/// The certificates of a text in PEM, in DER form, in order.
+///
+/// # Errors
+/// When it holds none, or something that is none.
+pub fn certificates(pem: &str) -> Result<Vec<Vec<u8>>, TlsError> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    match read {
+        Ok(read) if !read.is_empty() => Ok(read.into_iter().map(|certificate| certificate.to_vec()).collect()),
+        Ok(_) => Err(TlsError::Trust("it holds none".into())),
+        Err(error) => Err(TlsError::Trust(error.to_string())),
+    }
+}
+
+fn digest_of(der: &[u8]) -> Fingerprint {
+    let mut octets = Fingerprint::default();
+    octets.copy_from_slice(digest(&SHA256, der).as_ref());
+    octets
 }

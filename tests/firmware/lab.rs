@@ -10,7 +10,7 @@ use crate::assets::{Assets, target};
 use crate::machine::{Accelerator, Machine, Plan};
 use crate::network::{BACKBONE, BRIDGE, INTERFACE, Network, Shape};
 use crate::process::Process;
-use crate::server::{ServerUnderTest, Site};
+use crate::server::{Prepared, ServerUnderTest, Site};
 use crate::transcript::Transcript;
 
 /// How long a boot may take in emulation on a busy machine with two cores.
@@ -64,7 +64,18 @@ impl Lab {
 
     /// Starts the server under test.
     pub(crate) fn serve(&mut self, site: &Site) -> ServerUnderTest {
-        let server = ServerUnderTest::start(site, &self.assets, &self.network, &self.evidence);
+        let site = self.prepare("boot", site);
+        self.start(site)
+    }
+
+    /// Writes a site for a server in the namespace `part`.
+    pub(crate) fn prepare(&self, part: &'static str, site: &Site) -> Prepared {
+        Prepared::new(part, site, &self.assets, &self.evidence)
+    }
+
+    /// Starts a server whose site is written.
+    pub(crate) fn start(&mut self, site: Prepared) -> ServerUnderTest {
+        let server = site.start(&self.network);
         self.logs.push(server.log.clone());
         server
     }

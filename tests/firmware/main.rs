@@ -10,10 +10,11 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`lab`] | one case: all of the below together |
-//! | [`network`] | namespaces, bridge, cables |
+//! | [`network`], [`wan`] | namespaces, bridge, cables, a line of many kilometers |
 //! | [`machine`] | QEMU and its firmware |
 //! | [`server`] | the site and the server under test |
 //! | [`records`] | cases where a row in a database decides; [`servers`] starts a database |
+//! | [`referral`] | cases where an upstream server decides |
 //! | [`assets`], [`disk`] | kernels, loaders, disks |
 //! | [`process`], [`transcript`] | children that end with the test, and what they say |
 #![allow(
@@ -30,11 +31,13 @@ mod machine;
 mod network;
 mod process;
 mod records;
+mod referral;
 mod server;
 #[path = "../it/servers.rs"]
 #[allow(dead_code, reason = "the other tests do more with them")]
 mod servers;
 mod transcript;
+mod wan;
 
 use std::time::Duration;
 

@@ -6,6 +6,9 @@
 //!
 //!  routed:    machines --- clients --- router 10.77.0.1 and 10.78.0.1 --- dhcp 10.78.0.2
 //!                          (bridge)    (relay agent, second bridge)       boot 10.78.0.3
+//!
+//!  upstream:  boot --- wan --- upstream 10.79.0.1, for a server that the one at the site leans on;
+//!             or upstream 10.77.0.3 on the machines' bridge, for one that they are handed over to
 //! ```
 //!
 //! Nothing is made outside the namespaces, so nothing can leak into the machine's own network.
@@ -17,6 +20,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::process::run;
+use crate::wan::{Link, Wan};
 
 /// The interface of `dhcp` and `boot`, and of `router` towards the machines.
 pub(crate) const INTERFACE: &str = "eth0";
@@ -25,7 +29,15 @@ pub(crate) const BRIDGE: &str = "lan";
 /// The bridge of the servers in the namespace `router`.
 pub(crate) const BACKBONE: &str = "backbone";
 
-const PARTS: [&str; 4] = ["clients", "router", "dhcp", "boot"];
+/// The interface of `boot` and `upstream` towards each other.
+pub(crate) const WAN: &str = "wan0";
+/// The upstream server's address on the other end of the site's WAN.
+pub(crate) const UPSTREAM_ON_WAN: &str = "10.79.0.1";
+/// Its address where it is on the machines' bridge.
+pub(crate) const UPSTREAM_ON_LAN: &str = "10.77.0.3";
+
+const PARTS: [&str; 6] = ["clients", "router", "dhcp", "boot", "wan", "upstream"];
+const SITE_ON_WAN: &str = "10.79.0.2";
 const ROUTER_ON_BACKBONE: &str = "10.78.0.1";
 
 /// How machines reach the servers.
@@ -103,6 +115,63 @@ impl Network {
         self.ip("clients", &["tuntap", "add", &name, "mode", "tap"]);
         self.ip("clients", &["link", "set", &name, "master", BRIDGE, "up"]);
         name
+    }
+
+    /// Lays the cable between the site and its upstream server.
+    pub(crate) fn join_upstream_by_wan(&self) {
+        let peer = self.namespace("upstream");
+        self.ip("boot", &["link", "add", WAN, "type", "veth", "peer", "name", WAN, "netns", &peer]);
+        for (part, address) in [("boot", SITE_ON_WAN), ("upstream", UPSTREAM_ON_WAN)] {
+            self.ip(part, &["address", "add", &with_length(address), "dev", WAN]);
+            self.ip(part, &["link", "set", WAN, "up"]);
+        }
+    }
+
+    /// Lays it as a line of many kilometers.
+    pub(crate) fn join_upstream_by_far_wan(&self, link: Link) -> Wan {
+        let between = self.namespace("wan");
+        for (part, end, address) in [("boot", "site", SITE_ON_WAN), ("upstream", "upstream", UPSTREAM_ON_WAN)] {
+            self.ip(part, &["link", "add", WAN, "type", "veth", "peer", "name", end, "netns", &between]);
+            self.ip(part, &["address", "add", &with_length(address), "dev", WAN]);
+            self.ip(part, &["link", "set", WAN, "up"]);
+            self.ip("wan", &["link", "set", end, "up"]);
+            self.no_offload(part, WAN);
+            self.no_offload("wan", end);
+        }
+        Wan::join(&between, ["site", "upstream"], link)
+    }
+
+    /// Plugs the upstream server into the machines' bridge.
+    pub(crate) fn join_upstream_by_lan(&self) {
+        self.cable("clients", BRIDGE, "upstream", UPSTREAM_ON_LAN);
+    }
+
+    /// Boots a simulated machine on the bridge, against the server of the site.
+    pub(crate) fn simulate(&self, number: usize) -> std::process::Child {
+        if number == 0 {
+            self.ip("clients", &["address", "add", "10.77.0.101/24", "dev", BRIDGE]);
+        }
+        let mac = format!("52:54:00:bb:00:{number:02x}");
+        let mut command = self.command("clients", env!("CARGO_BIN_EXE_pointsman"));
+        command.args(["simulate", "--json", "--server", self.boot_address(), "--mac", &mac]);
+        command.stdout(std::process::Stdio::piped()).spawn().expect("the program was just built")
+    }
+
+    /// How many octets the site received over its WAN so far.
+    pub(crate) fn octets_over_wan(&self) -> u64 {
+        let counter = format!("/sys/class/net/{WAN}/statistics/rx_bytes");
+        let said = run("ip", &["netns", "exec", &self.namespace("boot"), "cat", &counter]);
+        said.trim().parse().unwrap_or_else(|error| panic!("{counter} says {said:?}: {error}"))
+    }
+
+    /// The most that goes over the WAN in a second, e.g. `2mbit`, in either direction.
+    pub(crate) fn limit_wan(&self, rate: &str) {
+        for part in ["boot", "upstream"] {
+            let namespace = self.namespace(part);
+            let limit = ["tbf", "rate", rate, "burst", "32kbit", "latency", "400ms"];
+            let place = ["netns", "exec", &namespace, "tc", "qdisc", "replace", "dev", WAN, "root"];
+            run("ip", &[&place[..], &limit].concat());
+        }
     }
 
     fn route(&self) {

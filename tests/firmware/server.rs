@@ -29,6 +29,10 @@ pub(crate) struct Site<'a> {
     pub(crate) x64_uefi_loader: Option<&'a str>,
     /// Whether iPXE builds that can are to use HTTPS.
     pub(crate) https: bool,
+    /// The interface that it serves.
+    pub(crate) interface: &'a str,
+    /// More lines of its configuration.
+    pub(crate) more: String,
 }
 
 impl<'a> Site<'a> {
@@ -39,14 +43,14 @@ impl<'a> Site<'a> {
 
     /// A site where these rules decide, and otherwise what `pointsman init` writes.
     pub(crate) fn by(rules: Rules<'a>) -> Self {
-        Self { rules, loaders: None, x64_uefi_loader: None, https: false }
+        Self { rules, loaders: None, x64_uefi_loader: None, https: false, interface: INTERFACE, more: String::new() }
     }
 
     /// What the configuration says differently from its defaults.
     fn config(&self) -> String {
         let mut lines = vec![
             "[server]".to_owned(),
-            format!("interfaces = [{INTERFACE:?}]"),
+            format!("interfaces = [{:?}]", self.interface),
             "[log]\nformat = \"json\"\nlevel = \"debug\"".to_owned(),
         ];
         match &self.rules {
@@ -54,6 +58,9 @@ impl<'a> Site<'a> {
                 "[[handler]]\nkind = \"script\"\nscripts = \"rules\"".to_owned(),
                 "allow_boot = \"rules/allow_boot.rhai\"\nboot_images = \"rules/boot_images.rhai\"".to_owned(),
             ]),
+            Rules::Referral(keys) => {
+                lines.push(format!("[[handler]]\nkind = \"referral\"\nupstreams = [\"main\"]\n{keys}"))
+            }
             Rules::Store(database) => {
                 lines.push("[[handler]]\nkind = \"sql\"".to_owned());
                 if let Some(url) = database {
@@ -70,6 +77,7 @@ impl<'a> Site<'a> {
         if let Some(file) = self.x64_uefi_loader {
             lines.push(format!("[loaders.files]\nx64-uefi = {file:?}"));
         }
+        lines.push(self.more.clone());
         lines.push(String::new());
         lines.join("\n")
     }
@@ -84,31 +92,76 @@ pub(crate) enum Rules<'a> {
         /// The file `boot_images.rhai`.
         boot_images: &'a str,
     },
+    /// The upstream server `main`, with these keys of the handler. Such a site has no images of its own.
+    Referral(&'a str),
     /// Rows of the store: in its own file, or in the database with this URL.
     Store(Option<String>),
+}
+
+/// A site that is written and not yet served.
+pub(crate) struct Prepared {
+    part: &'static str,
+    folder: PathBuf,
+    evidence: PathBuf,
 }
 
 /// A running server; dropped, it is killed.
 pub(crate) struct ServerUnderTest {
     process: Process,
-    folder: PathBuf,
+    site: Prepared,
     /// Its log, a JSON object a line.
     pub(crate) log: Transcript,
 }
 
-impl ServerUnderTest {
-    /// Writes the site under `evidence`, starts the server in the namespace `boot` and waits until it is ready.
-    pub(crate) fn start(site: &Site, assets: &Assets, network: &Network, evidence: &Path) -> Self {
-        let folder = evidence.join("site");
+impl Prepared {
+    /// Writes the site for a server in the namespace `part` under `evidence`.
+    pub(crate) fn new(part: &'static str, site: &Site, assets: &Assets, evidence: &Path) -> Self {
+        let folder = evidence.join(if part == "boot" { "site" } else { part });
         write_site(&folder, site, assets);
-        let ready = UnixDatagram::bind(evidence.join("ready.socket")).expect("the evidence folder is new");
-        let mut command = network.command("boot", PROGRAM);
-        command.args(["serve", "--config"]).arg(folder.join("pointsman.toml"));
-        command.env("NOTIFY_SOCKET", evidence.join("ready.socket"));
-        let log = Transcript::new("log of the server", &evidence.join("server.log"));
-        let server = Self { process: Process::start(command, &log), folder, log };
+        Self { part, folder, evidence: evidence.to_owned() }
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.join("pointsman.toml")
+    }
+
+    /// Runs a command of the program on the site, in the server's place on the network; what it printed.
+    pub(crate) fn command(&self, network: &Network, arguments: &[&str]) -> String {
+        let mut command = network.command(self.part, PROGRAM);
+        printed(command.arg("--config").arg(self.config()).args(arguments))
+    }
+
+    /// Starts the server and waits until it is ready.
+    pub(crate) fn start(self, network: &Network) -> ServerUnderTest {
+        let socket = self.evidence.join(format!("ready-{}.socket", self.part));
+        // A server that was here before has left it.
+        let _ = fs::remove_file(&socket);
+        let ready = UnixDatagram::bind(&socket).expect("the evidence folder is new");
+        let mut command = network.command(self.part, PROGRAM);
+        command.args(["serve", "--config"]).arg(self.config());
+        command.env("NOTIFY_SOCKET", &socket);
+        let name = if self.part == "boot" { "server" } else { self.part };
+        let log =
+            Transcript::new(&format!("log of the server in {}", self.part), &self.evidence.join(format!("{name}.log")));
+        let server = ServerUnderTest { process: Process::start(command, &log), site: self, log };
         server.wait_until_ready(&ready);
         server
+    }
+}
+
+fn printed(command: &mut Command) -> String {
+    let output = command.output().expect("the program was just built");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {errors}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+impl ServerUnderTest {
+    /// Kills the server, as a power cut does; what it can be started from again.
+    pub(crate) fn kill(self) -> Prepared {
+        let Self { process, site, .. } = self;
+        drop(process);
+        site
     }
 
     /// Waits for a decision in the log that `wanted` accepts.
@@ -128,17 +181,12 @@ impl ServerUnderTest {
 
     /// The certificate of the private CA that `pointsman init` made, in the form that firmware takes.
     pub(crate) fn authority(&self) -> PathBuf {
-        self.folder.join("state/ca.esl")
+        self.site.folder.join("state/ca.esl")
     }
 
     /// Runs a command of the program on the site; what it printed.
     pub(crate) fn command(&self, arguments: &[&str]) -> String {
-        let config = self.folder.join("pointsman.toml");
-        let output = Command::new(PROGRAM).arg("--config").arg(config).args(arguments).output();
-        let output = output.expect("the program was just built");
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "pointsman {arguments:?}: {errors}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        printed(Command::new(PROGRAM).arg("--config").arg(self.site.config()).args(arguments))
     }
 
     /// Asks the server to stop as systemd does, and tells whether it ended well.
@@ -185,6 +233,9 @@ fn write_site(folder: &Path, site: &Site, assets: &Assets) {
     if let Rules::Scripts { allow_boot, boot_images } = site.rules {
         write(&folder.join("rules/allow_boot.rhai"), allow_boot);
         write(&folder.join("rules/boot_images.rhai"), boot_images);
+    }
+    if let Rules::Referral(_) = site.rules {
+        return;
     }
     let images = folder.join("images");
     copy(&assets.kernel(), &images.join("lab/vmlinuz"));

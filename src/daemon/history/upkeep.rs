@@ -27,7 +27,12 @@ pub(super) async fn run(destination: Destination, retention: Retention) {
 /// Does it once.
 pub(super) async fn once(store: &Store, Retention { keep, boots_max }: Retention, now: Timestamp) {
     match store.prune(keep, boots_max, now, Store::PATIENCE).await {
-        Ok(pruned) => info!(boots = pruned.boots, assignments = pruned.assignments, "old history is removed"),
+        Ok(pruned) => info!(
+            boots = pruned.boots,
+            assignments = pruned.assignments,
+            last_known = pruned.last_known,
+            "old history is removed"
+        ),
         Err(error) => warn!(%error, "old history cannot be removed; it is tried again in an hour"),
     }
     match store.expire(now, Store::PATIENCE).await {

@@ -37,14 +37,17 @@ async fn old_tables(database: &Database, version: usize) {
         Dialect::Postgres => [
             include_str!("../../migrations/postgres/0001_machines.sql"),
             include_str!("../../migrations/postgres/0002_history.sql"),
+            include_str!("../../migrations/postgres/0003_sites.sql"),
         ],
         Dialect::MySql => [
             include_str!("../../migrations/mysql/0001_machines.sql"),
             include_str!("../../migrations/mysql/0002_history.sql"),
+            include_str!("../../migrations/mysql/0003_sites.sql"),
         ],
         Dialect::Sqlite | Dialect::MsSql => [
             include_str!("../../migrations/sqlite/0001_machines.sql"),
             include_str!("../../migrations/sqlite/0002_history.sql"),
+            include_str!("../../migrations/sqlite/0003_sites.sql"),
         ],
     };
     let mut change = database.begin(LIMIT).await.unwrap();
@@ -66,11 +69,14 @@ async fn old_tables(database: &Database, version: usize) {
     if version >= 2 {
         run(database, "INSERT INTO boot (session, started, last_event) VALUES ('0000000000aa', 3, 4)").await;
     }
+    if version >= 3 {
+        run(database, "INSERT INTO site (name, added, revoked) VALUES ('lyon', 5, 6)").await;
+    }
 }
 
 async fn brought_forward(place: Place) {
     // The newest version comes last: there is nothing to do then, and nothing is done.
-    for version in 1..=2 {
+    for version in 1..=3 {
         let store = place.open();
         old_tables(store.database(), version).await;
         store.prepare(LIMIT).await.unwrap();
@@ -79,7 +85,11 @@ async fn brought_forward(place: Place) {
         assert_eq!(store.boots(Default::default()).await.unwrap().len(), 0);
         let boot = store.boot("0000000000aa".parse().unwrap()).await.unwrap();
         assert_eq!(boot.is_some(), version >= 2);
+        assert_eq!(store.site(&name("lyon")).await.unwrap().is_some(), version >= 3);
+        assert_eq!(store.last_known("main", "m", LIMIT).await.unwrap(), []);
         for table in [
+            "last_known",
+            "site",
             "boot_event",
             "boot",
             "assignment",

@@ -1,31 +1,27 @@
 //! What no single key can tell of databases and of the handlers that ask them.
 //!
-//! **Invariant**: nothing is opened here, and no query is read: this is what the file alone can say.
+//! **Invariant**: no query is read here.
 
-use super::{Config, DatabaseSection, HandlerSection, NoImage, SqlSection, UnknownMachine};
+use super::super::{Config, DatabaseSection, HandlerSection, NoImage, SqlSection, UnknownMachine};
+use super::{Broken, is_name};
 use crate::nearest::{cut, remedy};
-
-/// What is wrong, and what to do.
-type Broken = (String, String);
 
 /// The kinds of databases, as their URLs begin.
 const SCHEMES: [&str; 7] = ["sqlite", "postgres", "postgresql", "mariadb", "mysql", "mssql", "sqlserver"];
 
 /// Every rule of databases that a configuration breaks.
-pub(super) fn broken(config: &Config) -> Vec<Broken> {
-    let mut broken = Vec::new();
+pub(super) fn check(config: &Config, broken: &mut Vec<Broken>) {
     for (name, section) in &config.databases {
-        database(name, section, &mut broken);
+        database(name, section, broken);
     }
     if let Some(name) = &config.store.database {
-        names_database(config, "store", name, &mut broken);
+        names_database(config, "store", name, broken);
     }
     for handler in &config.handlers {
         if let HandlerSection::Sql(section) = handler {
-            sql(config, handler.display_name(), section, &mut broken);
+            sql(config, handler.display_name(), section, broken);
         }
     }
-    broken
 }
 
 fn database(name: &str, section: &DatabaseSection, broken: &mut Vec<Broken>) {
@@ -48,9 +44,8 @@ fn database(name: &str, section: &DatabaseSection, broken: &mut Vec<Broken>) {
     );
     rule(section.connections_max == 0, format!("{key}.connections_max is 0"), "use 1 or more");
     for query in section.queries.keys().map(String::as_str).chain([name]) {
-        let is_name = !query.is_empty() && query.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
         let what = format!("{key}: `{}` is no name for a database or a query", cut(query));
-        rule(!is_name, what, "use letters, digits, `_` and `-`: scripts call query(\"DATABASE.QUERY\", ...)");
+        rule(!is_name(query), what, "use letters, digits, `_` and `-`: scripts call query(\"DATABASE.QUERY\", ...)");
     }
 }
 

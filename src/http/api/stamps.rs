@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn what_is_old_or_from_the_future_is_told_by_how_much() {
         let (stamps, now, lyon) = (Stamps::default(), Timestamp::now(), Arc::from("lyon"));
-        for (ahead_s, is_taken) in [(-120, true), (120, true), (-121, false), (121, false), (-90_000_000, false)] {
+        for (ahead_s, is_taken) in [(-120_i64, true), (120, true), (-121, false), (121, false), (-90_000_000, false)] {
             let taken = stamps.take(&lyon, stamp(u128::from(ahead_s.unsigned_abs()) + 7, now, ahead_s), now);
             let taken = taken
                 .or_else(|refusal| if matches!(refusal, Refusal::Repeated { .. }) { Ok(()) } else { Err(refusal) });

@@ -1,6 +1,7 @@
 //! The command line: one file per command, none of them with logic of its own.
 
 mod assign;
+mod cache;
 mod check;
 mod check_store;
 mod check_upstream;
@@ -72,6 +73,7 @@ enum Command {
     Unassign(assign::Unassign),
     Assignments(assign::Assignments),
     History(history::History),
+    Cache(cache::Cache),
 }
 
 /// Runs the command of the arguments. Exit codes: 0 done, 1 a problem was found or the command failed, 2 wrong arguments.
@@ -92,6 +94,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Unassign(command) => assign::unassign(&command, &find_config(config)),
         Command::Assignments(command) => assign::assignments(&command, &find_config(config)),
         Command::History(command) => history::run(&command, &find_config(config)),
+        Command::Cache(command) => cache::run(&command, &find_config(config)),
     };
     match result {
         Ok(code) => code,

@@ -13,7 +13,7 @@ use super::identity::{Credentials, Wrong};
 use crate::api::{MESSAGE_LEN_MAX, Problem};
 use crate::boot::Line;
 use crate::config::UpstreamSection;
-use crate::tls::{self, Trust};
+use crate::tls::{self, ServerFailure, Trust};
 
 /// How long a connection stays open that nobody uses.
 const IDLE_MAX: Duration = Duration::from_secs(90);
@@ -32,6 +32,7 @@ pub(super) struct Client {
     http: reqwest::Client,
     /// Ends in `/`.
     base: Url,
+    connect_limit: Duration,
 }
 
 impl Client {
@@ -72,8 +73,8 @@ impl Client {
             None if base.scheme() == "http" => builder.tls_certs_only([]),
             None => builder,
         };
-        let http = builder.build().map_err(|error| wrong(format!("HTTP cannot be set up: {}", words(&error)), ""))?;
-        Ok(Client { name: name.to_owned(), http, base })
+        let http = builder.build().map_err(|error| wrong(format!("HTTP cannot be set up: {}", root(&error)), ""))?;
+        Ok(Client { name: name.to_owned(), http, base, connect_limit: section.connect_limit })
     }
 
     /// The URL of something below the upstream's; each part is encoded as it needs to be.
@@ -196,7 +197,11 @@ impl Client {
         let name = self.name.clone();
         match error.is_timeout() && !error.is_connect() {
             true => UpstreamError::TimedOut { name, limit },
-            false => UpstreamError::Unreachable { name, why: words(error) },
+            false if error.is_timeout() => {
+                let why = format!("no connection within {} ms", self.connect_limit.as_millis());
+                UpstreamError::Unreachable { name, why }
+            }
+            false => UpstreamError::Unreachable { name, why: reason(error) },
         }
     }
 
@@ -236,16 +241,31 @@ fn quoted(text: &str) -> String {
     Line::clean(&start).to_string()
 }
 
-/// The whole chain of causes without the URL.
-fn words(error: &dyn std::error::Error) -> String {
-    let mut causes = Vec::new();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        causes.push(error.to_string());
-        cause = error.source();
+/// Why there is no connection: what an administrator can do something about, else what was at the root of it.
+fn reason(error: &reqwest::Error) -> String {
+    let known = match tls::server_failure(error) {
+        Some(ServerFailure::Untrusted) => "its certificate comes from another CA than the one of `ca`",
+        Some(ServerFailure::WrongName) => {
+            "its certificate is for another name or address; name it as `url` does in its [https] names"
+        }
+        Some(ServerFailure::OutOfTime) => "its certificate is not good by the clock of this machine",
+        Some(ServerFailure::Refused) => {
+            "it does not take the certificate of this site; `pointsman site enroll` gets another"
+        }
+        Some(ServerFailure::NotTls) => "what answers there speaks no TLS",
+        None => "",
+    };
+    let root = root(error);
+    if known.is_empty() { root } else { format!("{known} ({root})") }
+}
+
+/// The innermost cause.
+fn root(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
     }
-    causes.dedup();
-    if causes.is_empty() { "the request failed".into() } else { quoted(&causes.join(": ")) }
+    quoted(&cause.to_string())
 }
 
 /// The value of a header, when it is text.
@@ -257,7 +277,7 @@ pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 pub(super) async fn next(response: &mut Response, stall_max: Duration) -> Result<Option<Bytes>, String> {
     match tokio::time::timeout(stall_max, response.chunk()).await {
         Ok(Ok(chunk)) => Ok(chunk),
-        Ok(Err(error)) => Err(words(&error)),
+        Ok(Err(error)) => Err(root(&error)),
         Err(_) => Err(format!("nothing came for {} s", stall_max.as_secs())),
     }
 }

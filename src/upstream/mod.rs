@@ -30,7 +30,7 @@ mod identity;
 mod pixiecore;
 mod storage;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod watch;
 
 use std::fmt;

@@ -70,7 +70,7 @@ struct Warm {
     #[arg(long, value_name = "ID")]
     image: Vec<Name>,
     /// The files of all images of the store
-    #[arg(long)]
+    #[arg(long, conflicts_with = "image")]
     all_images: bool,
     /// The files that this machine would boot now; may be given several times
     #[arg(long, value_name = "MAC", value_parser = mac)]
@@ -87,9 +87,11 @@ Exit code: 0 when every file is as it was fetched, 1 when one was not.")]
 struct Verify {}
 
 #[derive(Debug, Args)]
-#[command(after_help = "Removed are parts of downloads that nobody went on with for a week, files of upstreams and storages that the
+#[command(
+    after_help = "Removed are parts of downloads that nobody went on with for a week, files of upstreams and storages that the
 configuration does not name any more, files that no origin confirmed for longer than `keep`, and, least recently used
-first, files beyond `size_max` of [cache]. The server does the last of these by itself.")]
+first, files beyond `size_max` of [cache]. The server does the last of these by itself."
+)]
 struct Gc {}
 
 pub(super) fn run(command: &Cache, file: &Path) -> anyhow::Result<ExitCode> {
@@ -158,7 +160,8 @@ fn show(config: &Config, list: &List) -> anyhow::Result<ExitCode> {
         let name = format!("@{}/{}", entry.origin, entry.name);
         table.row([name, size(entry.length), done, local(entry.fetched), local(entry.used)]);
     }
-    table.print("Nothing is cached yet. `pointsman cache warm @NAME/FILE` fetches a file before a machine asks for it.");
+    table
+        .print("Nothing is cached yet. `pointsman cache warm @NAME/FILE` fetches a file before a machine asks for it.");
     if !entries.is_empty() {
         let present = entries.iter().map(|entry| entry.present).fold(0, u64::saturating_add);
         let (count, folder) = (files(entries.len()), config.cache.folder.display());
@@ -210,7 +213,9 @@ fn told(warmed: &Warmed) -> String {
 async fn wanted(config: Config, warm: &Warm) -> anyhow::Result<(Library, BTreeSet<FileName>)> {
     for name in &warm.names {
         if !name.as_str().starts_with('@') {
-            bail!("`{name}` is in the images folder, if anywhere; files of upstreams and storages are named @NAME/FILE");
+            bail!(
+                "`{name}` is in the images folder, if anywhere; files of upstreams and storages are named @NAME/FILE"
+            );
         }
     }
     let mut names: BTreeSet<FileName> = warm.names.iter().cloned().collect();
@@ -245,7 +250,7 @@ async fn of_the_store(config: &Config, warm: &Warm) -> anyhow::Result<Vec<BootIm
         entries.push(store.image(id).await?);
     }
     while warm.all_images {
-        let page = store.images(entries.last().filter(|_| !entries.is_empty()).map(|entry| &entry.id)).await?;
+        let page = store.images(entries.last().map(|entry| &entry.id)).await?;
         if page.is_empty() {
             break;
         }

@@ -103,8 +103,17 @@ async fn decide(command: &Decide, config: Config) -> anyhow::Result<ExitCode> {
 /// What a machine would boot now.
 pub(super) async fn what_boots(machine: &MachineArgs, engine: &DecisionEngine) -> Arc<BootDecision> {
     let (machine, stage, interface) = (machine.clone(), Stage::Http, String::new());
-    let command =
-        Decide { machine, stage, interface, ip: None, giaddr: None, now: None, json: false, verbose: false };
+    let command = Decide {
+        machine,
+        stage,
+        interface,
+        ip: None,
+        giaddr: None,
+        site: String::new(),
+        now: None,
+        json: false,
+        verbose: false,
+    };
     ask(&command, engine).await
 }
 

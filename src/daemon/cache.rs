@@ -46,12 +46,7 @@ pub(super) fn show(metrics: &Metrics, shared: &Arc<Shared>) {
         let fetched = library().map(|library| library.numbers().fetched).unwrap_or_default();
         fetched.into_iter().map(|(origin, octets)| (vec![("origin", origin)], octets)).collect()
     };
-    metrics.watch_labelled(
-        Kind::Counter,
-        "cache_fetched_bytes",
-        "Octets that were fetched, by origin",
-        Box::new(read),
-    );
+    metrics.watch_labelled(Kind::Counter, "cache_fetched_bytes", "Octets that were fetched, by origin", Box::new(read));
 }
 
 impl Census {

@@ -1,6 +1,7 @@
 //! The command line: one file per command, none of them with logic of its own.
 
 mod assign;
+mod cache;
 mod check;
 mod check_store;
 mod check_upstream;
@@ -75,6 +76,7 @@ enum Command {
     Assignments(assign::Assignments),
     History(history::History),
     Site(site::Site),
+    Cache(cache::Cache),
 }
 
 /// Runs the command of the arguments. Exit codes: 0 done, 1 a problem was found or the command failed, 2 wrong arguments.
@@ -96,6 +98,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Assignments(command) => assign::assignments(&command, &find_config(config)),
         Command::History(command) => history::run(&command, &find_config(config)),
         Command::Site(command) => site::run(&command, &find_config(config)),
+        Command::Cache(command) => cache::run(&command, &find_config(config)),
     };
     match result {
         Ok(code) => code,

@@ -55,6 +55,10 @@ pub(super) enum Refusal {
     NotServed(String),
     #[error("{0}: the file cannot be read")]
     Unreadable(String),
+    #[error("{0}: where this server has the file from does not give it at present")]
+    NotHereYet(String),
+    #[error("{0}: where this server has the file from does not give it")]
+    NotGiven(String),
     #[error("the file is another by now; ask for it anew")]
     Changed,
     #[error("of which version? name its tag in `If-Match`")]
@@ -105,6 +109,9 @@ impl Refusal {
             // 403 would say that it is the site which may not.
             Refusal::NoFile(_) | Refusal::NotServed(_) | Refusal::NoPath => StatusCode::NOT_FOUND,
             Refusal::Unreadable(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            // Not 503: it is not this server that is of no use.
+            Refusal::NotHereYet(_) => StatusCode::GATEWAY_TIMEOUT,
+            Refusal::NotGiven(_) => StatusCode::BAD_GATEWAY,
             Refusal::Changed => StatusCode::PRECONDITION_FAILED,
             Refusal::WhichVersion => StatusCode::PRECONDITION_REQUIRED,
             Refusal::NoMethod => StatusCode::METHOD_NOT_ALLOWED,
@@ -127,6 +134,7 @@ impl Refusal {
             Refusal::Forbidden(_) => "forbidden",
             Refusal::NotNoted(_) => "not noted",
             Refusal::NoFile(_) | Refusal::NotServed(_) | Refusal::Unreadable(_) => "no file",
+            Refusal::NotHereYet(_) | Refusal::NotGiven(_) => "no file from its origin",
             Refusal::Changed | Refusal::WhichVersion => "changed",
             Refusal::NoToken(_) | Refusal::NoRequest(_) | Refusal::NotIssued(_) => "not enrolled",
             Refusal::NoPath | Refusal::NoMethod => "no path",

@@ -21,9 +21,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::boot::{Architecture, BootDecision, BootImage, BootImages, BootRequest, ImageKind, Line, Stage, Verdict};
+use crate::cache::Library;
 use crate::decision::{
     Answer, BootEvent, HandlerError, Observer, Policy, Question, RequestHandler, Sessions, TimeLimits, TokenKey, World,
 };
+use crate::files::FileRoot;
 use crate::tls;
 
 /// Longer than anything that works takes; only a test that fails waits for it.
@@ -85,10 +87,10 @@ impl Observer for Rules {
     }
 }
 
-struct TestSite(FileRoot, String, Arc<Mutex<Vec<Dependency>>>);
+struct TestSite(Library, String, Arc<Mutex<Vec<Dependency>>>);
 
 impl Site for TestSite {
-    fn images(&self) -> FileRoot {
+    fn images(&self) -> Library {
         self.0.clone()
     }
 
@@ -165,7 +167,7 @@ impl Running {
         let metrics = Arc::new(Metrics::default());
         let token = engine.sessions().token(&session, true, Timestamp::now());
         let databases: Arc<Mutex<Vec<Dependency>>> = Arc::default();
-        let files = FileRoot::new(images.path()).unwrap();
+        let files = Library::from(FileRoot::new(images.path()).unwrap());
         let site = Arc::new(TestSite(files, token.clone(), Arc::clone(&databases)));
         let server = Server::new(HttpState::new(engine, site, Arc::clone(&metrics)), limits);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -13,6 +13,7 @@ mod entry;
 mod harness;
 mod history;
 mod hostile;
+mod redirect;
 mod reload;
 mod reports;
 mod s3;

@@ -16,6 +16,7 @@ mod history;
 mod hostile;
 mod library;
 mod referral;
+mod redirect;
 mod reload;
 mod reports;
 mod s3;

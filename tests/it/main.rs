@@ -5,6 +5,7 @@ mod architecture;
 mod assignments;
 mod check_store;
 mod commands;
+mod commands_site;
 mod commands_store;
 mod daemon;
 mod database_page;

@@ -44,8 +44,11 @@ fn down() -> Result<Option<Standing>, Unavailable> {
 }
 
 fn door(answer: Result<Option<Standing>, Unavailable>) -> Door {
-    let register =
-        Arc::new(Register { answer: StdMutex::new(answer), asked: AtomicUsize::default(), is_hanging: StdMutex::default() });
+    let register = Arc::new(Register {
+        answer: StdMutex::new(answer),
+        asked: AtomicUsize::default(),
+        is_hanging: StdMutex::default(),
+    });
     Door { visitors: Visitors::new(Arc::clone(&register) as _), register }
 }
 

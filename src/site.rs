@@ -13,6 +13,7 @@ use crate::decision::{DecisionEngine, Sessions, TokenKey, World};
 use crate::files::FileRoot;
 use crate::handlers::{self, Built};
 use crate::loaders::Loaders;
+use crate::upstream::Upstreams;
 
 /// A site, read and compiled as a whole.
 pub struct Site {
@@ -20,6 +21,8 @@ pub struct Site {
     pub config: Config,
     /// Its databases.
     pub databases: Databases,
+    /// Its upstreams.
+    pub upstreams: Upstreams,
     /// Its handlers, in the order they are asked.
     pub handlers: Vec<Built>,
     /// Its boot loaders.
@@ -50,16 +53,26 @@ impl Site {
         Site::load_again(config, run_cases, None)
     }
 
-    /// The same for a site that runs: its databases go on with their connections and what they remember.
+    /// The same for a site that runs: its databases and upstreams go on with their connections and what they remember.
     ///
     /// # Errors
     /// As [`Site::load`].
-    pub fn load_again(config: Config, run_cases: bool, before: Option<&Databases>) -> Result<Site, Problems> {
+    pub fn load_again(
+        config: Config,
+        run_cases: bool,
+        before: Option<(&Databases, &Upstreams)>,
+    ) -> Result<Site, Problems> {
         let mut problems = Problems::default();
-        let databases = Databases::open(&config, before).map_err(|found| problems.extend(found)).ok();
+        let upstreams = Upstreams::open(&config, before.map(|(_, upstreams)| upstreams));
+        let upstreams = upstreams.map_err(|found| {
+            found.into_iter().for_each(|(what, remedy)| problems.push(Problem::of_file(&config.file, what, remedy)));
+        });
+        let databases = Databases::open(&config, before.map(|(databases, _)| databases))
+            .map_err(|found| problems.extend(found))
+            .ok();
         let mut handlers = Vec::new();
-        if let Some(databases) = &databases {
-            handlers = handlers::build(&config, databases, run_cases).unwrap_or_else(|found| {
+        if let (Some(databases), Ok(upstreams)) = (&databases, &upstreams) {
+            handlers = handlers::build(&config, databases, upstreams, run_cases).unwrap_or_else(|found| {
                 problems.extend(found);
                 Vec::new()
             });
@@ -69,9 +82,9 @@ impl Site {
             let what = format!("images.folder: cannot open {}: {error}", config.images.folder.display());
             problems.push(Problem::of_file(&config.file, what, "make the folder, or name another"));
         });
-        match (images, databases) {
-            (Ok(images), Some(databases)) if problems.is_empty() => {
-                Ok(Site { config, databases, handlers, loaders, images })
+        match (images, databases, upstreams) {
+            (Ok(images), Some(databases), Ok(upstreams)) if problems.is_empty() => {
+                Ok(Site { config, databases, upstreams, handlers, loaders, images })
             }
             _ => Err(problems),
         }
@@ -105,8 +118,10 @@ impl Site {
         let mut folders: Vec<PathBuf> = self.handlers.iter().flat_map(|built| built.folders.clone()).collect();
         folders.push(self.config.folder().to_owned());
         folders.extend(self.config.loaders.folders.iter().cloned());
-        let own = [&self.config.https.certificate, &self.config.https.key];
-        folders.extend(own.into_iter().flatten().filter_map(|file| file.parent()).map(Into::into));
+        let own = [&self.config.https.certificate, &self.config.https.key].into_iter();
+        let upstreams = self.config.upstreams.values();
+        let theirs = upstreams.flat_map(|to| [&to.ca, &to.certificate, &to.key, &to.token_file]);
+        folders.extend(own.chain(theirs).flatten().filter_map(|file| file.parent()).map(Into::into));
         folders.sort();
         folders.dedup();
         folders

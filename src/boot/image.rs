@@ -188,6 +188,37 @@ impl ImageKind {
             | ImageKind::Shell => Vec::new(),
         }
     }
+
+    /// The same with its sources and its command lines turned into others.
+    ///
+    /// # Errors
+    /// The first that turning one gives.
+    pub fn map_sources<E>(
+        self,
+        source: impl Fn(Source) -> Result<Source, E>,
+        command_line: impl Fn(Line) -> Result<Line, E>,
+    ) -> Result<ImageKind, E> {
+        let all = |sources: Vec<Source>| sources.into_iter().map(&source).collect::<Result<Vec<_>, E>>();
+        let one = |of: Option<Source>| of.map(&source).transpose();
+        Ok(match self {
+            ImageKind::Linux { kernel, initrd, cmdline } => {
+                ImageKind::Linux { kernel: source(kernel)?, initrd: all(initrd)?, cmdline: command_line(cmdline)? }
+            }
+            ImageKind::Wim { wimboot, bcd, boot_sdi, wim, files, args } => {
+                let injected = |file: InjectedFile| Ok(InjectedFile { source: source(file.source)?, name: file.name });
+                let files = files.into_iter().map(injected).collect::<Result<_, E>>()?;
+                let (wimboot, wim, args) = (source(wimboot)?, source(wim)?, command_line(args)?);
+                ImageKind::Wim { wimboot, bcd: one(bcd)?, boot_sdi: one(boot_sdi)?, wim, files, args }
+            }
+            ImageKind::Chain { source: from } => ImageKind::Chain { source: source(from)? },
+            ImageKind::Efi { source: from, cmdline } => {
+                ImageKind::Efi { source: source(from)?, cmdline: command_line(cmdline)? }
+            }
+            ImageKind::Sanboot { source: from } => ImageKind::Sanboot { source: source(from)? },
+            // These load no file.
+            other => other,
+        })
+    }
 }
 
 /// How several images are offered.
@@ -412,6 +443,37 @@ mod tests {
         check(&[local("wipe"), done("install")], timed(None), &["wipe"], Some(Some("wipe")));
         check(&[done("install"), local("disk")], timed(Some("disk")), &["disk"], Some(Some("disk")));
         check(&[done("install"), local("disk")], menu(Some("install")), &["disk"], Some(None));
+    }
+
+    #[test]
+    fn every_source_and_command_line_is_turned() {
+        let source = |name: &str| name.parse::<Source>().unwrap();
+        let line = Line::clean("x={files_url}/y");
+        let file = InjectedFile { source: source("e"), name: Line::clean("n") };
+        let kinds = [
+            ImageKind::Linux { kernel: source("a"), initrd: vec![source("b"), source("c")], cmdline: line.clone() },
+            ImageKind::Wim {
+                wimboot: source("a"),
+                bcd: Some(source("b")),
+                boot_sdi: Some(source("c")),
+                wim: source("d"),
+                files: vec![file],
+                args: line.clone(),
+            },
+            ImageKind::Chain { source: source("a") },
+            ImageKind::Efi { source: source("a"), cmdline: line },
+            ImageKind::Sanboot { source: source("a") },
+        ];
+        for kind in kinds {
+            let turn = |from: Source| format!("@up/{from}").parse();
+            let turned = kind.clone().map_sources::<SourceError>(turn, |_| Ok(Line::clean("turned"))).unwrap();
+            let names: Vec<_> = turned.sources().into_iter().map(ToString::to_string).collect();
+            let expect: Vec<_> = kind.sources().into_iter().map(|source| format!("@up/{source}")).collect();
+            assert_eq!(names, expect);
+            assert!(!format!("{turned:?}").contains("files_url"), "{turned:?}");
+            assert_eq!(turned.name(), kind.name());
+        }
+        assert_eq!(ImageKind::Local.map_sources::<()>(|_| Err(()), |_| Err(())), Ok(ImageKind::Local));
     }
 
     #[test]

@@ -100,6 +100,7 @@ fn check_site(config: Config, findings: &mut Findings) -> anyhow::Result<()> {
             loaders(&site, findings);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(super::check_store::databases(&site, findings));
+            runtime.block_on(super::check_upstream::upstreams(&site, findings));
             runtime.block_on(images(&site, findings));
             runtime.block_on(made_up_machine(&site, findings));
         }

@@ -3,6 +3,7 @@
 mod assign;
 mod check;
 mod check_store;
+mod check_upstream;
 mod decide;
 mod demo;
 mod group;

@@ -1,5 +1,6 @@
 //! DHCP's questions: is this client answered, and with which file?
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -7,8 +8,10 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tracing::warn;
 
-use crate::boot::{BootDecision, Client};
+use crate::boot::{BootDecision, Client, FirmwareHandOver, Verdict};
 use crate::decision::{Progress, Session};
+use crate::dhcp::client::Speaker;
+use crate::dhcp::reply::answers;
 use crate::dhcp::server::{BootAnswers, DhcpAnswer, DhcpQuestion};
 use crate::observe::Funnel;
 use crate::pace::Pace;
@@ -43,29 +46,45 @@ impl DhcpAnswers {
         let Some(server) = network.server else { return DhcpAnswer::Silent };
         let session = self.shared.engine.session_for(&client, xid, stage, now);
         let decision = self.shared.engine.allow_boot(&session, stage, network, now).await;
-        let Some(file) = self.file(&client, &session, &decision, server) else { return DhcpAnswer::Silent };
-        self.shared.advance(&session, Progress::Offered, Funnel::offered, &decision);
-        DhcpAnswer::Boot { file, next_server: None }
+        let answer = self.told(&client, &session, &decision, server);
+        if answer != DhcpAnswer::Silent {
+            self.shared.advance(&session, Progress::Offered, Funnel::offered, &decision);
+        }
+        answer
     }
 
-    /// What the client is told to load, or nothing where silence is the answer.
-    fn file(
-        &self,
-        client: &Client,
-        session: &Session,
-        decision: &BootDecision,
-        server: std::net::IpAddr,
-    ) -> Option<String> {
+    /// What the client is told. [`crate::dhcp::reply::answers`] is the rule for who is told anything.
+    fn told(&self, client: &Client, session: &Session, decision: &BootDecision, server: IpAddr) -> DhcpAnswer {
+        let verdict = &decision.verdict;
+        if !answers(verdict, speaker(client)) {
+            return DhcpAnswer::Silent;
+        }
+        let boot = |file, next_server| DhcpAnswer::Boot { file, next_server };
         if client.is_ipxe() {
             // A denied iPXE gets its script too: that is where it shows why.
-            let is_silent = decision.verdict.name() == "ignore";
             let secure = self.shared.wants_https(client);
-            let is_allowed = decision.verdict.allows();
-            return (!is_silent).then(|| self.shared.url(session, is_allowed, server, secure, paths::BOOTSTRAP));
+            return boot(self.shared.url(session, verdict.allows(), server, secure, paths::BOOTSTRAP), None);
         }
-        if !decision.verdict.allows() {
-            return None;
+        let hand_over = match verdict {
+            Verdict::Refer(referral) => &referral.firmware,
+            _ => &FirmwareHandOver::Loader,
+        };
+        match hand_over {
+            FirmwareHandOver::Loader => {
+                self.loader(client, session, server).map_or(DhcpAnswer::Silent, |file| boot(file, None))
+            }
+            FirmwareHandOver::File { server, file } => boot(file.to_string(), Some(*server)),
+            FirmwareHandOver::Url(url) => boot(url.to_string(), None),
+            FirmwareHandOver::BootServers(servers) => {
+                let title = format!("Boot from {}", verdict.reason());
+                DhcpAnswer::BootServers { servers: servers.clone(), title }
+            }
+            FirmwareHandOver::Silence => DhcpAnswer::Silent,
         }
+    }
+
+    /// Our boot loader for this firmware, if there is one.
+    fn loader(&self, client: &Client, session: &Session, server: IpAddr) -> Option<String> {
         let site = self.shared.site.load();
         let Some(loader) = site.loaders.of(client.architecture) else {
             if self.warnings.take(Timestamp::now().as_second(), WARNINGS_PER_SECOND_MAX).is_free {
@@ -80,5 +99,14 @@ impl DhcpAnswers {
             true => self.shared.url(session, true, server, false, loader.name.as_str()),
             false => self.shared.path(session, true, loader.name.as_str()),
         })
+    }
+}
+
+/// What speaks, as its packet was understood.
+fn speaker(client: &Client) -> Speaker {
+    match (client.is_ipxe(), client.is_http_boot()) {
+        (true, _) => Speaker::Ipxe,
+        (false, true) => Speaker::HttpBoot,
+        (false, false) => Speaker::Firmware,
     }
 }

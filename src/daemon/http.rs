@@ -3,11 +3,12 @@
 use bytes::Bytes;
 
 use crate::boot::{Client, FileName};
-use crate::database::Database;
+use crate::database::{Database, Health};
 use crate::decision::Session;
 use crate::files::{Content, FileRoot};
 use crate::http::{Connection, Dependency, Site};
 use crate::ipxe::SessionUrls;
+use crate::upstream::{Upstream, UpstreamState};
 
 use super::shared::Shared;
 
@@ -41,5 +42,17 @@ impl Site for Shared {
         let dependency =
             |database: &Database| Dependency { name: database.name().to_owned(), health: database.health() };
         self.site.load().databases.iter().map(dependency).collect()
+    }
+
+    fn upstreams(&self) -> Vec<Dependency> {
+        let dependency = |upstream: &Upstream| {
+            let health = match upstream.state() {
+                UpstreamState::Untried => Health::Untried,
+                UpstreamState::Up => Health::Up,
+                UpstreamState::Down { since, error } => Health::Down { since, error },
+            };
+            Dependency { name: upstream.name().to_owned(), health }
+        };
+        self.site.load().upstreams.iter().map(dependency).collect()
     }
 }

@@ -16,6 +16,7 @@ mod reload;
 mod secret;
 mod shared;
 mod tftp;
+mod upstreams;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -120,6 +121,7 @@ impl Daemon {
         problems.check()?;
         watch_counters(&metrics, &counters, tftp.as_ref());
         watch_databases(&metrics, &shared);
+        upstreams::show(&metrics, &shared);
         // The engine counts into the metrics: held strongly both ways, neither would ever end.
         let counted = Arc::downgrade(&shared.engine);
         metrics.count_sessions(Box::new(move || counted.upgrade().map_or(0, |engine| engine.sessions().count())));
@@ -180,6 +182,7 @@ impl Daemon {
         }
         tasks.spawn(self.reloader.run(stop.clone()));
         connect_ahead(&self.shared);
+        self.shared.site.load().upstreams.watch();
         info!(
             dhcp = self.ports.dhcp,
             boot_server = self.ports.boot_server,

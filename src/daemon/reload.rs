@@ -112,9 +112,9 @@ impl Reloader {
 
     /// Makes the site anew; `true` when it was swapped in.
     async fn reload(&mut self) -> bool {
-        let (file, databases) = (self.config.file.clone(), self.shared.site.load().databases.clone());
+        let (file, before) = (self.config.file.clone(), self.shared.site.load_full());
         let load = move || {
-            let site = Site::load_again(Config::read(&file)?, true, Some(&databases))?;
+            let site = Site::load_again(Config::read(&file)?, true, Some((&before.databases, &before.upstreams)))?;
             let now = Timestamp::now();
             let https = site.config.https.enabled.then(|| Ok(certificate(&site.config, now)?.identity));
             let api = site.config.api.enabled.then(|| Ok(private(&site.config, now)?.0));
@@ -162,6 +162,7 @@ impl Reloader {
         self.config = site.config.clone();
         let world = site.world();
         self.write_history_to(&site);
+        site.upstreams.watch();
         self.shared.site.store(Arc::new(SitePart::of(site)));
         self.shared.engine.replace(world);
         info!("reloaded: the new rules decide from now on");

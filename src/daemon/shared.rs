@@ -18,6 +18,7 @@ use crate::observe::{Funnel, Metrics};
 use crate::paths;
 use crate::site::Site;
 use crate::store::Store;
+use crate::upstream::Upstreams;
 
 /// The ports that clients are told, after binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,7 @@ pub(super) struct Shared {
 /// What a reload replaces.
 pub(super) struct SitePart {
     pub(super) databases: Databases,
+    pub(super) upstreams: Upstreams,
     /// None where the store's database cannot hold one.
     pub(super) store: Option<Store>,
     pub(super) loaders: Loaders,
@@ -53,9 +55,10 @@ pub(super) struct SitePart {
 impl SitePart {
     /// The part of a site that transports need.
     pub(super) fn of(site: Site) -> SitePart {
-        let Site { config, databases, loaders, images, .. } = site;
+        let Site { config, databases, upstreams, loaders, images, .. } = site;
         let store = Store::on(databases.store().clone()).ok();
-        SitePart { databases, store, loaders, images, ipxe_scheme: config.https.ipxe, has_entry: config.http.entry }
+        let (ipxe_scheme, has_entry) = (config.https.ipxe, config.http.entry);
+        SitePart { databases, upstreams, store, loaders, images, ipxe_scheme, has_entry }
     }
 }
 

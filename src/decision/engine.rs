@@ -199,10 +199,12 @@ impl DecisionEngine {
         Ok(())
     }
 
-    /// Tells the observer what happened in a boot, where no handler needs to know.
+    /// Tells the handlers and the observer what happened in a boot, where nobody can object.
     pub fn happened(&self, session: &Arc<Session>, event: &BootEvent, now: Timestamp) {
         let world = Arc::clone(&self.era.load_full().world);
-        self.observer.happened(&self.event_request(&world, session, Network::default(), now), event);
+        let request = self.event_request(&world, session, Network::default(), now);
+        world.handlers.iter().for_each(|handler| handler.boot_noticed(&request, event));
+        self.observer.happened(&request, event);
     }
 
     fn event_request(&self, world: &World, session: &Session, network: Network, now: Timestamp) -> BootRequest {

@@ -57,6 +57,10 @@ pub trait RequestHandler: Send + Sync {
     async fn boot_event(&self, _request: &BootRequest, _event: &BootEvent) -> Result<(), HandlerError> {
         Ok(())
     }
+
+    /// Something happened in a boot that nobody can object to: a script without assignments is about to be handed out, or
+    /// a file was sent. Called in the middle of answering a client, so it must not wait.
+    fn boot_noticed(&self, _request: &BootRequest, _event: &BootEvent) {}
 }
 
 /// What a handler says to a question.

@@ -23,7 +23,7 @@ use super::host::Host;
 use super::neighbors::{Hourly, Neighbors};
 use super::packet::{Message, MessageType, Operation, PACKET_LEN_MAX};
 use super::question::{Asked, Port, ask};
-use super::reply::{NoReply, Reply, ReplyContext, reply};
+use super::reply::{NoReply, Reply, ReplyContext, Told, reply};
 use super::server::{DhcpAnswer, DhcpQuestion, REPLY_TIME_MAX, Shared, WAITING_MAX};
 use crate::boot::Network;
 use crate::net::udp::{Datagram, RecvBatch, SendBatch, Source, UdpSocket};
@@ -190,9 +190,13 @@ struct Seen {
 
 impl Seen {
     fn write(&self, answer: &DhcpAnswer, shared: &Shared) -> Result<Option<Reply>, NoReply> {
-        let DhcpAnswer::Boot { file, next_server } = answer else { return Ok(None) };
+        let (told, next_server) = match answer {
+            DhcpAnswer::Silent => return Ok(None),
+            DhcpAnswer::Boot { file, next_server } => (Told::File(file), *next_server),
+            DhcpAnswer::BootServers { servers, title } => (Told::BootServers(servers, title), None),
+        };
         let style = shared.styles.of(self.asked.caller.client.architecture);
-        let context = ReplyContext { server: self.server, next_server: *next_server, file, style };
+        let context = ReplyContext { server: self.server, next_server, told, style };
         reply(&self.asked, &context).map(Some)
     }
 

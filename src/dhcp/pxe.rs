@@ -1,9 +1,10 @@
 //! The codec of two encapsulated options: 43 as PXE uses it, and 175 as iPXE uses it.
 //!
 //! Option 43 tells a PXE client how to find its boot server and what to ask the user (PXE 2.1, section 2.2 to 2.4).
-//! Pointsman needs one sub-option of it, DISCOVERY_CONTROL with bit 3: *the boot file is in this packet, take it*. The
-//! others are here to read what other servers send, and to check a menu before a client meets it: a wrong one stops
-//! the boot with PXE-E21 or PXE-E77 on the client's screen, and with nothing in any log.
+//! Pointsman needs DISCOVERY_CONTROL with bit 3, *the boot file is in this packet, take it*, and, to hand firmware over, a
+//! list of boot servers with a menu of one line. The others are here to read what other servers send, and to check a menu
+//! before a client meets it: a wrong one stops the boot with PXE-E21 or PXE-E77 on the client's screen, and with nothing in
+//! any log.
 //!
 //! **Invariant**: octets and values only; which client gets which option is [`super::reply`]'s matter.
 
@@ -29,6 +30,9 @@ pub struct DiscoveryControl(pub u8);
 impl DiscoveryControl {
     /// Bit 3: the boot file is named in this packet; no prompt, no menu, no discovery.
     pub const USE_BOOT_FILE: DiscoveryControl = DiscoveryControl(8);
+
+    /// Bits 0 and 1: no broadcast and no multicast, so that the servers of the list are asked one by one.
+    pub const LISTED_SERVERS: DiscoveryControl = DiscoveryControl(3);
 
     /// Whether bit 3 is set.
     pub fn uses_boot_file(self) -> bool {
@@ -127,6 +131,11 @@ pub enum VendorOptionsWarning {
     ListBecomesTftpServer(Ipv4Addr),
 }
 
+/// The type of our boot servers: the first that the standard leaves to a site. Type 0 would be the local disk.
+const SITE_BOOT_SERVER: u16 = 0x8000;
+/// Octets of a title that is shown twice, in a menu and as its prompt.
+const TITLE_LEN_MAX: usize = 60;
+
 /// Octets that sub-options 8, 9 and 10 may have together.
 pub const MENU_LEN_MAX: usize = 253;
 /// Menu items that EDK2 shows (PXEBC_MENU_MAX_NUM).
@@ -135,6 +144,19 @@ pub const MENU_ITEMS_MAX: usize = 24;
 impl VendorOptions {
     /// Option 43 that says only: take the boot file of this packet.
     pub const USE_BOOT_FILE: [u8; 4] = [tag::DISCOVERY_CONTROL, 1, DiscoveryControl::USE_BOOT_FILE.0, code::END];
+
+    /// Option 43 that sends a client to these boot servers without asking anybody: neither broadcast nor multicast, and a
+    /// menu whose only line is taken at once.
+    pub fn ask_boot_servers(servers: &[Ipv4Addr], title: &str) -> VendorOptions {
+        let text: String = title.chars().filter(|c| matches!(c, ' '..='~')).take(TITLE_LEN_MAX).collect();
+        VendorOptions {
+            discovery_control: Some(DiscoveryControl::LISTED_SERVERS),
+            boot_servers: vec![BootServers { kind: SITE_BOOT_SERVER, addresses: servers.to_vec() }],
+            menu: vec![MenuItem { kind: SITE_BOOT_SERVER, text: text.clone() }],
+            prompt: Some(MenuPrompt { timeout_s: 0, text }),
+            ..VendorOptions::default()
+        }
+    }
 
     /// Reads option 43. What is malformed or not PXE's is left out.
     pub fn decode(octets: &[u8]) -> VendorOptions {

@@ -9,6 +9,7 @@
 //! | UEFI PXE | boot file, no option 43: it comes to 4011 | boot file |
 //! | UEFI PXE, style `pxe10` | boot file, option 43 with bit 3 | boot file, option 43 |
 //! | UEFI HTTP Boot | option 60 `HTTPClient`, URL in option 67 | - |
+//! | PXE firmware that is sent to another boot server | no boot file, option 43 with the list of servers | the same |
 //! | iPXE | URL of its script, option 175 with priority 1 | the same |
 //!
 //! # Who gets silence
@@ -30,7 +31,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::client::{self, HTTP_CLIENT, PXE_CLIENT, Speaker};
 use super::packet::{FILE_LEN_MAX, Header, MessageType, Operation, Writer, code};
-use super::pxe::{IPXE_PRIORITY, VendorOptions};
+use super::pxe::{DiscoveryControl, IPXE_PRIORITY, VendorOptions, VendorOptionsError};
 use super::question::{Asked, CLIENT_PORT, Port, SERVER_PORT};
 use crate::boot::{Architecture, FirmwareHandOver, Platform, Verdict};
 
@@ -91,6 +92,25 @@ impl Styles {
     }
 }
 
+/// What a client is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told<'a> {
+    /// TFTP path for firmware, URL for HTTP Boot and iPXE.
+    File(&'a str),
+    /// Boot servers to ask on port 4011, and what the screen calls them; for PXE firmware only.
+    BootServers(&'a [Ipv4Addr], &'a str),
+}
+
+impl Told<'_> {
+    /// The boot file; none where the client shall ask on.
+    fn file(&self) -> &str {
+        match self {
+            Told::File(file) => file,
+            Told::BootServers(..) => "",
+        }
+    }
+}
+
 /// What [`reply`] needs besides the question.
 #[derive(Debug, Clone, Copy)]
 pub struct ReplyContext<'a> {
@@ -99,8 +119,8 @@ pub struct ReplyContext<'a> {
     pub server: Ipv4Addr,
     /// The TFTP server (`siaddr`), when it is another host.
     pub next_server: Option<Ipv4Addr>,
-    /// TFTP path for firmware, URL for HTTP Boot and iPXE.
-    pub file: &'a str,
+    /// What it shall load, or whom it shall ask.
+    pub told: Told<'a>,
     /// How PXE firmware is told.
     pub style: Style,
 }
@@ -119,7 +139,7 @@ pub struct Reply {
 }
 
 /// Why there is no reply, although somebody decided that there be one. Each is a mistake of the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoReply {
     /// The loop guard.
     #[error("iPXE was to be given a boot loader, which would load iPXE again for ever; give it the URL of a script")]
@@ -130,6 +150,12 @@ pub enum NoReply {
     /// PXE firmware loads by TFTP only.
     #[error("PXE firmware was to be given a URL; it loads by TFTP only")]
     UrlForFirmware,
+    /// Only PXE firmware knows lists of boot servers.
+    #[error("{0} was to be given a list of boot servers, which only PXE firmware knows")]
+    BootServers(&'static str),
+    /// A list that firmware would stop on.
+    #[error(transparent)]
+    VendorOptions(#[from] VendorOptionsError),
     /// No client joins a split option.
     #[error("the boot file name has {0} octets; DHCP carries at most {max}", max = OPTION_FILE_LEN_MAX)]
     FileLength(usize),
@@ -146,12 +172,18 @@ const OPTION_FILE_LEN_MAX: usize = 254;
 /// # Errors
 /// When this client could not use the answer.
 pub fn reply(asked: &Asked, context: &ReplyContext<'_>) -> Result<Reply, NoReply> {
-    check_file(asked.caller.speaker, context.file)?;
+    let vendor_options = match context.told {
+        Told::File(file) => {
+            check_file(asked.caller.speaker, file)?;
+            uses_boot_file(asked, context).then(|| VendorOptions::USE_BOOT_FILE.to_vec())
+        }
+        Told::BootServers(servers, title) => Some(boot_servers(asked.caller.speaker, servers, title)?),
+    };
     let header = header(asked, context);
     let limit = asked.message.reply_len_max();
     let echoes = [Echoes::All, Echoes::NoRelayInformation, Echoes::MachineId, Echoes::None];
     let fitting = echoes.into_iter().find_map(|echoes| {
-        let octets = write(asked, context, &header, echoes);
+        let octets = write(asked, context, &header, vendor_options.as_deref(), echoes);
         (octets.len() <= limit).then_some((octets, echoes))
     });
     let (octets, echoes) = fitting.ok_or(NoReply::ReplyLength(limit))?;
@@ -220,9 +252,15 @@ enum Echoes {
 }
 
 /// Options in the order that ROMs are used to: type and server first, boot file late, relay information last.
-fn write(asked: &Asked, context: &ReplyContext<'_>, header: &Header, echoes: Echoes) -> Vec<u8> {
+fn write(
+    asked: &Asked,
+    context: &ReplyContext<'_>,
+    header: &Header,
+    vendor_options: Option<&[u8]>,
+    echoes: Echoes,
+) -> Vec<u8> {
     let Asked { message, caller, .. } = asked;
-    let file = context.file.as_bytes();
+    let file = context.told.file().as_bytes();
     let in_header = file.len() <= FILE_LEN_MAX;
     let mut writer = Writer::new(header, if in_header { file } else { &[] });
     writer.option(code::MESSAGE_TYPE, &[message_type(asked).code()]);
@@ -237,8 +275,8 @@ fn write(asked: &Asked, context: &ReplyContext<'_>, header: &Header, echoes: Ech
     if let Some(value) = echo(code::MACHINE_ID, echoes != Echoes::None) {
         writer.option(code::MACHINE_ID, value);
     }
-    if has_vendor_options(asked, context) {
-        writer.option(code::VENDOR_OPTIONS, &VendorOptions::USE_BOOT_FILE);
+    if let Some(value) = vendor_options {
+        writer.option(code::VENDOR_OPTIONS, value);
     }
     // Without a priority a boot file of the site's DHCP server wins over ours.
     if caller.speaker == Speaker::Ipxe {
@@ -265,10 +303,24 @@ fn fits_one_option(value: &[u8]) -> bool {
     value.len() <= usize::from(u8::MAX)
 }
 
-fn has_vendor_options(asked: &Asked, context: &ReplyContext<'_>) -> bool {
+fn uses_boot_file(asked: &Asked, context: &ReplyContext<'_>) -> bool {
     // UEFI without option 43 would look for port 4011 at `siaddr`. On a foreign TFTP server there is none.
     let is_elsewhere = context.next_server.is_some_and(|next| next != context.server);
     asked.caller.speaker == Speaker::Firmware && (context.style == Style::Pxe10 || is_elsewhere)
+}
+
+/// Option 43 that sends firmware to other boot servers (PXE 2.1 section 2.2.3). A list alone would not do: without a menu
+/// firmware stops with PXE-E21. So there is one of one line, which is taken at once.
+fn boot_servers(speaker: Speaker, servers: &[Ipv4Addr], title: &str) -> Result<Vec<u8>, NoReply> {
+    if speaker != Speaker::Firmware {
+        return Err(NoReply::BootServers(speaker.name()));
+    }
+    let octets = VendorOptions::ask_boot_servers(servers, title).encode()?;
+    match (servers, fits_one_option(&octets)) {
+        ([], _) => Err(VendorOptionsError::NoBootServers(DiscoveryControl::LISTED_SERVERS.0).into()),
+        (_, false) => Err(VendorOptionsError::Length(octets.len()).into()),
+        _ => Ok(octets),
+    }
 }
 
 /// RFC 2131 section 4.1, for a server that has no `yiaddr` to send to.
@@ -296,3 +348,7 @@ mod tests;
 #[cfg(test)]
 #[path = "boot_server_tests.rs"]
 mod boot_server_tests;
+
+#[cfg(test)]
+#[path = "referral_tests.rs"]
+mod referral_tests;

@@ -53,6 +53,13 @@ pub enum DhcpAnswer {
         /// The TFTP server, when it is another host.
         next_server: Option<Ipv4Addr>,
     },
+    /// Ask these boot servers on their port 4011; for PXE firmware only.
+    BootServers {
+        /// Their addresses.
+        servers: Vec<Ipv4Addr>,
+        /// What the screen calls them.
+        title: String,
+    },
 }
 
 /// Somebody who knows what a client boots.

@@ -43,11 +43,19 @@ impl Identity {
     }
 }
 
+/// Small files that were read once.
 #[derive(Debug)]
-pub(super) struct FileCache(Cache<Identity, Bytes>);
+pub struct FileCache(Cache<Identity, Bytes>);
+
+impl Default for FileCache {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl FileCache {
-    pub(super) fn new() -> Self {
+    /// Nothing is in it yet.
+    pub fn new() -> Self {
         Self(
             Cache::builder()
                 .max_capacity(TOTAL_MAX)
@@ -58,7 +66,10 @@ impl FileCache {
     }
 
     /// The content of an open file; small ones come from memory. Blocks; of many at once only one reads.
-    pub(super) fn content_of(&self, file: File) -> io::Result<Content> {
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn content_of(&self, file: File) -> io::Result<Content> {
         let metadata = file.metadata()?;
         let identity = Identity::of(&metadata);
         let modified = metadata.modified().ok();

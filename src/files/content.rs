@@ -1,14 +1,28 @@
 //! What a client receives: bytes in memory or an open file, with length, time and tag.
 //!
-//! **Invariant**: the length never changes; a file that shrinks under us gives short reads.
+//! **Invariant**: the length never changes; a file that shrinks under us gives short reads. Of a file that is still
+//! arriving nothing is read before its [`Arrival`] gives it free.
 
+use std::fmt::Debug;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
+use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+
+/// How far a file is that somebody is still writing.
+#[async_trait]
+pub trait Arrival: Debug + Send + Sync {
+    /// Waits until all octets before `end` may be given out, and tells up to where they may be by then.
+    ///
+    /// # Errors
+    /// When they never will be, or not within the time that a client may be kept waiting.
+    async fn reach(&self, end: u64) -> io::Result<u64>;
+}
 
 /// Something to send; cheap to clone, all clones share the bytes or the open file.
 #[derive(Debug, Clone)]
@@ -18,23 +32,48 @@ pub struct Content {
     modified: Option<SystemTime>,
     /// Of a file; content made in memory is tagged by its digest when asked.
     tag: Option<Arc<str>>,
+    /// Counts the octets that are read and sent.
+    meter: Option<Arc<AtomicU64>>,
 }
 
 #[derive(Debug, Clone)]
 pub(super) enum Body {
     Memory(Bytes),
     File(Arc<File>),
+    Arriving(Arc<File>, Arc<dyn Arrival>),
 }
 
 impl Content {
     /// Content made by ourselves.
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
-        Self { length: bytes.len() as u64, body: Body::Memory(bytes), modified: None, tag: None }
+        Self { length: bytes.len() as u64, body: Body::Memory(bytes), modified: None, tag: None, meter: None }
     }
 
     pub(super) fn of_file(file: File, length: u64, modified: Option<SystemTime>, tag: String) -> Self {
-        Self { body: Body::File(Arc::new(file)), length, modified, tag: Some(tag.into()) }
+        Self { body: Body::File(Arc::new(file)), length, modified, tag: Some(tag.into()), meter: None }
+    }
+
+    /// The first `length` octets of a file that is still being written.
+    pub fn of_arriving(file: Arc<File>, length: u64, arrival: Arc<dyn Arrival>) -> Self {
+        Self { body: Body::Arriving(file, arrival), length, modified: None, tag: None, meter: None }
+    }
+
+    /// The same under a tag that names the version wherever its octets lie, and without the time of a file: for what
+    /// was fetched from elsewhere.
+    pub fn tagged(self, tag: impl Into<Arc<str>>) -> Self {
+        Self { tag: Some(tag.into()), modified: None, ..self }
+    }
+
+    /// The same; what is read and sent of it is counted.
+    pub fn metered(self, meter: Arc<AtomicU64>) -> Self {
+        Self { meter: Some(meter), ..self }
+    }
+
+    pub(super) fn count(&self, octets: usize) {
+        if let Some(meter) = &self.meter {
+            meter.fetch_add(octets as u64, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn of_cached(bytes: Bytes, modified: Option<SystemTime>, tag: String) -> Self {
@@ -67,7 +106,7 @@ impl Content {
                 let hex: String = digest.as_ref().iter().take(16).map(|b| format!("{b:02x}")).collect();
                 format!("\"{hex}\"")
             }
-            (None, Body::File(_)) => format!("\"{:x}\"", self.length),
+            (None, Body::File(_) | Body::Arriving(..)) => format!("\"{:x}\"", self.length),
         }
     }
 
@@ -75,26 +114,51 @@ impl Content {
     pub fn as_memory(&self) -> Option<&Bytes> {
         match &self.body {
             Body::Memory(bytes) => Some(bytes),
-            Body::File(_) => None,
+            Body::File(_) | Body::Arriving(..) => None,
         }
     }
 
-    /// Up to `length` bytes from `offset` on; fewer only at the end, or where a file has shrunk.
+    /// How many of the `length` bytes from `offset` on are there; waits for the first of them while the file arrives.
+    ///
+    /// # Errors
+    /// When it does not arrive.
+    pub async fn ready(&self, offset: u64, length: usize) -> io::Result<usize> {
+        match &self.body {
+            Body::Arriving(_, arrival) if length > 0 => {
+                let there = arrival.reach(offset + 1).await?.saturating_sub(offset);
+                Ok(length.min(usize::try_from(there).unwrap_or(usize::MAX)))
+            }
+            Body::Memory(_) | Body::File(_) | Body::Arriving(..) => Ok(length),
+        }
+    }
+
+    /// Up to `length` bytes from `offset` on; fewer only at the end, or where a file has shrunk. Waits for all of them
+    /// while the file arrives.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the bytes do not arrive.
     pub async fn read_at(&self, offset: u64, length: usize) -> io::Result<Bytes> {
         let left = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX);
         let length = length.min(left);
-        match &self.body {
+        if let Body::Arriving(_, arrival) = &self.body
+            && length > 0
+        {
+            arrival.reach(offset + length as u64).await?;
+        }
+        let bytes = match &self.body {
             Body::Memory(bytes) => {
                 let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
-                Ok(bytes.slice(from..from + length))
+                bytes.slice(from..from + length)
             }
-            Body::File(file) => {
+            Body::File(file) | Body::Arriving(file, _) => {
                 let file = Arc::clone(file);
                 tokio::task::spawn_blocking(move || read_fully(&file, offset, length))
                     .await
-                    .unwrap_or_else(|stopped| Err(io::Error::other(stopped)))
+                    .unwrap_or_else(|stopped| Err(io::Error::other(stopped)))?
             }
-        }
+        };
+        self.count(bytes.len());
+        Ok(bytes)
     }
 }
 

@@ -5,6 +5,7 @@
 //!   the directory meanwhile. Only regular files are opened.
 //! * A name that does not exist as written is looked up again without regard to case, part by part:
 //!   Windows boot code asks for `\Boot\BCD`, `/boot/bcd` and `BOOT\bcd` and means one file.
+//! * [`Content`] is what is sent, from memory or from a file, also from one that is still arriving.
 //! * Small files are kept in memory, once for all clients; every open compares size, time and inode, so
 //!   that a file that was replaced is read anew.
 //!
@@ -19,10 +20,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use content::Content;
+pub use cache::FileCache;
+pub use content::{Arrival, Content};
 
 use crate::boot::FileName;
-use cache::FileCache;
 use lookup::Directory;
 
 /// A directory whose files clients may read.

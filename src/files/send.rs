@@ -19,10 +19,11 @@ use super::content::Body;
 impl Content {
     /// Whether it is an open file, so that [`Content::send_to`] can send it.
     pub fn is_file(&self) -> bool {
-        matches!(self.body, Body::File(_))
+        matches!(self.body, Body::File(_) | Body::Arriving(..))
     }
 
     /// Has the disk bring this part of the file into the page cache, and waits until it is there. Content in memory is.
+    /// What is still arriving must be [ready](Content::ready).
     ///
     /// # Errors
     /// When the file cannot be read, or has shrunk.
@@ -30,8 +31,8 @@ impl Content {
         match &self.body {
             Body::Memory(_) => Ok(()),
             // Nearly always: a boot image is read by many machines.
-            Body::File(file) if is_cached(file, offset, length) => Ok(()),
-            Body::File(file) => {
+            Body::File(file) | Body::Arriving(file, _) if is_cached(file, offset, length) => Ok(()),
+            Body::File(file) | Body::Arriving(file, _) => {
                 let file = Arc::clone(file);
                 tokio::task::spawn_blocking(move || warm(&file, offset, length))
                     .await
@@ -46,8 +47,12 @@ impl Content {
     /// When the file cannot be read, or has shrunk.
     pub async fn read_exact_at(&self, offset: u64, length: usize) -> io::Result<Bytes> {
         let bytes = match &self.body {
-            Body::File(file) if is_cached(file, offset, length) => read(file, offset, length)?,
-            Body::Memory(_) | Body::File(_) => self.read_at(offset, length).await?,
+            Body::File(file) if is_cached(file, offset, length) => {
+                let bytes = read(file, offset, length)?;
+                self.count(bytes.len());
+                bytes
+            }
+            Body::Memory(_) | Body::File(_) | Body::Arriving(..) => self.read_at(offset, length).await?,
         };
         if bytes.len() == length { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
@@ -59,9 +64,13 @@ impl Content {
     /// [`io::ErrorKind::WouldBlock`] when the socket takes nothing now, [`io::ErrorKind::Unsupported`] when the content is
     /// in memory, and what the system says otherwise.
     pub fn send_to(&self, socket: impl AsFd, offset: u64, length: usize) -> io::Result<usize> {
-        let Body::File(file) = &self.body else { return Err(io::ErrorKind::Unsupported.into()) };
+        let (Body::File(file) | Body::Arriving(file, _)) = &self.body else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
         let mut offset = i64::try_from(offset).map_err(io::Error::other)?;
-        Ok(sendfile64(socket, file, Some(&mut offset), length)?)
+        let sent = sendfile64(socket, file, Some(&mut offset), length)?;
+        self.count(sent);
+        Ok(sent)
     }
 }
 

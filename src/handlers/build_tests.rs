@@ -10,6 +10,7 @@ use super::*;
 use crate::boot::{Architecture, Client, Machine, Network, Record, Stage};
 use crate::database::{Database, Query};
 use crate::decision::{DecisionEngine, Policy, Sessions, TokenKey, World};
+use crate::upstream::Upstreams;
 
 const PASSES: &str = "fn allow_boot(request) { pass() }";
 const CASES: &str = "[[case]]\nname = \"a\"\nexpect = \"pass\"\n";
@@ -23,7 +24,7 @@ fn site(config: &str, files: &[(&str, &str)]) -> (TempDir, Result<Vec<Built>, Pr
     }
     let config = Config::parse(&folder.path().join("pointsman.toml"), config).unwrap();
     let databases = Databases::open(&config, None).unwrap();
-    let built = build(&config, &databases, true);
+    let built = build(&config, &databases, &Upstreams::open(&config, None).unwrap(), true);
     (folder, built)
 }
 
@@ -132,7 +133,8 @@ async fn a_database_says_who_it_is_and_a_script_what_follows() {
     .await;
     let config = Config::parse(&folder.path().join("pointsman.toml"), &text).unwrap();
     let databases = Databases::open(&config, None).unwrap();
-    let built = build(&config, &databases, false).unwrap_or_else(|problems| panic!("{problems}"));
+    let built = build(&config, &databases, &Upstreams::open(&config, None).unwrap(), false)
+        .unwrap_or_else(|problems| panic!("{problems}"));
     let handlers = built.into_iter().map(|built| built.handler).collect();
     let sessions = Sessions::new(TokenKey::new(&[1; TokenKey::LEN]), 100);
     let engine = DecisionEngine::new(World { handlers, policy: Policy::default(), site: "".into() }, sessions);

@@ -3,6 +3,7 @@
 //! A new kind implements [`RequestHandler`] in a folder of its own, and gets an arm in
 //! [`build`], the one place where the configuration's handlers become running ones.
 
+pub mod referral;
 pub mod script;
 pub mod sql;
 
@@ -18,7 +19,9 @@ use crate::boot::BootImages;
 use crate::config::{Config, HandlerSection, Problem, Problems, ScriptSection, SqlSection};
 use crate::database::{Databases, NamedQueries};
 use crate::decision::RequestHandler;
+use crate::upstream::Upstreams;
 
+use referral::ReferralHandler;
 use script::{Limits, ScriptConfig, ScriptError, ScriptHandler};
 use sql::SqlHandler;
 
@@ -51,12 +54,22 @@ pub struct Cases {
 ///
 /// # Errors
 /// Every problem of every handler.
-pub fn build(config: &Config, databases: &Databases, run_cases: bool) -> Result<Vec<Built>, Problems> {
+pub fn build(
+    config: &Config,
+    databases: &Databases,
+    upstreams: &Upstreams,
+    run_cases: bool,
+) -> Result<Vec<Built>, Problems> {
     let mut built = Vec::new();
     let mut problems = Problems::default();
     let queries = Arc::new(NamedQueries::read(config, databases)?);
     for section in &config.handlers {
         let name = section.display_name();
+        let mut wrong = |found: Vec<(String, String)>| {
+            for (what, remedy) in found {
+                problems.push(Problem::of_file(&config.file, format!("handler `{name}`: {what}"), remedy));
+            }
+        };
         match section {
             HandlerSection::Script(section) => match script(section, name, &queries, run_cases) {
                 Ok(handler) => built.push(handler),
@@ -64,15 +77,13 @@ pub fn build(config: &Config, databases: &Databases, run_cases: bool) -> Result<
             },
             HandlerSection::Sql(section) => match sql(section, name, databases) {
                 Ok(handler) => built.push(handler),
-                Err(found) => found.into_iter().for_each(|(what, remedy)| {
-                    let what = format!("handler `{name}`: {what}");
-                    problems.push(Problem::of_file(&config.file, what, remedy));
-                }),
+                Err(found) => wrong(found),
             },
-            // Comes with the next commits.
-            HandlerSection::Referral(_) => {
-                let what = format!("handler `{name}`: referral is not built yet");
-                problems.push(Problem::of_file(&config.file, what, "leave it out"));
+            HandlerSection::Referral(section) => {
+                match ReferralHandler::build(section, name, config, databases, upstreams) {
+                    Ok(handler) => built.push(plain(Arc::new(handler))),
+                    Err(found) => wrong(found),
+                }
             }
         }
     }
@@ -137,7 +148,12 @@ fn script(
 fn sql(section: &SqlSection, name: &str, databases: &Databases) -> Result<Built, Vec<(String, String)>> {
     let handler = Arc::new(SqlHandler::build(name, section, databases)?);
     let sql = Some(Arc::clone(&handler));
-    Ok(Built { handler, cases: Cases::default(), folders: Vec::new(), sql })
+    Ok(Built { sql, ..plain(handler) })
+}
+
+/// A handler that is made of nothing but its section.
+fn plain(handler: Arc<dyn RequestHandler>) -> Built {
+    Built { handler, cases: Cases::default(), folders: Vec::new(), sql: None }
 }
 
 fn problem(error: &ScriptError) -> Problem {

@@ -25,12 +25,12 @@ pub(super) type Finished = Box<dyn FnOnce() + Send>;
 /// A part of a file, or all of it.
 pub(super) struct FileBody {
     content: Content,
-    /// Where the next piece begins that nobody reads yet.
+    /// Where the next piece begins.
     next: u64,
     /// What the client has still to get, in bytes.
     left: u64,
-    ahead: Option<MaybeDone<BoxFuture<'static, io::Result<Bytes>>>>,
-    ahead_from: u64,
+    /// The next piece, with its length; that of a file that is still arriving is known when it is there.
+    ahead: Option<MaybeDone<BoxFuture<'static, io::Result<(Bytes, usize)>>>>,
     queue: Option<FileQueue>,
     sent: Counter,
     finished: Option<Finished>,
@@ -47,27 +47,26 @@ impl FileBody {
         finished: Option<Finished>,
     ) -> FileBody {
         let queue = queue.filter(|_| content.is_file());
-        FileBody { content, next: offset, left: length, ahead: None, ahead_from: offset, queue, sent, finished }
+        FileBody { content, next: offset, left: length, ahead: None, queue, sent, finished }
     }
 
     /// Begins to read the next piece, if there is one.
-    fn begin(&mut self, length: u64) {
+    fn begin(&mut self) {
         let piece_max = if self.queue.is_some() { Placeholder::LEN } else { READ_LEN };
-        let length = usize::try_from(length).unwrap_or(usize::MAX).min(piece_max);
+        let length = usize::try_from(self.left).unwrap_or(usize::MAX).min(piece_max);
         if length == 0 {
             return;
         }
         let (content, offset, sent_by_kernel) = (self.content.clone(), self.next, self.queue.is_some());
         let work = async move {
+            let length = content.ready(offset, length).await?;
             if sent_by_kernel {
                 content.warm(offset, length).await?;
                 // Stands for the length only; replaced when it is sent.
-                return Ok(Bytes::new());
+                return Ok((Bytes::new(), length));
             }
-            content.read_exact_at(offset, length).await
+            Ok((content.read_exact_at(offset, length).await?, length))
         };
-        self.ahead_from = offset;
-        self.next += length as u64;
         self.ahead = Some(maybe_done(work.boxed()));
     }
 }
@@ -82,28 +81,30 @@ impl Body for FileBody {
             return Poll::Ready(None);
         }
         if this.ahead.is_none() {
-            this.begin(this.left);
+            this.begin();
         }
         let Some(ahead) = &mut this.ahead else { return Poll::Ready(None) };
         ready!(ahead.poll_unpin(cx));
         let Some(read) = Pin::new(ahead).take_output() else {
             return Poll::Ready(Some(Err(io::Error::other("a piece was read twice"))));
         };
-        let (offset, length) = (this.ahead_from, this.next - this.ahead_from);
-        let bytes = match (read, &this.queue) {
-            (Err(error), _) => {
+        let (bytes, length) = match read {
+            Ok((bytes, length)) => (bytes, length),
+            Err(error) => {
                 this.left = 0;
                 return Poll::Ready(Some(Err(error)));
             }
-            (Ok(_), Some(queue)) => {
-                queue.push(this.content.clone(), offset, usize::try_from(length).unwrap_or(usize::MAX))
-            }
-            (Ok(bytes), None) => bytes,
         };
+        let bytes = match &this.queue {
+            Some(queue) => queue.push(this.content.clone(), this.next, length),
+            None => bytes,
+        };
+        let length = length as u64;
+        this.next += length;
         this.left -= length.min(this.left);
         this.sent.inc_by(length);
         this.ahead = None;
-        this.begin(this.left);
+        this.begin();
         if let Some(ahead) = &mut this.ahead {
             // Starts the reading; what it comes to is asked for with the next frame.
             let _ = ahead.poll_unpin(cx);

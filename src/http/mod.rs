@@ -100,6 +100,11 @@ pub trait Site: Send + Sync + 'static {
     fn dependencies(&self) -> Vec<Dependency> {
         Vec::new()
     }
+
+    /// The upstreams that handlers lean on.
+    fn upstreams(&self) -> Vec<Dependency> {
+        Vec::new()
+    }
 }
 
 /// How a request came in.

@@ -1,6 +1,7 @@
 //! `/readyz`: whether everything that decisions and history need can be reached.
 //!
-//! It says what an administrator should look at. A balancer that takes a server out because of it takes out all servers
+//! It says what an administrator should look at. An upstream is shown, and makes nobody unready: its handler says what
+//! stands in for it. A balancer that takes a server out because of it takes out all servers
 //! that share the database: for that there is `/healthz`.
 
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use super::HttpState;
 use crate::boot::Line;
 use crate::database::Health;
 
-/// A database that a handler, a script or the store needs.
+/// A database that a handler, a script or the store needs, or an upstream that a handler leans on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dependency {
     /// Its name in the configuration.
@@ -50,15 +51,18 @@ impl Dependency {
 
 /// `/readyz`, as text, or as JSON where the client asks for that.
 pub(super) async fn ready(State(state): State<Arc<HttpState>>, headers: HeaderMap) -> Response {
-    let databases = state.site.dependencies();
+    let (databases, upstreams) = (state.site.dependencies(), state.site.upstreams());
     let is_ready = !databases.iter().any(Dependency::is_down);
     let (status, word) =
         if is_ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
     let (kind, body) = if wants_json(&headers) {
-        let databases: Vec<_> = databases.iter().map(Dependency::json).collect();
-        ("application/json", format!("{}\n", json!({ "ready": is_ready, "databases": databases })))
+        let shown = |all: &[Dependency]| all.iter().map(Dependency::json).collect::<Vec<_>>();
+        let (databases, upstreams) = (shown(&databases), shown(&upstreams));
+        let page = json!({ "ready": is_ready, "databases": databases, "upstreams": upstreams });
+        ("application/json", format!("{page}\n"))
     } else {
-        let lines = databases.iter().map(Dependency::line);
+        let upstreams = upstreams.iter().map(|upstream| format!("upstream {}", upstream.line()));
+        let lines = databases.iter().map(Dependency::line).chain(upstreams);
         ("text/plain", std::iter::once(format!("{word}\n")).chain(lines).collect())
     };
     (status, [(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-store")], body).into_response()

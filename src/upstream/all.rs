@@ -126,7 +126,7 @@ const NAME_LEN_MAX: usize = 32;
 
 /// Which boots belong to which upstream: what happens in them is told there. It outlives a reload, and is bounded.
 #[derive(Clone, Debug)]
-pub struct Boots(Cache<(Arc<str>, SessionId), Arc<str>>);
+pub struct Boots(Cache<(Arc<str>, SessionId), Option<Arc<str>>>);
 
 impl Default for Boots {
     fn default() -> Self {
@@ -139,17 +139,37 @@ const BOOTS_MAX: u64 = 50_000;
 /// How long nothing may happen in a boot whose installer is still to report.
 const BOOT_MAX: Duration = Duration::from_secs(24 * 3600);
 
+/// Whose a boot is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// This upstream decides.
+    Upstream(Arc<str>),
+    /// Somebody else does.
+    Other,
+    /// It began elsewhere, or before this server started.
+    Unknown,
+}
+
 impl Boots {
     /// Remembers that an upstream decides for a boot, as this handler asked it to.
     pub fn remember(&self, handler: &Arc<str>, session: SessionId, upstream: &str) {
         let key = (Arc::clone(handler), session);
-        if self.0.get(&key).is_none_or(|known| *known != *upstream) {
-            self.0.insert(key, upstream.into());
+        if self.0.get(&key).flatten().is_none_or(|known| *known != *upstream) {
+            self.0.insert(key, Some(upstream.into()));
         }
     }
 
-    /// The upstream that decides for a boot.
-    pub fn of(&self, handler: &Arc<str>, session: SessionId) -> Option<Arc<str>> {
-        self.0.get(&(Arc::clone(handler), session))
+    /// Takes note of a boot that goes on here, whoever decides for it.
+    pub fn seen(&self, handler: &Arc<str>, session: SessionId) {
+        self.0.get_with((Arc::clone(handler), session), || None);
+    }
+
+    /// Whose a boot is, as this handler knows.
+    pub fn owner(&self, handler: &Arc<str>, session: SessionId) -> Owner {
+        match self.0.get(&(Arc::clone(handler), session)) {
+            Some(Some(upstream)) => Owner::Upstream(upstream),
+            Some(None) => Owner::Other,
+            None => Owner::Unknown,
+        }
     }
 }

@@ -97,7 +97,10 @@ impl Upstream {
             return Err(UpstreamError::Nonsense { name: name(), what });
         }
         if health.site.is_none() {
-            return Err(UpstreamError::Denied { name: name(), problem: "it does not know this site".into() });
+            return Err(UpstreamError::Denied {
+                name: name(),
+                problem: "it does not know this site, or cannot find out".into(),
+            });
         }
         match apart_s.unsigned_abs() > AGE_MAX_S.unsigned_abs() {
             true => Err(UpstreamError::Clock { name: name(), apart_s }),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,6 +13,7 @@ use super::identity::{Credentials, Wrong};
 use crate::api::{MESSAGE_LEN_MAX, Problem};
 use crate::boot::Line;
 use crate::config::UpstreamSection;
+use crate::tls::{self, ServerFailure, Trust};
 
 /// How long a connection stays open that nobody uses.
 const IDLE_MAX: Duration = Duration::from_secs(90);
@@ -31,6 +32,7 @@ pub(super) struct Client {
     http: reqwest::Client,
     /// Ends in `/`.
     base: Url,
+    connect_limit: Duration,
 }
 
 impl Client {
@@ -61,33 +63,23 @@ impl Client {
             .tcp_keepalive(KEEP_ALIVE)
             .tcp_keepalive_interval(KEEP_ALIVE)
             .tcp_keepalive_retries(3);
-        if let Some(pem) = credentials.ca {
-            let bad = |why: String| wrong(format!("the CA has no certificate in PEM: {why}"), "name another `ca`");
-            let trusted = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| bad(words(&error)))?;
-            if trusted.is_empty() {
-                return Err(bad("the file holds none".into()));
+        builder = match credentials.ca {
+            Some(pem) => {
+                let remedy = "name another `ca`, or get new files with `pointsman site enroll`";
+                let config = tls::client_config(Trust::Ca(pem), credentials.identity);
+                builder.tls_backend_preconfigured(config.map_err(|error| wrong(error.to_string(), remedy))?)
             }
-            builder = builder.tls_certs_only(trusted);
-        }
-        if let Some(pem) = credentials.identity {
-            let identity = reqwest::Identity::from_pem(&pem).map_err(|error| {
-                let what = format!("the certificate and its key cannot be used: {}", words(&error));
-                wrong(what, "get new ones with `pointsman site enroll`")
-            })?;
-            builder = builder.identity(identity);
-        }
-        let http = builder.build().map_err(|error| {
-            wrong(
-                format!("TLS cannot be set up: {}", words(&error)),
-                "see that the CA, the certificate and its key belong together",
-            )
-        })?;
-        Ok(Client { name: name.to_owned(), http, base })
+            // What is asked without TLS needs no CA; what is not asked by Pointsman's API has one that the system trusts.
+            None if base.scheme() == "http" => builder.tls_certs_only([]),
+            None => builder,
+        };
+        let http = builder.build().map_err(|error| wrong(format!("HTTP cannot be set up: {}", root(&error)), ""))?;
+        Ok(Client { name: name.to_owned(), http, base, connect_limit: section.connect_limit })
     }
 
     /// The same with a connection that was set up elsewhere. `base` ends in `/`.
-    pub(super) fn with(name: &str, http: reqwest::Client, base: Url) -> Client {
-        Client { name: name.to_owned(), http, base }
+    pub(super) fn with(name: &str, http: reqwest::Client, base: Url, connect_limit: Duration) -> Client {
+        Client { name: name.to_owned(), http, base, connect_limit }
     }
 
     /// The URL of something below the upstream's; each part is encoded as it needs to be.
@@ -200,10 +192,12 @@ impl Client {
     /// What an answer means that is not the one that was asked for.
     pub(super) async fn no(&self, response: Response) -> UpstreamError {
         let (name, status) = (self.name.clone(), response.status());
+        let comes_again = header(response.headers(), RETRY_AFTER.as_str()).is_some();
         let said = self.body(response, PROBLEM_LEN_MAX, Duration::MAX).await.unwrap_or_default();
         let problem = problem(&said, status);
         match status.as_u16() {
             401 | 403 => UpstreamError::Denied { name, problem },
+            503 if comes_again => UpstreamError::Busy { name, problem },
             409 => UpstreamError::Refused { name, problem },
             status @ 500.. => UpstreamError::Failed { name, status, problem },
             status @ 400..500 => UpstreamError::Rejected { name, status, problem },
@@ -216,7 +210,11 @@ impl Client {
         let name = self.name.clone();
         match error.is_timeout() && !error.is_connect() {
             true => UpstreamError::TimedOut { name, limit },
-            false => UpstreamError::Unreachable { name, why: words(error) },
+            false if error.is_timeout() => {
+                let why = format!("no connection within {} ms", self.connect_limit.as_millis());
+                UpstreamError::Unreachable { name, why }
+            }
+            false => UpstreamError::Unreachable { name, why: reason(error) },
         }
     }
 
@@ -256,16 +254,31 @@ fn quoted(text: &str) -> String {
     Line::clean(&start).to_string()
 }
 
-/// The whole chain of causes without the URL.
-pub(super) fn words(error: &dyn std::error::Error) -> String {
-    let mut causes = Vec::new();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        causes.push(error.to_string());
-        cause = error.source();
+/// Why there is no connection: what an administrator can do something about, else what was at the root of it.
+fn reason(error: &reqwest::Error) -> String {
+    let known = match tls::server_failure(error) {
+        Some(ServerFailure::Untrusted) => "its certificate comes from another CA than the one of `ca`",
+        Some(ServerFailure::WrongName) => {
+            "its certificate is for another name or address; name it as `url` does in its [https] names"
+        }
+        Some(ServerFailure::OutOfTime) => "its certificate is not good by the clock of this machine",
+        Some(ServerFailure::Refused) => {
+            "it does not take the certificate of this site; `pointsman site enroll` gets another"
+        }
+        Some(ServerFailure::NotTls) => "what answers there speaks no TLS",
+        None => "",
+    };
+    let root = root(error);
+    if known.is_empty() { root } else { format!("{known} ({root})") }
+}
+
+/// The innermost cause.
+pub(super) fn root(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
     }
-    causes.dedup();
-    if causes.is_empty() { "the request failed".into() } else { quoted(&causes.join(": ")) }
+    quoted(&cause.to_string())
 }
 
 /// The value of a header, when it is text.
@@ -277,7 +290,7 @@ pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 pub(super) async fn next(response: &mut Response, stall_max: Duration) -> Result<Option<Bytes>, String> {
     match tokio::time::timeout(stall_max, response.chunk()).await {
         Ok(Ok(chunk)) => Ok(chunk),
-        Ok(Err(error)) => Err(words(&error)),
+        Ok(Err(error)) => Err(root(&error)),
         Err(_) => Err(format!("nothing came for {} s", stall_max.as_secs())),
     }
 }

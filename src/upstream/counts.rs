@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The outcomes that are told apart; the last one stands for any other.
-const OUTCOMES: [&str; 9] =
-    ["answered", "timed_out", "unreachable", "failed", "refused", "nonsense", "held_back", "dropped", "other"];
+const OUTCOMES: [&str; 10] =
+    ["answered", "timed_out", "unreachable", "failed", "busy", "refused", "nonsense", "held_back", "dropped", "other"];
 
 /// How often each outcome was seen.
 #[derive(Debug, Default)]

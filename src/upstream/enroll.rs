@@ -17,7 +17,7 @@ use aws_lc_rs::rand;
 use reqwest::{ClientBuilder, Method};
 
 use super::UpstreamError;
-use super::client::{Client, base, words};
+use super::client::{Client, base, root};
 use super::enrolled::{Folder, Received};
 use crate::api::{Enrolled, Enrollment, Health};
 use crate::boot::Line;
@@ -232,8 +232,8 @@ pub async fn enroll(wanted: &Enroll) -> Result<Enrollee, EnrollError> {
     folder.put_key(&request.key_pem)?;
     let config = client_config(Trust::Fingerprint(wanted.token.authority), None)?;
     let http = builder(wanted).tls_backend_preconfigured(config).build();
-    let http = http.map_err(|error| EnrollError::Nonsense { url: clean(url), what: words(&error) })?;
-    let client = Client::with(&wanted.upstream, http, base.clone());
+    let http = http.map_err(|error| EnrollError::Nonsense { url: clean(url), what: root(&error) })?;
+    let client = Client::with(&wanted.upstream, http, base.clone(), wanted.limit / 2);
     let message = Enrollment { token: wanted.token.text.clone(), request: request.request_pem };
     let asked = tokio::time::timeout(wanted.limit, ask(&client, &message, wanted)).await;
     let enrolled = asked.unwrap_or_else(|_| Err(EnrollError::TimedOut { url: clean(url), limit: wanted.limit }))?;
@@ -244,9 +244,9 @@ pub async fn enroll(wanted: &Enroll) -> Result<Enrollee, EnrollError> {
     let config = trusting.map_err(|_| nonsense("its certificate is for another key"))?;
     let path = folder.finish(&received)?;
     let http = builder(wanted).tls_backend_preconfigured(config).build();
-    let doubt = match http.map(|http| Client::with(&wanted.upstream, http, base)) {
+    let doubt = match http.map(|http| Client::with(&wanted.upstream, http, base, wanted.limit / 2)) {
         Ok(client) => try_out(&client, &enrolled.site, wanted.limit).await.err(),
-        Err(error) => Some(words(&error)),
+        Err(error) => Some(root(&error)),
     };
     Ok(Enrollee { site: enrolled.site, folder: path, doubt })
 }
@@ -272,9 +272,9 @@ async fn ask(client: &Client, message: &Enrollment, wanted: &Enroll) -> Result<E
                 Some(ServerFailure::OutOfTime) => EnrollError::Clock(url),
                 Some(ServerFailure::NotTls) => EnrollError::NoApi { url, why: "it speaks no TLS".into() },
                 Some(ServerFailure::Refused) | None if error.is_connect() => {
-                    EnrollError::Unreachable { url, why: words(&error) }
+                    EnrollError::Unreachable { url, why: root(&error) }
                 }
-                Some(ServerFailure::Refused) | None => EnrollError::Nonsense { url, what: words(&error) },
+                Some(ServerFailure::Refused) | None => EnrollError::Nonsense { url, what: root(&error) },
             });
         }
     };

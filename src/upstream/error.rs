@@ -43,6 +43,14 @@ pub enum UpstreamError {
         /// What it says.
         problem: String,
     },
+    /// It has no answer yet, or too much to do (HTTP 503 with `Retry-After`).
+    #[error("upstream `{name}` has no answer at present: {problem}")]
+    Busy {
+        /// The upstream.
+        name: String,
+        /// What it says.
+        problem: String,
+    },
     /// It does not know this site, or has revoked it (HTTP 401, 403).
     #[error(
         "upstream `{name}` refuses this site: {problem}; if it was revoked by mistake, get a new certificate with \
@@ -117,7 +125,9 @@ impl UpstreamError {
                 Meaning::Failure
             }
             UpstreamError::Denied { .. } | UpstreamError::Clock { .. } => Meaning::Down,
-            UpstreamError::Refused { .. } | UpstreamError::Rejected { .. } => Meaning::Alive,
+            UpstreamError::Busy { .. } | UpstreamError::Refused { .. } | UpstreamError::Rejected { .. } => {
+                Meaning::Alive
+            }
             UpstreamError::Down { .. } | UpstreamError::Nonsense { .. } | UpstreamError::NoUrl { .. } => {
                 Meaning::Nothing
             }
@@ -131,6 +141,7 @@ impl UpstreamError {
             UpstreamError::TimedOut { .. } => "timed_out",
             UpstreamError::Unreachable { .. } => "unreachable",
             UpstreamError::Failed { .. } => "failed",
+            UpstreamError::Busy { .. } => "busy",
             UpstreamError::Denied { .. }
             | UpstreamError::Refused { .. }
             | UpstreamError::Rejected { .. }
@@ -148,7 +159,7 @@ impl UpstreamError {
             UpstreamError::Unreachable { why, .. } => why.clone(),
             UpstreamError::Failed { status, problem, .. } => format!("HTTP {status}: {problem}"),
             UpstreamError::Denied { problem, .. } => format!("it refuses this site: {problem}"),
-            UpstreamError::Refused { problem, .. } => problem.clone(),
+            UpstreamError::Busy { problem, .. } | UpstreamError::Refused { problem, .. } => problem.clone(),
             UpstreamError::Rejected { status, problem, .. } => format!("HTTP {status}: {problem}"),
             UpstreamError::Nonsense { what, .. } => what.clone(),
             UpstreamError::Clock { apart_s, .. } => format!("its clock is {apart_s} s from ours"),

@@ -104,23 +104,18 @@ impl Upstream {
             let request = request(client).await?;
             let sent = async {
                 let response = request.send().await.map_err(|error| client.broken(&error, limit))?;
-                match response.status().as_u16() {
-                    // What the file is, and not what the upstream is.
-                    200 | 206 | 404 | 412 | 416 => Ok(response),
-                    _ => Err(client.no(response).await),
-                }
+                Ok(match response.status().as_u16() {
+                    200 | 206 => Ok(response),
+                    404 => Err(OriginError::NotFound),
+                    412 | 416 => Err(OriginError::Changed),
+                    401 | 403 => Err(OriginError::Refused(client.no(response).await.what())),
+                    // What is wrong with one file says nothing of the upstream.
+                    _ => Err(OriginError::Unreachable(client.no(response).await.to_string())),
+                })
             };
             client.within(limit, sent).await
         });
-        let response = asked.await.map_err(|error| match error {
-            UpstreamError::Denied { .. } | UpstreamError::Refused { .. } => OriginError::Refused(error.to_string()),
-            error => OriginError::Unreachable(error.to_string()),
-        })?;
-        match response.status().as_u16() {
-            404 => Err(OriginError::NotFound),
-            412 | 416 => Err(OriginError::Changed),
-            _ => Ok(response),
-        }
+        asked.await.map_err(|error| OriginError::Unreachable(error.to_string()))?
     }
 }
 

@@ -9,6 +9,7 @@ use reqwest::header::HeaderValue;
 
 use crate::boot::Url;
 use crate::config::{UpstreamKind, UpstreamSection};
+use crate::tls::Identity;
 
 /// The most octets of a file that is read.
 const FILE_LEN_MAX: u64 = 256 * 1024;
@@ -25,9 +26,9 @@ pub(super) struct Files {
 /// What was in them.
 pub(super) struct Credentials {
     /// The CA that its certificate must come from, in PEM; none where none is needed.
-    pub(super) ca: Option<Vec<u8>>,
-    /// This site's certificate and key, in PEM, one after the other.
-    pub(super) identity: Option<Vec<u8>>,
+    pub(super) ca: Option<String>,
+    /// This site's certificate and key.
+    pub(super) identity: Option<Identity>,
     /// What is sent instead of a certificate.
     pub(super) token: Option<HeaderValue>,
 }
@@ -73,7 +74,7 @@ impl Files {
             read(path).map_err(|error| wrong(format!("cannot read {what} {}: {error}", path.display()), &enroll))
         };
         let ca = match (is_https, is_pointsman || section.ca.is_some()) {
-            (true, true) => Some(read("the CA", &self.ca)?),
+            (true, true) => Some(String::from_utf8_lossy(&read("the CA", &self.ca)?).into_owned()),
             _ => None,
         };
         let token = match &self.token {
@@ -85,10 +86,8 @@ impl Files {
         let has_certificate = section.certificate.is_some() || (is_pointsman && token.is_none());
         let identity = match is_https && has_certificate {
             true => {
-                let mut pem = read("the certificate", &self.certificate)?;
-                pem.push(b'\n');
-                pem.extend(read("the key", &self.key)?);
-                Some(pem)
+                let read = Identity::from_files(&self.certificate, &self.key);
+                Some(read.map_err(|error| wrong(error.to_string(), &enroll))?)
             }
             false => None,
         };

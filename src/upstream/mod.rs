@@ -3,8 +3,9 @@
 //! An [`Upstream`] is asked with a [`BootRequest`] and answers with the types of [`crate::api`]. The pieces, from the
 //! outside in: `all` (those of a configuration, and what is remembered of boots), `ask` (the questions, by kind),
 //! `breaker` (up or down), `watch` (asks in the background whether it is there), `client` (HTTP), `identity` (who we are
-//! to it), `files` (its images folder as an [`Origin`](crate::cache::Origin)) and `pixiecore` (another one's API). `enroll` and `enrolled` get this site's certificate
-//! and store it.
+//! to it), `files` (its images folder as an [`Origin`](crate::cache::Origin)), `pixiecore` (another
+//! one's API) and `storage` (object storage, which is an origin of files only). `enroll` and `enrolled` get this site's
+//! certificate and store it.
 //!
 //! # What a caller can rely on
 //!
@@ -32,8 +33,9 @@ mod error;
 mod files;
 mod identity;
 mod pixiecore;
+mod storage;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod watch;
 
 use std::fmt;
@@ -44,9 +46,10 @@ use jiff::Timestamp;
 
 use crate::config::{UpstreamKind, UpstreamSection};
 
-pub use all::{Boots, Upstreams};
+pub use all::{Boots, Owner, Upstreams};
 pub use enroll::{Enroll, EnrollError, EnrollToken, EnrollTokenError, Enrollee, enroll};
 pub use error::UpstreamError;
+pub use storage::{Storage, Storages};
 
 use breaker::Breaker;
 use client::Client;

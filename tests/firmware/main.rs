@@ -10,7 +10,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`lab`] | one case: all of the below together |
-//! | [`network`] | namespaces, bridge, cables |
+//! | [`network`], [`wan`] | namespaces, bridge, cables, a line of many kilometers |
 //! | [`machine`] | QEMU and its firmware |
 //! | [`server`] | the site and the server under test |
 //! | [`records`] | cases where a row in a database decides; [`servers`] starts a database |
@@ -37,6 +37,7 @@ mod server;
 #[allow(dead_code, reason = "the other tests do more with them")]
 mod servers;
 mod transcript;
+mod wan;
 
 use std::time::Duration;
 

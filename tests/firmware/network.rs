@@ -20,6 +20,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::process::run;
+use crate::wan::{Link, Wan};
 
 /// The interface of `dhcp` and `boot`, and of `router` towards the machines.
 pub(crate) const INTERFACE: &str = "eth0";
@@ -35,7 +36,7 @@ pub(crate) const UPSTREAM_ON_WAN: &str = "10.79.0.1";
 /// Its address where it is on the machines' bridge.
 pub(crate) const UPSTREAM_ON_LAN: &str = "10.77.0.3";
 
-const PARTS: [&str; 5] = ["clients", "router", "dhcp", "boot", "upstream"];
+const PARTS: [&str; 6] = ["clients", "router", "dhcp", "boot", "wan", "upstream"];
 const SITE_ON_WAN: &str = "10.79.0.2";
 const ROUTER_ON_BACKBONE: &str = "10.78.0.1";
 
@@ -126,9 +127,34 @@ impl Network {
         }
     }
 
+    /// Lays it as a line of many kilometers.
+    pub(crate) fn join_upstream_by_far_wan(&self, link: Link) -> Wan {
+        let between = self.namespace("wan");
+        for (part, end, address) in [("boot", "site", SITE_ON_WAN), ("upstream", "upstream", UPSTREAM_ON_WAN)] {
+            self.ip(part, &["link", "add", WAN, "type", "veth", "peer", "name", end, "netns", &between]);
+            self.ip(part, &["address", "add", &with_length(address), "dev", WAN]);
+            self.ip(part, &["link", "set", WAN, "up"]);
+            self.ip("wan", &["link", "set", end, "up"]);
+            self.no_offload(part, WAN);
+            self.no_offload("wan", end);
+        }
+        Wan::join(&between, ["site", "upstream"], link)
+    }
+
     /// Plugs the upstream server into the machines' bridge.
     pub(crate) fn join_upstream_by_lan(&self) {
         self.cable("clients", BRIDGE, "upstream", UPSTREAM_ON_LAN);
+    }
+
+    /// Boots a simulated machine on the bridge, against the server of the site.
+    pub(crate) fn simulate(&self, number: usize) -> std::process::Child {
+        if number == 0 {
+            self.ip("clients", &["address", "add", "10.77.0.101/24", "dev", BRIDGE]);
+        }
+        let mac = format!("52:54:00:bb:00:{number:02x}");
+        let mut command = self.command("clients", env!("CARGO_BIN_EXE_pointsman"));
+        command.args(["simulate", "--json", "--server", self.boot_address(), "--mac", &mac]);
+        command.stdout(std::process::Stdio::piped()).spawn().expect("the program was just built")
     }
 
     /// How many octets the site received over its WAN so far.

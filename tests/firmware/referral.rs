@@ -1,7 +1,7 @@
 //! Machines at a small site without images that leans on an upstream server: asked, handed over, and killed at the
 //! worst moments.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -10,14 +10,23 @@ use crate::lab::{BOOT_LIMIT, Lab};
 use crate::machine::{Firmware, Plan};
 use crate::network::{UPSTREAM_ON_LAN, UPSTREAM_ON_WAN, WAN};
 use crate::server::{Prepared, Rules, ServerUnderTest, Site};
+use crate::wan::Link;
 use crate::{ALLOW_ALL, ONE_LINUX};
 
 /// What goes over the WAN for a boot whose files are at the site already: questions, answers, handshakes.
 const WORDS_MAX: u64 = 200_000;
 
+/// What a machine loads.
+const FILES: [&str; 2] = ["lab/vmlinuz", "lab/initramfs.gz"];
+
 /// The upstream server with its API on the WAN, and the site enrolled at it and not yet served.
 fn enrolled(lab: &mut Lab, rules: &Rules) -> (ServerUnderTest, Prepared) {
     lab.network.join_upstream_by_wan();
+    enrolled_over(lab, rules)
+}
+
+/// The same over a WAN that is there.
+fn enrolled_over(lab: &mut Lab, rules: &Rules) -> (ServerUnderTest, Prepared) {
     let mut upstream = Site::new(ALLOW_ALL, ONE_LINUX);
     upstream.interface = WAN;
     upstream.more = "[dhcp]\nenabled = false\n[tftp]\nenabled = false\n[api]\nenabled = true\n".into();
@@ -45,6 +54,13 @@ fn sent(server: &ServerUnderTest, file: &str) -> Vec<Value> {
         .collect()
 }
 
+/// The length of a file that the server sent.
+fn octets(lab: &Lab, server: &ServerUnderTest, file: &str) -> u64 {
+    let entries = sent(server, file);
+    let length = entries.first().and_then(|entry| entry["octets"].as_u64());
+    length.unwrap_or_else(|| panic!("{file} was not sent\n{}", lab.tails()))
+}
+
 /// Switches the machine on and sees the upstream's Linux start; what its console said.
 fn boots(lab: &mut Lab, plan: &Plan) -> String {
     let machine = lab.power_on(plan);
@@ -61,16 +77,7 @@ fn a_uefi_machine_boots_what_the_upstream_says_with_a_cold_and_a_warm_cache_and_
     let (upstream, site) = enrolled(&mut lab, &Rules::Referral("on_error = \"last_known\""));
     let server = lab.start(site);
     boots(&mut lab, &plan);
-    let images: u64 = ["lab/vmlinuz", "lab/initramfs.gz"]
-        .iter()
-        .map(|file| {
-            let entries = sent(&server, file);
-            entries
-                .first()
-                .and_then(|entry| entry["octets"].as_u64())
-                .unwrap_or_else(|| panic!("{file}\n{}", lab.tails()))
-        })
-        .sum();
+    let images: u64 = FILES.iter().map(|file| octets(&lab, &server, file)).sum();
     let cold = lab.network.octets_over_wan();
     assert!(cold > images && cold < images + images / 4 + WORDS_MAX, "{cold} octets for {images} of images");
     let first = lab.decision(&server, &[("mac", plan.mac), ("question", "boot_images"), ("verdict", "allow")]);
@@ -107,9 +114,9 @@ fn a_bios_machine_goes_on_when_the_upstream_is_back_after_it_was_killed_in_the_m
     let _server = lab.start(site);
     lab.network.limit_wan("8mbit");
     let machine = lab.power_on(&plan);
-    let deadline = std::time::Instant::now() + BOOT_LIMIT;
+    let deadline = Instant::now() + BOOT_LIMIT;
     while lab.network.octets_over_wan() < 2_000_000 {
-        assert!(std::time::Instant::now() < deadline, "nothing is loaded\n{}", lab.tails());
+        assert!(Instant::now() < deadline, "nothing is loaded\n{}", lab.tails());
         std::thread::sleep(Duration::from_millis(50));
     }
     let upstream = upstream.kill();
@@ -136,4 +143,33 @@ fn a_uefi_machine_is_handed_over_to_the_upstream() {
     assert_eq!((&there["handler"], &there["verdict"]), (&"script".into(), &"allow".into()), "{there}");
     assert_eq!(sent(&upstream, "lab/vmlinuz").len(), 1, "the upstream serves it\n{}", lab.tails());
     assert_eq!(sent(&server, "lab/vmlinuz").len(), 0, "the site does not\n{}", lab.tails());
+}
+
+#[test]
+fn twenty_machines_at_a_far_site_share_one_download() {
+    const MACHINES: usize = 20;
+    let Some(mut lab) = Lab::open("far-site") else { return };
+    // 80 ms there and back, 20 Mbit/s, 1 % lost.
+    let _wan =
+        lab.network.join_upstream_by_far_wan(Link { delay: Duration::from_millis(40), rate: 2_500_000, loss: 100 });
+    let (upstream, site) = enrolled_over(&mut lab, &Rules::Referral(""));
+    let server = lab.start(site);
+    let started = Instant::now();
+    let machines: Vec<_> = (0..MACHINES).map(|number| lab.network.simulate(number)).collect();
+    for machine in machines {
+        let output = machine.wait_with_output().expect("it was started");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("\"booted\""), "{said}\n{}", lab.tails());
+    }
+    let images: u64 = FILES.iter().map(|file| octets(&lab, &server, file)).sum();
+    let loaded: usize = FILES.iter().map(|file| sent(&server, file).len()).sum();
+    assert_eq!(loaded, MACHINES * FILES.len(), "each machine got each file");
+    let fetched: usize = FILES.iter().map(|file| sent(&upstream, file).len()).sum();
+    assert_eq!(fetched, FILES.len(), "the upstream sent each file once\n{}", lab.tails());
+    let over_wan = lab.network.octets_over_wan();
+    eprintln!(
+        "{MACHINES} machines, {images} octets of images, {over_wan} over the WAN, {:.1} s",
+        started.elapsed().as_secs_f32()
+    );
+    assert!(over_wan < images + images / 4 + MACHINES as u64 * WORDS_MAX, "{over_wan} octets for {images}");
 }

@@ -144,7 +144,7 @@ const SHARED_UUIDS: &[Uuid] = &[
 ];
 
 /// Whether a UUID is one machine's: no vendor's placeholder, in either byte order.
-fn is_uuid(uuid: &Uuid) -> bool {
+pub(in crate::handlers) fn is_uuid(uuid: &Uuid) -> bool {
     let octets = uuid.as_bytes();
     let is_unset = |octets: &[u8]| octets.iter().all(|octet| Some(octet) == octets.first());
     // Some vendors set four octets of sixteen, and leave the others at 255.

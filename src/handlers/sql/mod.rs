@@ -208,6 +208,8 @@ pub(super) fn fact(request: &BootRequest, name: &str) -> Option<Value> {
     Facts { request, claims: &claims, is_search: false }.value(name)
 }
 
+/// Whether a UUID is one machine's own.
+pub(super) use keys::is_uuid;
 /// The names of these values.
 pub(super) use parameters::names as fact_names;
 

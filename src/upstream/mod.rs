@@ -4,8 +4,8 @@
 //! outside in: `all` (those of a configuration, and what is remembered of boots), `ask` (the questions, by kind),
 //! `breaker` (up or down), `watch` (asks in the background whether it is there), `client` (HTTP), `identity` (who we are
 //! to it), `files` (its images folder as an [`Origin`](crate::cache::Origin)), `pixiecore` (another
-//! one's API) and `storage` (object storage, which is an origin of files only). `enroll` and `enrolled` get this site's
-//! certificate and store it.
+//! one's API), `storage` (object storage, which is an origin of files only), `enroll` and
+//! `enrolled` (get this site's certificate and store it).
 //!
 //! # What a caller can rely on
 //!

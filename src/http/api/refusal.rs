@@ -34,13 +34,12 @@ pub(super) enum Refusal {
     #[error("the message makes no sense: {0}")]
     Malformed(String),
     #[error(
-        "the clocks of the two servers differ by {difference_s} s, or the message was under way for so long; at most \
-         {AGE_MAX_S} s are taken: set the clock of the site server (this one says {now})"
+        "the clock of the site server is {} this one's, or the message was under way for so long; at most {AGE_MAX_S} s \
+         are taken: set its clock (here it is {now})",
+        apart(*.difference_s)
     )]
     Stale { difference_s: i64, now: String },
-    #[error(
-        "this message came before; each has an id of its own (the clocks of the two servers differ by {difference_s} s)"
-    )]
+    #[error("this message came before, and each has an id of its own; the site server's clock is {} this one's", apart(*.difference_s))]
     Repeated { difference_s: i64 },
     #[error("more messages within four minutes than can be remembered; ask again")]
     TooManyMessages,
@@ -70,6 +69,15 @@ pub(super) enum Refusal {
     NoPath,
     #[error("not by this method; `/api/v1/openapi.json` tells the right one")]
     NoMethod,
+}
+
+/// How another clock stands to ours.
+fn apart(difference_s: i64) -> String {
+    match difference_s {
+        ..0 => format!("{} s ahead of", difference_s.unsigned_abs()),
+        0 => "the same as".into(),
+        1.. => format!("{difference_s} s behind"),
+    }
 }
 
 /// Left in the response, for metrics and the log.

@@ -6,6 +6,7 @@ mod assignments;
 mod check_store;
 mod commands;
 mod commands_cache;
+mod commands_site;
 mod commands_store;
 mod daemon;
 mod database_page;

@@ -44,6 +44,9 @@ pub(super) struct Decide {
     /// Name of the interface that its packets come in on
     #[arg(long, value_name = "NAME", default_value = "")]
     interface: String,
+    /// Name of the site that it is at; that of the configuration when absent
+    #[arg(long, value_name = "NAME", default_value = "")]
+    site: String,
     /// The time of the request; now when absent
     #[arg(long, value_name = "RFC3339")]
     now: Option<Timestamp>,
@@ -114,7 +117,8 @@ async fn ask(command: &Decide, engine: &DecisionEngine) -> Arc<BootDecision> {
         link_selection: None,
     });
     let interface = command.interface.as_str().into();
-    let network = Network { interface, client: command.ip, relay, ..Network::default() };
+    let site = command.site.as_str().into();
+    let network = Network { interface, client: command.ip, relay, site, ..Network::default() };
     let session = Arc::new(engine.sessions().begin(client, 0, now));
     match command.stage {
         Stage::Http => engine.boot_images(&session, network, command.machine.machine(), now).await,

@@ -180,9 +180,13 @@ fn policy_step(outcome: Outcome, detail: String, elapsed_us: u64) -> Step {
 
 /// What a handler knows that has no opinion.
 fn known(record: &Record) -> String {
-    match record.text("hostname").or_else(|| record.text("machine_id")) {
-        Some(name) => format!("knows the machine: {}", Line::clean(&name)),
-        None => "knows the machine".into(),
+    let named = |column: &str| record.text(column).map(|text| Line::clean(&text));
+    let machine = named("hostname").or_else(|| named("machine_id"));
+    match (machine, named("upstream")) {
+        (Some(name), None) => format!("knows the machine: {name}"),
+        (Some(name), Some(upstream)) => format!("knows the machine: {name}; refers it to {upstream}"),
+        (None, Some(upstream)) => format!("refers the machine to {upstream}"),
+        (None, None) => "knows the machine".into(),
     }
 }
 

@@ -1,12 +1,15 @@
 //! The result of a script's function becomes an answer; everything else becomes an error that says what was expected.
 
-use rhai::{Array, Dynamic, Engine, ImmutableString};
+use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, Map};
 
 use super::api::plain_type;
 use super::images::{Image, ImageMenu};
+use super::options::Options;
 use super::sandbox::fail;
-use crate::boot::{BootImage, BootImages, Verdict};
+use crate::boot::{BootImage, BootImages, Record, Value, Verdict};
+use crate::config::Style;
 use crate::decision::Answer;
+use crate::nearest::cut;
 
 /// A verdict in a script.
 #[derive(Clone, Debug)]
@@ -16,9 +19,23 @@ pub(super) struct Ruling(Verdict);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pass;
 
+/// *That upstream decides* in a script: no opinion, with a note for the handler behind.
+#[derive(Clone, Debug)]
+pub(super) struct Refer {
+    upstream: String,
+    style: Option<Style>,
+}
+
+/// The columns of the note that [`Refer`] becomes: the upstream, and how machines come to it where that is said.
+pub(super) const REFER_NOTE: [&str; 2] = ["upstream", "upstream_style"];
+
 /// Registers the verdicts.
 pub(super) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Ruling>("Verdict").register_type_with_name::<Pass>("Pass");
+    engine.register_type_with_name::<Refer>("Refer");
+    engine.register_fn("refer", |upstream: ImmutableString| refer(&upstream, Map::new()));
+    engine.register_fn("refer", |upstream: ImmutableString, options: Map| refer(&upstream, options));
+    engine.register_fn("refer", || fail::<Refer>("refer needs the name of an upstream: refer(\"main\")"));
     engine.register_fn("allow", || Ruling(Verdict::Allow));
     engine.register_fn("pass", || Pass);
     engine.register_fn("deny", |reason: ImmutableString| ruling("deny", &reason, Verdict::deny));
@@ -34,6 +51,30 @@ fn ruling(name: &str, reason: &str, verdict: fn(&str) -> Verdict) -> Result<Ruli
     Ok(Ruling(verdict(reason)))
 }
 
+fn refer(upstream: &str, options: Map) -> Result<Refer, Box<EvalAltResult>> {
+    let is_known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    if upstream.is_empty() || upstream.len() > 64 || !upstream.bytes().all(is_known) {
+        return fail(format!("refer: `{}` is no name of an upstream; write NAME of [upstream.NAME]", cut(upstream)));
+    }
+    let mut options = Options::new("refer", options, &["style"])?;
+    let style = match options.text("style")?.as_deref() {
+        None => None,
+        Some("ask") => Some(Style::Ask),
+        Some("redirect") => Some(Style::Redirect),
+        Some(other) => return fail(format!("refer: `style` is \"{}\"; use \"ask\" or \"redirect\"", cut(other))),
+    };
+    Ok(Refer { upstream: upstream.to_owned(), style })
+}
+
+impl Refer {
+    /// *Pass*, with a note. A style that an earlier note has does not stay.
+    fn answer<T>(self) -> Answer<T> {
+        let [upstream, style] = REFER_NOTE;
+        let named = self.style.map_or(Value::Null, |style| style.name().into());
+        Answer::Noted(Record::from_iter([(upstream, Value::Text(self.upstream)), (style, named)]))
+    }
+}
+
 /// What `allow_boot` returned.
 pub(super) fn verdict(value: Dynamic) -> Result<Answer<Verdict>, String> {
     if value.is_unit() || value.is::<Pass>() {
@@ -43,10 +84,13 @@ pub(super) fn verdict(value: Dynamic) -> Result<Answer<Verdict>, String> {
         return Ok(Answer::Given(if allowed { Verdict::Allow } else { Verdict::deny(DENIED) }));
     }
     let got = describe(&value);
+    if value.is::<Refer>() {
+        return Ok(value.cast::<Refer>().answer());
+    }
     match value.try_cast::<Ruling>() {
         Some(Ruling(verdict)) => Ok(Answer::Given(verdict)),
         None => Err(format!(
-            "allow_boot returned {got}; return allow(), deny(\"reason\"), ignore(\"reason\"), true, false, or pass()"
+            "allow_boot returned {got}; return allow(), deny(\"reason\"), ignore(\"reason\"), true, false, refer(\"upstream\"), or pass()"
         )),
     }
 }
@@ -62,6 +106,9 @@ pub(super) fn images(value: Dynamic) -> Result<Answer<BootImages>, String> {
     }
     let got = describe(&value);
     let verdict = value.is::<Ruling>() || value.is_bool();
+    if value.is::<Refer>() {
+        return Ok(value.cast::<Refer>().answer());
+    }
     if value.is::<ImageMenu>() {
         return Ok(Answer::Given(value.cast::<ImageMenu>().0));
     }
@@ -71,7 +118,7 @@ pub(super) fn images(value: Dynamic) -> Result<Answer<BootImages>, String> {
             Err(format!("boot_images returned {got}; allow or deny in allow_boot, and return images here"))
         }
         None => Err(format!(
-            "boot_images returned {got}; return an image such as linux(#{{ ... }}), an array of images, a menu, or pass()"
+            "boot_images returned {got}; return an image such as linux(#{{ ... }}), an array of images, a menu, refer(\"upstream\"), or pass()"
         )),
     }
 }

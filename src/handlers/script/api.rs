@@ -32,6 +32,7 @@ pub const FUNCTIONS: &[Function] = &[
     function("deny", "it may not, and is told why", "deny(\"not in the list of machines\")"),
     function("ignore", "it gets no answer, as if there were no server", "ignore(\"not ours\")"),
     function("pass", "no opinion: the next handler is asked", "pass()"),
+    function("refer", "no opinion: this upstream decides", "refer(\"main\", #{ style: \"redirect\" })"),
     function(
         "linux",
         "a Linux kernel with initial RAM disks and command line",
@@ -50,6 +51,12 @@ pub const FUNCTIONS: &[Function] = &[
         "sanboot(\"iscsi:10.0.0.9::::iqn.2010-04.com.example:disk\")",
     ),
     function("ipxe", "commands of iPXE as they are", "ipxe(\"echo Hello\\nsleep 5\")"),
+    function(
+        "referral",
+        "another boot server takes over, and is told what the machine is",
+        "referral(#{ title: \"Head office\", url: \"http://boot.example.com/boot.ipxe\", facts: \"form\" })",
+    ),
+    function("retry", "the machine waits for so many seconds, and asks again", "retry(15)"),
     function("local_disk", "the machine's own disk", "local_disk()"),
     function("reboot", "restart", "reboot()"),
     function("poweroff", "power off", "poweroff()"),
@@ -147,6 +154,7 @@ pub(super) fn plain_type(name: &str) -> &str {
             "Table" => "a table",
             "Time" => "a time",
             "Pass" => "pass()",
+            "Refer" => "refer(...)",
             other => other,
         },
     }

@@ -179,7 +179,10 @@ fn run<T>(
     let ended = program.run(case.question, &case.request, program.full(case.question), convert);
     let actual = match ended.value {
         Ok(Answer::Given(value)) => given(value),
-        Ok(Answer::Pass | Answer::Noted(_) | Answer::Explained { .. }) => Actual::Pass,
+        Ok(Answer::Noted(note)) => {
+            Actual::Refer(answer::REFER_NOTE.iter().filter_map(|column| note.text(column)).collect())
+        }
+        Ok(Answer::Pass | Answer::Explained { .. }) => Actual::Pass,
         Err(error) => Actual::Error(error),
     };
     (actual, ended.log)

@@ -6,17 +6,20 @@
 use super::lexer::{Kind, Token};
 
 /// Functions whose only use is to be the answer, or a part of it.
-const ANSWERS: [&str; 15] = [
+const ANSWERS: [&str; 18] = [
     "allow",
     "deny",
     "ignore",
     "pass",
+    "refer",
     "linux",
     "wim",
     "chain",
     "efi",
     "sanboot",
     "ipxe",
+    "referral",
+    "retry",
     "local_disk",
     "reboot",
     "poweroff",

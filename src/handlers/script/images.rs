@@ -7,7 +7,7 @@ use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, Map};
 use super::answer::images_of;
 use super::options::Options;
 use super::sandbox::fail;
-use crate::boot::{BootImage, BootImages, FileName, ImageKind, InjectedFile, Line, Menu, Source};
+use crate::boot::{BootImage, BootImages, FactsForm, FileName, ImageKind, InjectedFile, Line, Menu, Source, Url};
 
 /// An image in a script.
 #[derive(Clone, Debug)]
@@ -38,6 +38,9 @@ pub(super) fn register(engine: &mut Engine) {
     engine.register_fn("efi", |text: ImmutableString| efi(only("source", text)));
     engine.register_fn("ipxe", ipxe);
     engine.register_fn("ipxe", |text: ImmutableString| ipxe(only("text", text)));
+    engine.register_fn("referral", referral);
+    engine.register_fn("referral", |text: ImmutableString| referral(only("url", text)));
+    engine.register_fn("retry", retry).register_fn("retry", |seconds: i64| retry(only("wait", seconds)));
     for (name, id, title, kind) in PLAIN {
         engine.register_fn(*name, move || Image::new(id, Line::clean(title), kind.clone()));
         engine.register_fn(*name, move |text: ImmutableString| plain(name, id, title, kind, only("title", text)));
@@ -61,8 +64,8 @@ impl Image {
     }
 }
 
-fn only(key: &str, text: ImmutableString) -> Map {
-    Map::from([(key.into(), text.into())])
+fn only(key: &str, value: impl Into<Dynamic>) -> Map {
+    Map::from([(key.into(), value.into())])
 }
 
 /// Gives an image the name and title of its options.
@@ -163,6 +166,27 @@ fn one_source(what: &'static str, map: Map, kind: fn(Source) -> ImageKind) -> Bu
     let source = options.required("source", source, &format!("{what}(\"http://server/file\")"))?;
     let title = FileName::parse(source.to_string().as_bytes()).map_or(what.to_owned(), |name| name.as_str().to_owned());
     named(&mut options, what, &title, kind(source))
+}
+
+fn referral(map: Map) -> Built {
+    let mut options = Options::new("referral", map, &["id", "title", "url", "facts"])?;
+    let url = options.parsed::<Url>("url")?;
+    let url = options.required("url", url, "referral(#{ url: \"http://boot.example.com/boot.ipxe\" })")?;
+    let facts = options.parsed::<FactsForm>("facts")?.unwrap_or_default();
+    let title = format!("Go on at {url}");
+    named(&mut options, "referral", &title, ImageKind::Referral { url, facts })
+}
+
+fn retry(map: Map) -> Built {
+    let mut options = Options::new("retry", map, &["id", "title", "wait"])?;
+    let wait = options.number("wait")?;
+    match options.required("wait", wait, "retry(15)")? {
+        seconds @ 1..=MENU_SECONDS_MAX => {
+            let wait = Duration::from_secs(seconds.unsigned_abs());
+            named(&mut options, "retry", "Ask again", ImageKind::Retry { wait })
+        }
+        seconds => fail(format!("retry: `wait` is {seconds}; it is a number of seconds from 1 to {MENU_SECONDS_MAX}")),
+    }
 }
 
 fn ipxe(map: Map) -> Built {

@@ -49,7 +49,7 @@ use rhai::{Dynamic, Engine};
 use tokio::sync::Semaphore;
 use tracing::info;
 
-use crate::boot::{BootImages, BootRequest, Verdict};
+use crate::boot::{BootImages, BootRequest, Record, Verdict};
 use crate::database::NamedQueries;
 use crate::decision::{Answer, HandlerError, RequestHandler};
 use crate::pace::Pace;
@@ -159,7 +159,11 @@ impl ScriptHandler {
         {
             info!(handler = %self.name, session = %request.session, %mac, stage = request.stage.name(), "script: {line}");
         }
-        ended.value.map_err(|error| HandlerError::new(format!("{} (machine {mac})", error.one_line())))
+        let answer = ended.value.map_err(|error| HandlerError::new(format!("{} (machine {mac})", error.one_line())))?;
+        match answer {
+            Answer::Noted(note) => with_note(request, &note).map(Answer::Noted),
+            answer => Ok(answer),
+        }
     }
 }
 
@@ -186,6 +190,18 @@ impl ScriptHandler {
         let joined = tokio::task::spawn_blocking(run).await;
         joined.map_err(|error| HandlerError::new(format!("the script did not run: {error}")))
     }
+}
+
+/// What is known of the machine, with a script's note.
+fn with_note(request: &BootRequest, note: &Record) -> Result<Record, HandlerError> {
+    let mut record = request.record.as_deref().cloned().unwrap_or_default();
+    for (column, value) in note.iter() {
+        if !record.insert(column, value.clone()) {
+            let what = "the machine's row is too wide to note an upstream beside it";
+            return Err(HandlerError::new(format!("{what}; read fewer than {} columns", Record::COLUMNS_MAX - 1)));
+        }
+    }
+    Ok(record)
 }
 
 #[async_trait]

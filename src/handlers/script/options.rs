@@ -1,5 +1,8 @@
 //! Reads the option map of a builder: `linux(#{ kernel: "..." })`.
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use rhai::{Array, Dynamic, EvalAltResult, ImmutableString, Map};
 
 use super::api::plain_type;
@@ -101,6 +104,15 @@ impl Options {
     pub(super) fn source(&mut self, key: &str) -> Read<Option<Source>> {
         let text = self.text(key)?;
         text.map(|text| self.parse(key, &text)).transpose()
+    }
+
+    /// Text that is read as something else.
+    pub(super) fn parsed<T: FromStr<Err: Display>>(&mut self, key: &str) -> Read<Option<T>> {
+        let Some(text) = self.text(key)? else { return Ok(None) };
+        match text.parse() {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => fail(format!("{}: `{key}` is \"{}\": {error}", self.what, cut(&text))),
+        }
     }
 
     /// One or several sources.

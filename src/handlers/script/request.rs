@@ -127,6 +127,12 @@ pub const FIELDS: &[Field] = &[
         "\"10.1.0.1\"",
         |s| s.request.network.subnet_address().map_or_else(empty, show),
     ),
+    text(
+        "site",
+        "where the machine is: the site of the site server that asks for it, else this server's own",
+        "\"lyon\"",
+        |s| copy(&s.request.network.site),
+    ),
     text("session", "id of this boot in the log", "\"0001abcdefff\"", |s| show(s.request.session)),
     field("now", "time", "when the question arrived, in the site's time zone", "request.now.hour", |s| {
         Dynamic::from(Time(s.request.now.to_zoned(s.zone.clone())))

@@ -100,6 +100,9 @@ const PARAMETERS: &[Parameter] = &[
     parameter("remote_id", "the relay's remote id (option 82), as hexadecimal digits", "0006001122334455", |f| {
         hex(f.request.network.relay.as_ref().map(|relay| relay.remote_id.as_slice()))
     }),
+    parameter("site", "the site of the site server that asks, else this server's own", "lyon", |f| {
+        text(&f.request.network.site)
+    }),
     parameter("session", "id of this boot, the same in all its queries and in the log", "0001abcdefff", |f| {
         shown(Some(f.request.session))
     }),

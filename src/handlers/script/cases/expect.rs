@@ -1,6 +1,8 @@
 //! What a case expects, compared with what came.
 
-use serde::Deserialize;
+use serde::de::value::StrDeserializer;
+use serde::de::{Error as _, IntoDeserializer};
+use serde::{Deserialize, Deserializer};
 
 use super::super::Question;
 use super::super::diagnose::ScriptError;
@@ -10,7 +12,7 @@ use crate::boot::{BootImage, BootImages, ImageKind, Verdict};
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(super) struct Expected {
     /// The kind of answer.
-    pub(super) expect: Option<Kind>,
+    pub(super) expect: Option<Expectation>,
     /// The reason of a denial or of silence.
     pub(super) reason: Option<String>,
     /// A part of the error.
@@ -31,6 +33,29 @@ pub(super) struct Expected {
     pub(super) sources: Option<Vec<String>>,
 }
 
+/// The kind of answer that is expected: one word, or `refer NAME`, or `refer NAME STYLE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Expectation {
+    kind: Kind,
+    /// Whom it is referred to, and how; what is absent is not compared.
+    to: Vec<String>,
+}
+
+impl<'de> Deserialize<'de> for Expectation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let (kind, to) = text.split_once(' ').unwrap_or((&text, ""));
+        let to: Vec<String> = to.split_whitespace().map(str::to_owned).collect();
+        let kind: StrDeserializer<'_, D::Error> = kind.into_deserializer();
+        let kind = Kind::deserialize(kind)?;
+        let to_max = if kind == Kind::Refer { 2 } else { 0 };
+        match to.get(to_max) {
+            None => Ok(Expectation { kind, to }),
+            Some(more) => Err(D::Error::custom(format!("`{more}` in `{text}` means nothing; write `{}`", name(kind)))),
+        }
+    }
+}
+
 /// The kind of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -39,6 +64,7 @@ pub(super) enum Kind {
     Deny,
     Ignore,
     Pass,
+    Refer,
     Error,
     Local,
     Image,
@@ -55,7 +81,7 @@ impl Expected {
             || self.timeout.is_some()
             || self.cmdline.is_some()
             || self.sources.is_some();
-        match self.expect {
+        match kind_of(self) {
             Some(Kind::Allow | Kind::Deny | Kind::Ignore) => Some(Question::AllowBoot),
             Some(Kind::Local | Kind::Image | Kind::Menu) => Some(Question::BootImages),
             _ if self.reason.is_some() => Some(Question::AllowBoot),
@@ -74,6 +100,8 @@ pub(super) enum Actual {
     Verdict(Verdict),
     Images(BootImages),
     Pass,
+    /// Whom it is referred to, and how.
+    Refer(Vec<String>),
     Error(ScriptError),
 }
 
@@ -87,8 +115,14 @@ impl Actual {
                 found.push(format!("but got   {what} = {actual}"));
             }
         };
-        let kind = expected.expect.or_else(|| expected.error.as_ref().map(|_| Kind::Error));
-        compare("expect", kind.map(name), name(self.kind()));
+        let kind = kind_of(expected).or_else(|| expected.error.as_ref().map(|_| Kind::Error));
+        let to = expected.expect.as_ref().map_or(&[][..], |expect| &expect.to);
+        let came: &[String] = if let Actual::Refer(came) = self { came } else { &[] };
+        // What is not said is not compared.
+        let came =
+            if to.is_empty() && kind == Some(Kind::Refer) { &[] } else { came.get(..to.len().max(1)).unwrap_or(came) };
+        let in_words = |kind, to: &[String]| [&[name(kind)], to].concat().join(" ");
+        compare("expect", kind.map(|kind| in_words(kind, to)), in_words(self.kind(), came));
         compare("reason", quote(&expected.reason), format!("{:?}", self.reason()));
         let ids: Vec<_> = self.images().iter().map(|image| image.id.clone()).collect();
         compare("images", expected.images.as_ref().map(|ids| format!("{ids:?}")), format!("{ids:?}"));
@@ -97,8 +131,7 @@ impl Actual {
         compare("default", quote(&expected.default), format!("{:?}", self.default_id()));
         compare("timeout", expected.timeout.map(|seconds| seconds.to_string()), self.timeout().to_string());
         compare("cmdline", quote(&expected.cmdline), format!("{:?}", self.cmdline()));
-        let sources: Vec<_> =
-            self.images().iter().flat_map(|image| image.kind.sources()).map(ToString::to_string).collect();
+        let sources: Vec<_> = self.images().iter().flat_map(sources).collect();
         compare("sources", expected.sources.as_ref().map(|all| format!("{all:?}")), format!("{sources:?}"));
         self.error(expected, &mut found);
         found
@@ -110,7 +143,7 @@ impl Actual {
                 found.push(format!("expected  an error with {part:?}"));
                 found.push(format!("but got   {error}"));
             }
-            (Actual::Error(error), None) if expected.expect != Some(Kind::Error) => found.push(error.to_string()),
+            (Actual::Error(error), None) if kind_of(expected) != Some(Kind::Error) => found.push(error.to_string()),
             _ => {}
         }
     }
@@ -119,8 +152,8 @@ impl Actual {
         match self {
             Actual::Verdict(Verdict::Allow) => Kind::Allow,
             Actual::Verdict(Verdict::Deny { .. }) => Kind::Deny,
-            // No script makes a referral: it names an upstream and passes.
-            Actual::Verdict(Verdict::Ignore { .. } | Verdict::Refer(_)) => Kind::Ignore,
+            Actual::Verdict(Verdict::Ignore { .. }) => Kind::Ignore,
+            Actual::Verdict(Verdict::Refer(_)) | Actual::Refer(_) => Kind::Refer,
             Actual::Pass => Kind::Pass,
             Actual::Error(_) => Kind::Error,
             Actual::Images(images) if images.menu().is_some() => Kind::Menu,
@@ -187,6 +220,18 @@ impl Actual {
             _ => "",
         }
     }
+}
+
+/// Every file and URL of an image, also the one that it goes on at.
+fn sources(image: &BootImage) -> Vec<String> {
+    match &image.kind {
+        ImageKind::Referral { url, .. } => vec![url.to_string()],
+        kind => kind.sources().into_iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn kind_of(expected: &Expected) -> Option<Kind> {
+    expected.expect.as_ref().map(|expect| expect.kind)
 }
 
 fn name(kind: Kind) -> String {

@@ -12,7 +12,7 @@ use toml::Spanned;
 
 use super::super::Question;
 use super::super::query::Answers;
-use super::expect::{Expected, Kind};
+use super::expect::{Expectation, Expected};
 use super::file::Case;
 use crate::boot::{
     Architecture, BootRequest, Client, FACTS, HardwareAddress, IpxeBuild, Machine, MachineId, Network, NicBus, Record,
@@ -44,13 +44,14 @@ pub(super) struct WrittenCase {
     giaddr: Option<Ipv4Addr>,
     circuit_id: Text,
     remote_id: Text,
+    site: Option<String>,
     now: Option<Spanned<toml::Value>>,
     #[serde(default)]
     facts: BTreeMap<Spanned<String>, String>,
     record: Option<Row>,
     #[serde(default)]
     queries: BTreeMap<Spanned<String>, WrittenAnswer>,
-    expect: Option<Kind>,
+    expect: Option<Expectation>,
     reason: Option<String>,
     error: Option<String>,
     images: Option<Vec<String>>,
@@ -124,7 +125,7 @@ impl WrittenCase {
 
     fn expected(&mut self) -> Expected {
         Expected {
-            expect: self.expect,
+            expect: self.expect.take(),
             reason: self.reason.take(),
             error: self.error.take(),
             images: self.images.take(),
@@ -156,7 +157,7 @@ impl WrittenCase {
             server: self.server_ip,
             client: self.client_ip,
             relay: self.relay()?,
-            ..Network::default()
+            site: self.site.as_deref().unwrap_or_default().into(),
         };
         let record = self.record.take().map(record).transpose()?;
         Ok(BootRequest {

@@ -1,7 +1,10 @@
 //! What every handler must do: give, pass, fail with a reason, and take care of itself.
 
+use std::time::Duration;
+
 use super::*;
-use crate::boot::ImageKind;
+use crate::boot::{FactsForm, ImageKind, Record};
+use crate::decision::HandlerError;
 
 #[test]
 fn gives_verdicts() {
@@ -24,6 +27,61 @@ fn passes() {
     assert_eq!(block_on(neither.allow_boot(&request())), Ok(Answer::Pass));
     assert_eq!(block_on(neither.boot_images(&request())), Ok(Answer::Pass));
     assert_eq!((neither.name(), neither.answers(Question::AllowBoot)), ("script", None));
+}
+
+#[test]
+fn refers_by_a_note_beside_what_is_known() {
+    let handler = load(
+        "fn allow_boot(request) { refer(\"main\") }\nfn boot_images(request) { refer(\"b-1\", #{ style: \"redirect\" }) }",
+    );
+    let note = |answer: Result<Answer<Verdict>, HandlerError>| match answer {
+        Ok(Answer::Noted(record)) => record,
+        other => panic!("{other:?}"),
+    };
+    let alone = note(block_on(handler.allow_boot(&request())));
+    assert_eq!((alone.text("upstream").as_deref(), alone.text("upstream_style")), (Some("main"), None));
+    let row: Record = [("hostname", "lab-07"), ("upstream_style", "ask")].into_iter().collect();
+    let known = BootRequest { record: Some(Arc::new(row)), ..request() };
+    let beside = note(block_on(handler.allow_boot(&known)));
+    assert_eq!(beside.text("hostname").as_deref(), Some("lab-07"));
+    assert_eq!((beside.text("upstream").as_deref(), beside.text("upstream_style")), (Some("main"), None));
+    let Ok(Answer::Noted(styled)) = block_on(handler.boot_images(&known)) else { panic!() };
+    assert_eq!(
+        (styled.text("upstream").as_deref(), styled.text("upstream_style").as_deref()),
+        (Some("b-1"), Some("redirect"))
+    );
+    let wide: Record = (0..Record::COLUMNS_MAX).map(|column| (column.to_string(), 1_i64)).collect();
+    let error = block_on(handler.allow_boot(&BootRequest { record: Some(Arc::new(wide)), ..request() })).unwrap_err();
+    assert!(error.message.contains("too wide"), "{error}");
+    let says = |body: &str, expect: &str| {
+        let error = allow(body).unwrap_err();
+        assert!(error.contains(expect), "{error}");
+    };
+    says("refer(\"../main\")", "`../main` is no name of an upstream");
+    says("refer()", "needs the name of an upstream");
+    says("refer(\"main\", #{ style: \"push\" })", "`style` is \"push\"; use \"ask\" or \"redirect\"");
+    says("refer(\"main\", #{ stile: \"ask\" })", "has no option `stile`; did you mean `style`?");
+}
+
+#[test]
+fn gives_images_that_hand_over_and_ask_again() {
+    let kind = |body: &str| match images(body) {
+        Ok(Answer::Given(images)) => images.images()[0].kind.clone(),
+        other => panic!("{body}: {other:?}"),
+    };
+    let url = "http://h/boot.ipxe".parse().unwrap();
+    let expect = |facts| ImageKind::Referral { url: crate::boot::Url::clone(&url), facts };
+    assert_eq!(kind("referral(\"http://h/boot.ipxe\")"), expect(FactsForm::Form));
+    assert_eq!(kind("referral(#{ url: \"http://h/boot.ipxe\", facts: \"query\" })"), expect(FactsForm::Query));
+    assert_eq!(kind("retry(15)"), ImageKind::Retry { wait: Duration::from_secs(15) });
+    let says = |body: &str, expect: &str| {
+        let error = images(body).unwrap_err();
+        assert!(error.contains(expect), "{error}");
+    };
+    says("referral(\"boot.ipxe\")", "`url` is \"boot.ipxe\": `boot.ipxe` is no URL");
+    says("referral(#{ url: \"http://h/\", facts: \"post\" })", "use form, query or none");
+    says("referral(#{})", "referral needs `url`");
+    says("retry(0)", "from 1 to 86400");
 }
 
 #[test]

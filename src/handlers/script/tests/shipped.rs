@@ -97,6 +97,7 @@ fn case_files_with_mistakes_say_where() {
     };
     check("[[case]]\nname = \"a\"\nexpct = \"allow\"\n", "x.cases.toml:3:1: unknown field `expct`");
     check("[[case]]\nname = \"a\"\nexpect = \"alow\"\n", "x.cases.toml:3:10: unknown variant `alow`");
+    check("[[case]]\nname = \"a\"\nexpect = \"allow it\"\n", "`it` in `allow it` means nothing; write `allow`");
     check("\n[[case]]\nname = \"a\"\n", "x.cases.toml:2:1: case \"a\" expects nothing");
     check("[[case]]\nname = \"a\"\nexpect = \"allow\"\nmac = \"zz\"\n", "`zz`");
     check(

@@ -1,5 +1,6 @@
 //! An origin that breaks, lies and hangs: each reader gets exactly the right octets, or an error.
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
@@ -97,8 +98,10 @@ async fn a_newer_version_may_come_while_an_older_one_arrives() {
     setup.memory.put("a", new.clone());
     setup.memory.tell_digest("a", None);
     assert_eq!(setup.read("a").await.unwrap(), new);
-    assert!(reading.await.unwrap().is_err_and(|error| error.contains("changed")));
+    assert_eq!(reading.await.unwrap().unwrap(), old);
     assert_eq!(setup.read("a").await.unwrap(), new);
+    assert_eq!(setup.memory.sent(), 700_000);
+    assert_eq!((setup.files("objects").len(), setup.files("partial").len()), (1, 0));
 }
 
 #[tokio::test]
@@ -163,6 +166,8 @@ async fn play(faults: Vec<Fault>, steps: Vec<Step>) {
     let mut versions = vec![octets(250_000, 0)];
     let memory = Memory { delay: Duration::from_millis(3), ..Memory::of(&[("a", versions[0].clone())]) };
     let mut setup = Setup::new(memory);
+    // Wrong octets are found at the end, and only who wants the end is spared them.
+    let is_lying = faults.iter().any(|fault| matches!(fault, Fault::Wrong(_)));
     setup.memory.fail(faults);
     for step in steps {
         match step {
@@ -176,7 +181,7 @@ async fn play(faults: Vec<Fault>, steps: Vec<Step>) {
                 let at = usize::try_from(from).unwrap();
                 if let Ok(found) = content.read_at(from, length).await {
                     let is_part = |version: &Bytes| found == version[at..(at + length).min(version.len())];
-                    assert!(versions.iter().any(is_part));
+                    assert!(is_lying || versions.iter().any(is_part));
                 }
             }
             Step::Wait(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
@@ -195,8 +200,6 @@ async fn play(faults: Vec<Fault>, steps: Vec<Step>) {
     setup.memory.faults.lock().unwrap().clear();
     setup.memory.is_down(None);
     tokio::time::sleep(Duration::from_secs(3_600)).await;
-    assert_eq!(setup.read("a").await.unwrap(), versions.last().unwrap());
+    assert_eq!(setup.read("a").await.unwrap(), *versions.last().unwrap());
     assert!(setup.cache.verify(&|_, _| {}).await.is_empty());
 }
-
-use bytes::Bytes;

@@ -1,5 +1,7 @@
 //! The ordinary ways: fetched once, shared, kept over a restart, asked for again when it is old.
 
+use bytes::Bytes;
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -124,6 +126,7 @@ async fn an_old_file_is_asked_after_and_served_when_the_origin_is_gone() {
         }
         assert_eq!(setup.memory.described(), asked + 1);
     }
+    drop((old, new));
     setup.memory.is_down(Some(OriginError::NotFound));
     tokio::time::advance(Duration::from_secs(61)).await;
     assert!(setup.open("a").await.unwrap_err().is_not_found());
@@ -161,5 +164,3 @@ async fn a_file_without_a_digest_is_kept_as_unverified() {
     assert_eq!(setup.read("a").await.unwrap(), octets(200_000, 1));
     assert_eq!(setup.read("empty").await.unwrap(), b"");
 }
-
-use bytes::Bytes;

@@ -1,5 +1,6 @@
 //! A server on loopback, its rules set by the test, and a client that speaks octets.
 
+mod api;
 mod hostile;
 mod ready;
 mod reports;

@@ -3,6 +3,7 @@
 
 mod architecture;
 mod assignments;
+mod cache_crash;
 mod check_store;
 mod commands;
 mod commands_cache;

@@ -1,6 +1,7 @@
 //! Pointsman from outside: the architecture of its source, the program's commands, and the running daemon.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on is a test that fails")]
 
+mod api;
 mod architecture;
 mod assignments;
 mod cache_crash;

@@ -13,7 +13,7 @@ use super::identity::{Credentials, Wrong};
 use crate::api::{MESSAGE_LEN_MAX, Problem};
 use crate::boot::Line;
 use crate::config::UpstreamSection;
-use crate::tls::{self, Trust};
+use crate::tls::{self, ServerFailure, Trust};
 
 /// How long a connection stays open that nobody uses.
 const IDLE_MAX: Duration = Duration::from_secs(90);
@@ -32,6 +32,7 @@ pub(super) struct Client {
     http: reqwest::Client,
     /// Ends in `/`.
     base: Url,
+    connect_limit: Duration,
 }
 
 impl Client {
@@ -72,8 +73,13 @@ impl Client {
             None if base.scheme() == "http" => builder.tls_certs_only([]),
             None => builder,
         };
-        let http = builder.build().map_err(|error| wrong(format!("HTTP cannot be set up: {}", words(&error)), ""))?;
-        Ok(Client { name: name.to_owned(), http, base })
+        let http = builder.build().map_err(|error| wrong(format!("HTTP cannot be set up: {}", root(&error)), ""))?;
+        Ok(Client { name: name.to_owned(), http, base, connect_limit: section.connect_limit })
+    }
+
+    /// The same with a connection that was set up elsewhere. `base` ends in `/`.
+    pub(super) fn with(name: &str, http: reqwest::Client, base: Url, connect_limit: Duration) -> Client {
+        Client { name: name.to_owned(), http, base, connect_limit }
     }
 
     /// The URL of something below the upstream's; each part is encoded as it needs to be.
@@ -148,7 +154,15 @@ impl Client {
         tokio::time::timeout(limit, work).await.unwrap_or_else(late)
     }
 
-    async fn read<A: DeserializeOwned>(&self, response: Response, limit: Duration) -> Result<A, UpstreamError> {
+    /// Reads an answer.
+    ///
+    /// # Errors
+    /// When it is a bad one, or says no.
+    pub(super) async fn read<A: DeserializeOwned>(
+        &self,
+        response: Response,
+        limit: Duration,
+    ) -> Result<A, UpstreamError> {
         let status = response.status();
         if status == StatusCode::NO_CONTENT {
             return serde_json::from_str("null").map_err(|_| self.nonsense("it has no content"));
@@ -157,6 +171,10 @@ impl Client {
             return Err(self.no(response).await);
         }
         let octets = self.body(response, MESSAGE_LEN_MAX, limit).await?;
+        // serde would take a list for the fields of a message in their order.
+        if !octets.trim_ascii_start().starts_with(b"{") {
+            return Err(self.nonsense("it is no JSON object"));
+        }
         serde_json::from_slice(&octets).map_err(|error| self.nonsense(&error.to_string()))
     }
 
@@ -179,8 +197,7 @@ impl Client {
     pub(super) async fn no(&self, response: Response) -> UpstreamError {
         let (name, status) = (self.name.clone(), response.status());
         let comes_again = header(response.headers(), RETRY_AFTER.as_str()).is_some();
-        let said = self.body(response, PROBLEM_LEN_MAX, Duration::MAX).await.unwrap_or_default();
-        let problem = problem(&said, status);
+        let problem = self.problem(response).await;
         match status.as_u16() {
             401 | 403 => UpstreamError::Denied { name, problem },
             503 if comes_again => UpstreamError::Busy { name, problem },
@@ -191,12 +208,23 @@ impl Client {
         }
     }
 
+    /// What an answer says is wrong.
+    pub(super) async fn problem(&self, response: Response) -> String {
+        let status = response.status();
+        let said = self.body(response, PROBLEM_LEN_MAX, Duration::MAX).await.unwrap_or_default();
+        problem(&said, status)
+    }
+
     /// What a broken connection means.
     pub(super) fn broken(&self, error: &reqwest::Error, limit: Duration) -> UpstreamError {
         let name = self.name.clone();
         match error.is_timeout() && !error.is_connect() {
             true => UpstreamError::TimedOut { name, limit },
-            false => UpstreamError::Unreachable { name, why: words(error) },
+            false if error.is_timeout() => {
+                let why = format!("no connection within {} ms", self.connect_limit.as_millis());
+                UpstreamError::Unreachable { name, why }
+            }
+            false => UpstreamError::Unreachable { name, why: reason(error) },
         }
     }
 
@@ -206,7 +234,7 @@ impl Client {
 }
 
 /// A URL that paths can be put behind; it ends in a slash.
-fn base(text: &str) -> Option<Url> {
+pub(super) fn base(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let is_plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
     if !is_plain || url.password().is_some() || url.host_str().is_none() || !matches!(url.scheme(), "http" | "https") {
@@ -236,16 +264,31 @@ fn quoted(text: &str) -> String {
     Line::clean(&start).to_string()
 }
 
-/// The whole chain of causes without the URL.
-fn words(error: &dyn std::error::Error) -> String {
-    let mut causes = Vec::new();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        causes.push(error.to_string());
-        cause = error.source();
+/// Why there is no connection: what an administrator can do something about, else what was at the root of it.
+fn reason(error: &reqwest::Error) -> String {
+    let known = match tls::server_failure(error) {
+        Some(ServerFailure::Untrusted) => "its certificate comes from another CA than the one of `ca`",
+        Some(ServerFailure::WrongName) => {
+            "its certificate is for another name or address; name it as `url` does in its [https] names"
+        }
+        Some(ServerFailure::OutOfTime) => "its certificate is not good by the clock of this machine",
+        Some(ServerFailure::Refused) => {
+            "it does not take the certificate of this site; `pointsman site enroll` gets another"
+        }
+        Some(ServerFailure::NotTls) => "what answers there speaks no TLS",
+        None => "",
+    };
+    let root = root(error);
+    if known.is_empty() { root } else { format!("{known} ({root})") }
+}
+
+/// The innermost cause.
+pub(super) fn root(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
     }
-    causes.dedup();
-    if causes.is_empty() { "the request failed".into() } else { quoted(&causes.join(": ")) }
+    quoted(&cause.to_string())
 }
 
 /// The value of a header, when it is text.
@@ -257,7 +300,7 @@ pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 pub(super) async fn next(response: &mut Response, stall_max: Duration) -> Result<Option<Bytes>, String> {
     match tokio::time::timeout(stall_max, response.chunk()).await {
         Ok(Ok(chunk)) => Ok(chunk),
-        Ok(Err(error)) => Err(words(&error)),
+        Ok(Err(error)) => Err(root(&error)),
         Err(_) => Err(format!("nothing came for {} s", stall_max.as_secs())),
     }
 }

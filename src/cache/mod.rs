@@ -21,6 +21,7 @@ mod disk;
 mod download;
 mod error;
 mod key;
+mod library;
 mod object;
 mod origin;
 mod pacer;
@@ -42,6 +43,7 @@ use tokio::time::Instant;
 
 pub use counts::Counts;
 pub use error::CacheError;
+pub use library::{Library, NotFound, Numbers};
 pub use origin::{Origin, OriginError, RemoteFile, Sha256, Sha256Error};
 pub use pacer::Pacer;
 pub use report::{Collected, Damage, Entry, Warmed};
@@ -201,6 +203,11 @@ impl Cache {
         let inner = Arc::clone(&self.0);
         let collected = blocking(move || upkeep::collect(&inner, &origins)).await;
         collected.map_err(|error| room::failed(&self.0.disk, error))
+    }
+
+    /// The section of the configuration that it was opened with.
+    pub fn section(&self) -> &CacheSection {
+        &self.0.section
     }
 
     /// What was done since the cache was opened.

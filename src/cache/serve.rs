@@ -155,6 +155,7 @@ impl Inner {
             warn!(origin = slot.origin, file = %slot.name, ?age, %error, "served as it was last fetched");
         }
         count(&self.counters.hits);
+        count(&self.counters.stale);
         Ok(Found::Whole(entry))
     }
 

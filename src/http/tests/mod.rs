@@ -1,5 +1,6 @@
 //! A server on loopback, its rules set by the test, and a client that speaks octets.
 
+mod api;
 mod arriving;
 mod hostile;
 mod ready;
@@ -21,9 +22,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::boot::{Architecture, BootDecision, BootImage, BootImages, BootRequest, ImageKind, Line, Stage, Verdict};
+use crate::cache::Library;
 use crate::decision::{
     Answer, BootEvent, HandlerError, Observer, Policy, Question, RequestHandler, Sessions, TimeLimits, TokenKey, World,
 };
+use crate::files::FileRoot;
 use crate::tls;
 
 /// Longer than anything that works takes; only a test that fails waits for it.
@@ -85,10 +88,10 @@ impl Observer for Rules {
     }
 }
 
-struct TestSite(FileRoot, String, Arc<Mutex<Vec<Dependency>>>, Arc<Mutex<Option<Content>>>);
+struct TestSite(Library, String, Arc<Mutex<Vec<Dependency>>>, Arc<Mutex<Option<Content>>>);
 
 impl Site for TestSite {
-    fn images(&self) -> FileRoot {
+    fn images(&self) -> Library {
         self.0.clone()
     }
 
@@ -171,7 +174,7 @@ impl Running {
         let metrics = Arc::new(Metrics::default());
         let token = engine.sessions().token(&session, true, Timestamp::now());
         let databases: Arc<Mutex<Vec<Dependency>>> = Arc::default();
-        let files = FileRoot::new(images.path()).unwrap();
+        let files = Library::from(FileRoot::new(images.path()).unwrap());
         let arriving: Arc<Mutex<Option<Content>>> = Arc::default();
         let site = Arc::new(TestSite(files, token.clone(), Arc::clone(&databases), Arc::clone(&arriving)));
         let server = Server::new(HttpState::new(engine, site, Arc::clone(&metrics)), limits);

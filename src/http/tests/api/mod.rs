@@ -158,7 +158,12 @@ impl Upstream {
         let engine = Arc::new(engine.observed(Arc::clone(&oracle) as _));
         let metrics = Arc::new(Metrics::default());
         let known = Arc::new(Known { certificates: Mutex::default(), authority: Arc::clone(&authority) });
-        let site = Arc::new(TestSite(FileRoot::new(images.path()).unwrap(), String::new(), Arc::default()));
+        let site = Arc::new(TestSite(
+            FileRoot::new(images.path()).unwrap().into(),
+            String::new(),
+            Arc::default(),
+            Arc::default(),
+        ));
         let state = ApiState::new(engine, site, Arc::clone(&known) as _, Arc::clone(&metrics));
         let server = Server::of_api(state, Limits::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -19,6 +19,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use pointsman::boot::{Architecture, BootImages, BootRequest, Client, FileName, Stage, Verdict};
+use pointsman::cache::Library;
 use pointsman::decision::{
     Answer, DecisionEngine, HandlerError, Policy, RequestHandler, Session, Sessions, TokenKey, World,
 };
@@ -210,10 +211,10 @@ impl RequestHandler for Everything {
     }
 }
 
-struct Folder(FileRoot);
+struct Folder(Library);
 
 impl Site for Folder {
-    fn images(&self) -> FileRoot {
+    fn images(&self) -> Library {
         self.0.clone()
     }
 
@@ -238,7 +239,8 @@ async fn serve(folder: &Path) {
     let client = Client::new([2, 0, 0, 0, 0, 1].into(), Architecture::X64_UEFI);
     let session = engine.session_for(&client, 1, Stage::Discover, Timestamp::now());
     let token = engine.sessions().token(&session, true, Timestamp::now());
-    let state = HttpState::new(engine, Arc::new(Folder(FileRoot::new(folder).unwrap())), Arc::new(Metrics::default()));
+    let state =
+        HttpState::new(engine, Arc::new(Folder(FileRoot::new(folder).unwrap().into())), Arc::new(Metrics::default()));
     let server = Server::new(state, Limits::default());
     let stop = tokio_util::sync::CancellationToken::new();
     for tls in [None, Some(Acceptor::new(&identity).unwrap())] {

@@ -2,18 +2,18 @@
 //!
 //! What `check` reports, what `decide` asks, what the daemon runs and what a reload builds anew is the same thing.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::boot::BootImages;
-use crate::boot::Source;
+use crate::boot::{BootImages, FileName, Source};
+use crate::cache::{Library, NotFound, Origin};
 use crate::config::{Config, Problem, Problems};
 use crate::database::Databases;
 use crate::decision::{DecisionEngine, Sessions, TokenKey, World};
-use crate::files::FileRoot;
 use crate::handlers::{self, Built};
 use crate::loaders::Loaders;
-use crate::upstream::Upstreams;
+use crate::upstream::{Storages, Upstreams};
 
 /// A site, read and compiled as a whole.
 pub struct Site {
@@ -27,21 +27,77 @@ pub struct Site {
     pub handlers: Vec<Built>,
     /// Its boot loaders.
     pub loaders: Loaders,
-    /// Its images.
-    pub images: FileRoot,
+    /// The files of its images.
+    pub images: Library,
 }
 
-/// Files of images that are not in a folder, by name.
-pub async fn missing_in(folder: &FileRoot, images: &BootImages) -> Vec<String> {
-    let mut missing = Vec::new();
-    for source in images.images().iter().flat_map(|image| image.kind.sources()) {
-        if let Source::File(name) = source
-            && let Err(error) = folder.open(name).await
-        {
-            missing.push(format!("{name}: {error}"));
+/// What goes on when a site that runs is made anew: connections, what was remembered, downloads.
+#[derive(Clone, Copy)]
+pub struct Running<'a> {
+    /// Its databases.
+    pub databases: &'a Databases,
+    /// Its upstreams.
+    pub upstreams: &'a Upstreams,
+    /// The files of its images.
+    pub images: &'a Library,
+}
+
+/// Files that were looked for in vain, each with its name and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Absent {
+    /// Those that are not there.
+    pub missing: Vec<String>,
+    /// Those whose origin does not say.
+    pub unsure: Vec<String>,
+}
+
+/// Looks for the files of images, without fetching any.
+pub async fn absent_in<'a>(library: &Library, images: impl IntoIterator<Item = &'a BootImages>) -> Absent {
+    let mut absent = Absent::default();
+    for name in files_of(images) {
+        match library.look_for(&name).await {
+            Ok(()) => {}
+            Err(NotFound::Missing(why)) => absent.missing.push(format!("{name}: {why}")),
+            Err(NotFound::Unsure(why)) => absent.unsure.push(format!("{name}: {why}")),
         }
     }
-    missing
+    absent
+}
+
+/// The names of files that images consist of, each once.
+pub fn files_of<'a>(images: impl IntoIterator<Item = &'a BootImages>) -> BTreeSet<FileName> {
+    let images = images.into_iter().flat_map(|images| images.images());
+    let sources = images.flat_map(|image| image.kind.sources());
+    sources.filter_map(|source| if let Source::File(name) = source { Some(name.clone()) } else { None }).collect()
+}
+
+/// The files that a configuration leads to. Blocks on the disk.
+///
+/// # Errors
+/// As [`Site::load`], of where files come from.
+pub fn library(config: &Config) -> Result<Library, Problems> {
+    let mut problems = Problems::default();
+    let upstreams = upstreams(config, None).map_err(|found| problems.extend(found)).ok();
+    let library = images(config, upstreams.as_ref(), None).map_err(|found| problems.extend(found));
+    library.ok().filter(|_| problems.is_empty()).ok_or(problems)
+}
+
+fn upstreams(config: &Config, before: Option<&Upstreams>) -> Result<Upstreams, Problems> {
+    Upstreams::open(config, before).map_err(|found| {
+        let mut problems = Problems::default();
+        found.into_iter().for_each(|(what, remedy)| problems.push(Problem::of_file(&config.file, what, remedy)));
+        problems
+    })
+}
+
+/// The images folder with every origin there is.
+fn images(config: &Config, upstreams: Option<&Upstreams>, before: Option<&Library>) -> Result<Library, Problems> {
+    let mut problems = Problems::default();
+    let storages = Storages::open(config).map_err(|found| problems.extend(found)).unwrap_or_default();
+    let mut origins: Vec<Arc<dyn Origin>> = upstreams.map(Upstreams::origins).unwrap_or_default();
+    origins.extend(storages.iter().map(|storage| Arc::clone(storage) as Arc<dyn Origin>));
+    let library = Library::build(config, origins, before).map_err(|found| problems.extend(found));
+    library.ok().filter(|_| problems.is_empty()).ok_or(problems)
 }
 
 impl Site {
@@ -53,37 +109,29 @@ impl Site {
         Site::load_again(config, run_cases, None)
     }
 
-    /// The same for a site that runs: its databases and upstreams go on with their connections and what they remember.
+    /// The same for a site that runs: its databases, upstreams and downloads go on.
     ///
     /// # Errors
     /// As [`Site::load`].
-    pub fn load_again(
-        config: Config,
-        run_cases: bool,
-        before: Option<(&Databases, &Upstreams)>,
-    ) -> Result<Site, Problems> {
+    pub fn load_again(config: Config, run_cases: bool, before: Option<Running<'_>>) -> Result<Site, Problems> {
         let mut problems = Problems::default();
-        let upstreams = Upstreams::open(&config, before.map(|(_, upstreams)| upstreams));
-        let upstreams = upstreams.map_err(|found| {
-            found.into_iter().for_each(|(what, remedy)| problems.push(Problem::of_file(&config.file, what, remedy)));
-        });
-        let databases = Databases::open(&config, before.map(|(databases, _)| databases))
+        let upstreams = upstreams(&config, before.map(|before| before.upstreams));
+        let upstreams = upstreams.map_err(|found| problems.extend(found)).ok();
+        let databases = Databases::open(&config, before.map(|before| before.databases))
             .map_err(|found| problems.extend(found))
             .ok();
         let mut handlers = Vec::new();
-        if let (Some(databases), Ok(upstreams)) = (&databases, &upstreams) {
+        if let (Some(databases), Some(upstreams)) = (&databases, &upstreams) {
             handlers = handlers::build(&config, databases, upstreams, run_cases).unwrap_or_else(|found| {
                 problems.extend(found);
                 Vec::new()
             });
         }
         let loaders = Loaders::read(&config.loaders.folders, &config.loaders.files);
-        let images = FileRoot::new(&config.images.folder).map_err(|error| {
-            let what = format!("images.folder: cannot open {}: {error}", config.images.folder.display());
-            problems.push(Problem::of_file(&config.file, what, "make the folder, or name another"));
-        });
+        let images = images(&config, upstreams.as_ref(), before.map(|before| before.images));
+        let images = images.map_err(|found| problems.extend(found)).ok();
         match (images, databases, upstreams) {
-            (Ok(images), Some(databases), Ok(upstreams)) if problems.is_empty() => {
+            (Some(images), Some(databases), Some(upstreams)) if problems.is_empty() => {
                 Ok(Site { config, databases, upstreams, handlers, loaders, images })
             }
             _ => Err(problems),
@@ -108,9 +156,9 @@ impl Site {
         Ok(DecisionEngine::new(self.world(), Sessions::new(key, self.config.server.sessions_max)))
     }
 
-    /// Files of images that are not there, by name.
-    pub async fn missing_files(&self, images: &BootImages) -> Vec<String> {
-        missing_in(&self.images, images).await
+    /// Looks for the files of images.
+    pub async fn absent_files<'a>(&self, images: impl IntoIterator<Item = &'a BootImages>) -> Absent {
+        absent_in(&self.images, images).await
     }
 
     /// Folders whose files the site is made from.
@@ -121,7 +169,9 @@ impl Site {
         let own = [&self.config.https.certificate, &self.config.https.key].into_iter();
         let upstreams = self.config.upstreams.values();
         let theirs = upstreams.flat_map(|to| [&to.ca, &to.certificate, &to.key, &to.token_file]);
-        folders.extend(own.chain(theirs).flatten().filter_map(|file| file.parent()).map(Into::into));
+        let storages = self.config.storages.values();
+        let keys = storages.flat_map(|storage| [&storage.ca, &storage.secret_key_file]);
+        folders.extend(own.chain(theirs).chain(keys).flatten().filter_map(|file| file.parent()).map(Into::into));
         folders.sort();
         folders.dedup();
         folders

@@ -111,10 +111,12 @@ pub struct BootDecision {
 }
 
 impl BootDecision {
-    /// Whether nobody had an opinion, so that the policy stands in. Where one failed, nobody knows what it would have said.
+    /// Whether nobody had an opinion, so that the policy stands in. Where one failed, nobody knows what it would have said;
+    /// a machine that is handed over is so because somebody said it.
     pub fn is_of_nobody(&self) -> bool {
         let Some((last, before)) = self.trail.split_last() else { return false };
-        last.outcome == Outcome::Policy && before.iter().all(|step| step.outcome == Outcome::Passed)
+        let is_handed_over = matches!(self.verdict, Verdict::Refer(_));
+        !is_handed_over && last.outcome == Outcome::Policy && before.iter().all(|step| step.outcome == Outcome::Passed)
     }
 
     /// Whether the answer was not there in time, so that the policy stands in.

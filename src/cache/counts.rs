@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Counts {
     /// Files that were asked for and here.
     pub hits: u64,
+    /// Those of the hits whose origin did not say that they are still the present version.
+    pub stale: u64,
     /// Files that were asked for and began to be fetched.
     pub misses: u64,
     /// Files that were asked for while they were arriving.
@@ -26,6 +28,7 @@ pub struct Counts {
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) hits: AtomicU64,
+    pub(super) stale: AtomicU64,
     pub(super) misses: AtomicU64,
     pub(super) joined: AtomicU64,
     pub(super) fetched: AtomicU64,
@@ -49,6 +52,7 @@ impl Counters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counts {
             hits: read(&self.hits),
+            stale: read(&self.stale),
             misses: read(&self.misses),
             joined: read(&self.joined),
             fetched: read(&self.fetched),

@@ -70,4 +70,18 @@ impl CacheError {
     pub fn is_not_found(&self) -> bool {
         matches!(self, CacheError::Origin { error: OriginError::NotFound, .. })
     }
+
+    /// Whether what came was not what the origin announced, so that what is here of it is of no use.
+    pub(super) fn is_wrong(&self) -> bool {
+        match self {
+            CacheError::Digest { .. } | CacheError::Length { .. } => true,
+            CacheError::Origin { error, .. } => matches!(error, OriginError::Changed | OriginError::NotFound),
+            _ => false,
+        }
+    }
+
+    /// Whether the origin may have said something else by now.
+    pub(super) fn calls_for_another(&self) -> bool {
+        self.is_wrong() || matches!(self, CacheError::Interrupted)
+    }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::output::{Mark, mark, say, say_json};
 use crate::boot::{Architecture, Client, Machine, Network, Outcome, Stage};
 use crate::config::{Config, HandlerSection, Problems};
-use crate::site::Site;
+use crate::site::{Absent, Site};
 
 /// Find every problem of the site: configuration, scripts and their cases, loaders, images, certificate
 ///
@@ -169,19 +169,20 @@ async fn made_up_machine(site: &Site, findings: &mut Findings) {
 /// Every file of every image that the cases boot.
 async fn images(site: &Site, findings: &mut Findings) {
     let folder = site.config.images.folder.display();
-    let mut missing = Vec::new();
-    let mut count = 0;
-    for images in site.handlers.iter().flat_map(|built| &built.cases.images) {
-        count += images.images().len();
-        missing.extend(site.missing_files(images).await);
+    let images = || site.handlers.iter().flat_map(|built| &built.cases.images);
+    let count: usize = images().map(|images| images.images().len()).sum();
+    let absent = site.absent_files(images()).await;
+    for file in &absent.missing {
+        let place = if file.starts_with('@') { "there".to_owned() } else { format!("into {folder}") };
+        findings.bad(format!("image file {file}\n  help: put it {place}, or take the image out of the rules"));
     }
-    missing.sort();
-    missing.dedup();
-    for file in &missing {
-        findings.bad(format!("image file {file}\n  help: put it into {folder}, or take the image out of the rules"));
+    for file in &absent.unsure {
+        findings.note(format!("image file {file}; whether it is there shows when its origin answers"));
     }
-    if missing.is_empty() {
-        findings.good(format!("images: every file of the {count} images that cases boot is in {folder}"));
+    if absent == Absent::default() {
+        let is_elsewhere = site.images.origins().next().is_some();
+        let place = if is_elsewhere { " or at its origin" } else { "" };
+        findings.good(format!("images: every file of the {count} images that cases boot is in {folder}{place}"));
     }
 }
 

@@ -101,7 +101,8 @@ async fn missing(site: &Site, entry: &ImageEntry, findings: &mut Findings) {
     let image = BootImage::define(entry.id.as_str(), &attributes).map_err(|error| error.to_string());
     match image.map(|image| BootImages::new(vec![image], None)) {
         Ok(Ok(images)) => {
-            for file in site.missing_files(&images).await {
+            let absent = site.absent_files([&images]).await;
+            for file in absent.missing.iter().chain(&absent.unsure) {
                 let folder = site.config.images.folder.display();
                 findings.note(format!("image `{}` of the store: {file}; images are in {folder}", entry.id));
             }

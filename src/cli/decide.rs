@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::decision::DecisionEngine;
 use crate::ipxe;
 use crate::observe::{LogTarget, start_logging};
-use crate::site::Site;
+use crate::site::{Absent, Site};
 
 /// Try the rules for one machine: verdict, reason, trail, and the very script that it would get
 ///
@@ -66,6 +66,8 @@ struct Shown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     script: Option<String>,
     missing_files: Vec<String>,
+    /// Files whose origin does not answer.
+    unsure_files: Vec<String>,
     /// Whether firmware of this architecture finds a loader.
     has_loader: bool,
 }
@@ -86,19 +88,33 @@ async fn decide(command: &Decide, config: Config) -> anyhow::Result<ExitCode> {
     let decision = ask(command, &engine).await;
     let images = decision.images.as_ref();
     let script = script(command, &decision);
-    let missing_files = match images {
-        Some(images) => site.missing_files(images).await,
-        None => Vec::new(),
-    };
+    let Absent { missing: missing_files, unsure: unsure_files } = site.absent_files(images).await;
     let failed = decision.trail.iter().any(|step| matches!(step.outcome, Outcome::Failed | Outcome::TimedOut));
     let has_loader = site.loaders.of(command.machine.arch).is_some();
-    let shown = Shown { decision: &decision, stage: command.stage, script, missing_files, has_loader };
+    let shown = Shown { decision: &decision, stage: command.stage, script, missing_files, unsure_files, has_loader };
     if command.json {
         say_json(&shown)?
     } else {
         show(&shown)
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What a machine would boot now.
+pub(super) async fn what_boots(machine: &MachineArgs, engine: &DecisionEngine) -> Arc<BootDecision> {
+    let (machine, stage, interface) = (machine.clone(), Stage::Http, String::new());
+    let command = Decide {
+        machine,
+        stage,
+        interface,
+        ip: None,
+        giaddr: None,
+        site: String::new(),
+        now: None,
+        json: false,
+        verbose: false,
+    };
+    ask(&command, engine).await
 }
 
 async fn ask(command: &Decide, engine: &DecisionEngine) -> Arc<BootDecision> {
@@ -173,6 +189,9 @@ fn show(shown: &Shown<'_>) {
     }
     for file in &shown.missing_files {
         say(&format!("missing  {file}"));
+    }
+    for file in &shown.unsure_files {
+        say(&format!("unsure   {file}"));
     }
     if let Some(script) = &shown.script {
         say("script");

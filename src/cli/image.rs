@@ -11,7 +11,6 @@ use super::store::{Desk, at_desk};
 use super::table::Table;
 use super::times::local;
 use crate::boot::BootImages;
-use crate::files::FileRoot;
 use crate::store::{IfThere, ImageEntry, Name};
 
 /// Add, show, list and remove images that machines can be assigned
@@ -159,11 +158,11 @@ async fn missing(desk: &Desk, command: &Add) -> Vec<String> {
     let Ok(image) = crate::boot::BootImage::define(command.id.as_str(), &command.attributes()) else {
         return Vec::new();
     };
-    let (Ok(folder), Ok(images)) = (FileRoot::new(&desk.config.images.folder), BootImages::new(vec![image], None))
-    else {
+    let (Ok(library), Ok(images)) = (crate::site::library(&desk.config), BootImages::new(vec![image], None)) else {
         return Vec::new();
     };
-    crate::site::missing_in(&folder, &images).await
+    let absent = crate::site::absent_in(&library, [&images]).await;
+    absent.missing.into_iter().chain(absent.unsure).collect()
 }
 
 async fn show(desk: &Desk, named: &Named) -> anyhow::Result<()> {

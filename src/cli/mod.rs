@@ -1,6 +1,7 @@
 //! The command line: one file per command, none of them with logic of its own.
 
 mod assign;
+mod cache;
 mod check;
 mod check_store;
 mod check_upstream;
@@ -16,6 +17,7 @@ mod machines;
 mod output;
 mod serve;
 mod simulate;
+mod site;
 mod store;
 mod table;
 mod times;
@@ -54,7 +56,8 @@ const AFTER_HELP: &str = "Examples:
   pointsman machine add lab-07 --mac 52:54:00:12:34:56
   pointsman assign lab-07 debian --mandatory
                                       install this machine at its next boot, once
-  pointsman history --since 1d        what booted, and what became of it";
+  pointsman history --since 1d        what booted, and what became of it
+  pointsman site add lyon             let the server of another site ask this one";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -72,6 +75,8 @@ enum Command {
     Unassign(assign::Unassign),
     Assignments(assign::Assignments),
     History(history::History),
+    Site(site::Site),
+    Cache(cache::Cache),
 }
 
 /// Runs the command of the arguments. Exit codes: 0 done, 1 a problem was found or the command failed, 2 wrong arguments.
@@ -92,6 +97,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Unassign(command) => assign::unassign(&command, &find_config(config)),
         Command::Assignments(command) => assign::assignments(&command, &find_config(config)),
         Command::History(command) => history::run(&command, &find_config(config)),
+        Command::Site(command) => site::run(&command, &find_config(config)),
+        Command::Cache(command) => cache::run(&command, &find_config(config)),
     };
     match result {
         Ok(code) => code,

@@ -74,6 +74,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether an upstream can have this name.
+    pub fn is_upstream_name(name: &str) -> bool {
+        rules::is_name(name)
+    }
+
     /// Reads and checks a configuration file. Relative paths in it start at its folder.
     ///
     /// # Errors

@@ -208,13 +208,12 @@ fn upstreams_storages_and_their_handlers_fit_together() {
                 [storage.s3]\nurl = \"s3://bucket/../x\"\nendpoint = \"minio:9000\"\naccess_key = \"A\"\nregion = \"\"\n\
                 [storage.s4]\nurl = \"https://bucket\"\nendpoint = \"https://u:p@minio\"\n\
                 [cache]\nsize_max = \"0B\"\nfolder = \"images/cache\"\n\
-                [https]\nenabled = false\n[api]\nenabled = true\n\
                 [[handler]]\nkind = \"referral\"\nname = \"a\"\n\
                 [[handler]]\nkind = \"referral\"\nname = \"b~c\"\nupstreams = [\"mian\", \"wds\", \"wds\"]\nstyle = \"ask\"\n\
                 [[handler]]\nkind = \"referral\"\nname = \"c\"\nupstreams = [\"main\"]\nstyle = \"redirect\"\n";
     let error = parse(text).unwrap_err();
     for expect in [
-        "upstream.a.b: this is no name for an upstream or a storage\n  help: use letters",
+        "upstream.a.b: this is no name for an upstream or a storage\n  help: use up to 32 letters",
         "upstream.a.b.url: `http://boot.example.com` is asked without encryption\n  help: write https://",
         "upstream.main: there is no url to ask\n  help: write url = ",
         "upstream.main: certificate and key belong together",
@@ -237,7 +236,6 @@ fn upstreams_storages_and_their_handlers_fit_together() {
         "storage.s4.endpoint: `https://u:p@minio` is no address",
         "cache.size_max is 0",
         "cache.folder is in images.folder",
-        "api.enabled needs HTTPS\n  help: set [https] enabled = true",
         "handler `a`: it refers all machines, and names no upstream\n  help: write upstreams = ",
         "handler `b~c`: its name has a `~`",
         "handler `b~c`.upstreams: there is no [upstream.mian]\n  help: did you mean `main`?",

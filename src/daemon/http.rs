@@ -3,9 +3,10 @@
 use bytes::Bytes;
 
 use crate::boot::{Client, FileName};
+use crate::cache::Library;
 use crate::database::{Database, Health};
 use crate::decision::Session;
-use crate::files::{Content, FileRoot};
+use crate::files::Content;
 use crate::http::{Connection, Dependency, Site};
 use crate::ipxe::SessionUrls;
 use crate::upstream::{Upstream, UpstreamState};
@@ -13,7 +14,7 @@ use crate::upstream::{Upstream, UpstreamState};
 use super::shared::Shared;
 
 impl Site for Shared {
-    fn images(&self) -> FileRoot {
+    fn images(&self) -> Library {
         self.site.load().images.clone()
     }
 

@@ -6,6 +6,7 @@
 //! **Invariant**: nothing here decides, and nothing here knows a packet.
 
 mod api;
+mod cache;
 mod certificate;
 mod dhcp;
 mod history;
@@ -122,6 +123,7 @@ impl Daemon {
         watch_counters(&metrics, &counters, tftp.as_ref());
         watch_databases(&metrics, &shared);
         upstreams::show(&metrics, &shared);
+        cache::show(&metrics, &shared);
         // The engine counts into the metrics: held strongly both ways, neither would ever end.
         let counted = Arc::downgrade(&shared.engine);
         metrics.count_sessions(Box::new(move || counted.upgrade().map_or(0, |engine| engine.sessions().count())));

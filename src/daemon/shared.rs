@@ -8,15 +8,15 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::boot::{Architecture, BootDecision, Client};
+use crate::cache::Library;
 use crate::config::IpxeScheme;
 use crate::database::Databases;
 use crate::decision::{DecisionEngine, Progress, Session};
-use crate::files::FileRoot;
 use crate::ipxe::SessionUrls;
 use crate::loaders::Loaders;
 use crate::observe::{Funnel, Metrics};
 use crate::paths;
-use crate::site::Site;
+use crate::site::{Running, Site};
 use crate::store::Store;
 use crate::upstream::Upstreams;
 
@@ -46,7 +46,7 @@ pub(super) struct SitePart {
     /// None where the store's database cannot hold one.
     pub(super) store: Option<Store>,
     pub(super) loaders: Loaders,
-    pub(super) images: FileRoot,
+    pub(super) images: Library,
     pub(super) ipxe_scheme: IpxeScheme,
     /// Whether machines may come without having asked DHCP.
     pub(super) has_entry: bool,
@@ -59,6 +59,11 @@ impl SitePart {
         let store = Store::on(databases.store().clone()).ok();
         let (ipxe_scheme, has_entry) = (config.https.ipxe, config.http.entry);
         SitePart { databases, upstreams, store, loaders, images, ipxe_scheme, has_entry }
+    }
+
+    /// What goes on when the site is made anew.
+    pub(super) fn running(&self) -> Running<'_> {
+        Running { databases: &self.databases, upstreams: &self.upstreams, images: &self.images }
     }
 }
 

@@ -42,6 +42,10 @@ impl TftpAnswers {
                     tracing::warn!(file = %name, %error, "cannot read an image");
                     Refusal::NotFound
                 }
+                OpenError::NotNow(_) | OpenError::NotGiven(_) => {
+                    tracing::warn!(session = %session.id(), file = %name, %error, "file not served");
+                    Refusal::Denied(error.in_public())
+                }
             }),
             Wanted::Autoexec => Ok(Content::from_bytes(self.autoexec(request, session))),
             // These need HTTP: nothing can be reported by TFTP.

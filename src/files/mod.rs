@@ -49,6 +49,23 @@ pub enum OpenError {
     /// The system failed.
     #[error("cannot read the file")]
     Io(#[source] io::Error),
+    /// It comes from another server, and cannot be had at present; asking again may help.
+    #[error("cannot be had at present: {0}")]
+    NotNow(String),
+    /// It comes from another server, and cannot be had until somebody does something.
+    #[error("cannot be had: {0}")]
+    NotGiven(String),
+}
+
+impl OpenError {
+    /// What a client is told: nothing of where a file comes from, and why it does not.
+    pub fn in_public(&self) -> String {
+        match self {
+            OpenError::NotNow(_) => "its origin does not give it at present; ask again".into(),
+            OpenError::NotGiven(_) => "its origin does not give it".into(),
+            error => error.to_string(),
+        }
+    }
 }
 
 impl FileRoot {
@@ -91,3 +108,7 @@ impl From<io::Error> for OpenError {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+#[path = "arrival_tests.rs"]
+pub(crate) mod arrival_tests;

@@ -22,6 +22,9 @@ const READ_LEN: usize = 256 * 1024;
 /// Called when the last byte was handed to the connection.
 pub(super) type Finished = Box<dyn FnOnce() + Send>;
 
+/// A piece that is being read, and its length.
+type Reading = BoxFuture<'static, io::Result<(Bytes, usize)>>;
+
 /// A part of a file, or all of it.
 pub(super) struct FileBody {
     content: Content,
@@ -30,7 +33,7 @@ pub(super) struct FileBody {
     /// What the client has still to get, in bytes.
     left: u64,
     /// The next piece, with its length; that of a file that is still arriving is known when it is there.
-    ahead: Option<MaybeDone<BoxFuture<'static, io::Result<(Bytes, usize)>>>>,
+    ahead: Option<MaybeDone<Reading>>,
     queue: Option<FileQueue>,
     sent: Counter,
     finished: Option<Finished>,

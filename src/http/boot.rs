@@ -207,9 +207,16 @@ impl Asked {
                     OpenError::NotFound => StatusCode::NOT_FOUND,
                     OpenError::Denied => StatusCode::FORBIDDEN,
                     OpenError::Io(_) => StatusCode::INTERNAL_SERVER_ERROR,
+                    // iPXE waits and asks again.
+                    OpenError::NotNow(_) => StatusCode::SERVICE_UNAVAILABLE,
+                    OpenError::NotGiven(_) => StatusCode::BAD_GATEWAY,
                 };
                 warn!(session = %self.session.id(), file = %name, %error, "file not served");
-                text(status, &format!("{name}: {error}\n"))
+                let mut response = text(status, &format!("{name}: {}\n", error.in_public()));
+                if status == StatusCode::SERVICE_UNAVAILABLE {
+                    response.headers_mut().insert(RETRY_AFTER, HOLD_S.into());
+                }
+                response
             }
         }
     }

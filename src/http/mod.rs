@@ -53,8 +53,9 @@ use axum::routing::get;
 use bytes::Bytes;
 
 use crate::boot::{Client, FileName, Network};
+use crate::cache::Library;
 use crate::decision::{DecisionEngine, Session};
-use crate::files::{Content, FileRoot};
+use crate::files::Content;
 use crate::ipxe::{SessionUrls, Word};
 use crate::observe::Metrics;
 use crate::paths;
@@ -69,8 +70,8 @@ const FORM_LEN_MAX: usize = 64 * 1024;
 
 /// What the rest of the server knows and HTTP shows.
 pub trait Site: Send + Sync + 'static {
-    /// The images folder.
-    fn images(&self) -> FileRoot;
+    /// The files of images.
+    fn images(&self) -> Library;
 
     /// The boot loader of this name, where this client may have it.
     fn loader(&self, client: &Client, name: &FileName) -> Option<Content>;

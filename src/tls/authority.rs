@@ -9,7 +9,6 @@ use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
@@ -19,7 +18,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::identity::read;
-use super::{Identity, TlsError};
+use super::{Fingerprint, Identity, TlsError, digest_of};
 
 /// Validity from long before any dead clock shows (1970 machines fail either way) to the last year that the
 /// short form of a date in a certificate has, which every client reads.
@@ -96,8 +95,12 @@ impl Authority {
 
     /// The SHA-256 fingerprint of the certificate, as `openssl x509 -fingerprint` writes it.
     pub fn fingerprint(&self) -> String {
-        let octets = digest(&SHA256, &self.der);
-        octets.as_ref().iter().map(|octet| format!("{octet:02X}")).collect::<Vec<_>>().join(":")
+        self.digest().iter().map(|octet| format!("{octet:02X}")).collect::<Vec<_>>().join(":")
+    }
+
+    /// The SHA-256 digest of the certificate.
+    pub fn digest(&self) -> Fingerprint {
+        digest_of(&self.der)
     }
 
     /// The certificate as an `EFI_SIGNATURE_LIST`, for the `TlsCaCertificate` variable of UEFI firmware.

@@ -30,10 +30,6 @@ fn ca() -> Ca {
 }
 
 impl Ca {
-    fn fingerprint(&self) -> Fingerprint {
-        digest(&SHA256, self.authority.der()).as_ref().try_into().unwrap()
-    }
-
     fn site(&self, name: &str) -> (IssuedSite, Identity) {
         let request = site_request().unwrap();
         let issued = self.authority.issue_site(name, &request.request_pem).unwrap();
@@ -113,7 +109,7 @@ async fn a_site_and_its_upstream_know_each_other() {
 #[tokio::test]
 async fn only_the_ca_that_was_named_is_trusted() {
     let (ca, other) = (ca(), ca());
-    for trust in [Trust::Ca(ca.authority.pem().into()), Trust::Fingerprint(ca.fingerprint())] {
+    for trust in [Trust::Ca(ca.authority.pem().into()), Trust::Fingerprint(ca.authority.digest())] {
         let with = || client_config(trust.clone(), None).unwrap();
         assert!(meet(with(), "boot.example", &ca.server, None).await.is_ok(), "{trust:?}");
         let wrong_name = meet(with(), "other.example", &ca.server, None).await;
@@ -132,7 +128,7 @@ async fn only_the_ca_that_was_named_is_trusted() {
         assert_eq!(failure(meet(with(), "boot.example", &below, None).await), Some(ServerFailure::Untrusted));
     }
     // The fingerprint of the server's own certificate is not that of a CA.
-    let own: Fingerprint = digest(&SHA256, &ca.server.chain[0]).as_ref().try_into().unwrap();
+    let own = digest_of(&ca.server.chain[0]);
     let client = client_config(Trust::Fingerprint(own), None).unwrap();
     assert_eq!(failure(meet(client, "boot.example", &ca.server, None).await), Some(ServerFailure::Untrusted));
 }

@@ -43,9 +43,12 @@ pub enum TlsError {
     /// A request for a certificate that is not granted.
     #[error("the certificate signing request is refused: {0}")]
     Request(String),
-    /// A text that was to have the certificate of a CA in it.
-    #[error("no good CA certificate in PEM: {0}")]
+    /// A text that was to have certificates in it.
+    #[error("no good certificate in PEM: {0}")]
     Trust(String),
+    /// A text that was to have a key in it.
+    #[error("no good private key in PEM: {0}")]
+    Key(String),
     /// A CA certificate without its key.
     #[error("{} is there but its key {} is not; restore the key, or move the certificate away to get a new CA", certificate.display(), key.display())]
     KeyMissing {
@@ -79,6 +82,16 @@ impl Identity {
         let read = PrivateKeyDer::from_pem_slice(key_pem.as_bytes());
         let key = read.map_err(|error| pem(key, "private key", error.to_string()))?;
         Ok(Identity { chain, key })
+    }
+
+    /// The same from texts.
+    ///
+    /// # Errors
+    /// When they have something else in them.
+    pub fn from_pem(chain_pem: &str, key_pem: &str) -> Result<Identity, TlsError> {
+        let chain = super::certificates(chain_pem)?.into_iter().map(CertificateDer::from).collect();
+        let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes());
+        Ok(Identity { chain, key: key.map_err(|error| TlsError::Key(error.to_string()))? })
     }
 
     /// The certificates, the server's own first.

@@ -77,6 +77,11 @@ impl Client {
         Ok(Client { name: name.to_owned(), http, base, connect_limit: section.connect_limit })
     }
 
+    /// The same with a connection that was set up elsewhere. `base` ends in `/`.
+    pub(super) fn with(name: &str, http: reqwest::Client, base: Url, connect_limit: Duration) -> Client {
+        Client { name: name.to_owned(), http, base, connect_limit }
+    }
+
     /// The URL of something below the upstream's; each part is encoded as it needs to be.
     pub(super) fn url<'a>(&self, parts: impl IntoIterator<Item = &'a str>) -> Url {
         let mut url = self.base.clone();
@@ -149,7 +154,15 @@ impl Client {
         tokio::time::timeout(limit, work).await.unwrap_or_else(late)
     }
 
-    async fn read<A: DeserializeOwned>(&self, response: Response, limit: Duration) -> Result<A, UpstreamError> {
+    /// Reads an answer.
+    ///
+    /// # Errors
+    /// When it is a bad one, or says no.
+    pub(super) async fn read<A: DeserializeOwned>(
+        &self,
+        response: Response,
+        limit: Duration,
+    ) -> Result<A, UpstreamError> {
         let status = response.status();
         if status == StatusCode::NO_CONTENT {
             return serde_json::from_str("null").map_err(|_| self.nonsense("it has no content"));
@@ -221,7 +234,7 @@ impl Client {
 }
 
 /// A URL that paths can be put behind; it ends in a slash.
-fn base(text: &str) -> Option<Url> {
+pub(super) fn base(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let is_plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
     if !is_plain || url.password().is_some() || url.host_str().is_none() || !matches!(url.scheme(), "http" | "https") {
@@ -270,7 +283,7 @@ fn reason(error: &reqwest::Error) -> String {
 }
 
 /// The innermost cause.
-fn root(error: &dyn std::error::Error) -> String {
+pub(super) fn root(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {
         cause = inner;

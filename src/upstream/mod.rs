@@ -4,7 +4,8 @@
 //! outside in: `all` (those of a configuration, and what is remembered of boots), `ask` (the questions, by kind),
 //! `breaker` (up or down), `watch` (asks in the background whether it is there), `client` (HTTP), `identity` (who we are
 //! to it), `files` (its images folder as an [`Origin`](crate::cache::Origin)), `pixiecore` (another
-//! one's API) and `storage` (object storage, which is an origin of files only).
+//! one's API), `storage` (object storage, which is an origin of files only), `enroll` and
+//! `enrolled` (get this site's certificate and store it).
 //!
 //! # What a caller can rely on
 //!
@@ -24,6 +25,10 @@ mod ask;
 mod breaker;
 mod client;
 mod counts;
+mod enroll;
+#[cfg(test)]
+mod enroll_tests;
+mod enrolled;
 mod error;
 mod files;
 mod identity;
@@ -42,6 +47,7 @@ use jiff::Timestamp;
 use crate::config::{UpstreamKind, UpstreamSection};
 
 pub use all::{Boots, Owner, Upstreams};
+pub use enroll::{Enroll, EnrollError, EnrollToken, EnrollTokenError, Enrollee, enroll};
 pub use error::UpstreamError;
 pub use storage::{Storage, Storages};
 

@@ -19,6 +19,6 @@ pub(super) fn broken(config: &Config) -> Vec<Broken> {
 }
 
 /// Whether this can be the name of a database, a query, an upstream or a storage.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }

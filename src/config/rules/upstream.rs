@@ -1,4 +1,4 @@
-//! What no single key can tell of upstreams, object storage, the cache, the API, and the handlers that refer.
+//! What no single key can tell of upstreams, object storage, the cache, and the handlers that refer.
 
 use std::net::IpAddr;
 
@@ -11,6 +11,8 @@ use crate::nearest::{cut, remedy};
 
 /// The longest boot file: the field of DHCP has 128 octets with the NUL at the end (RFC 2131 section 2).
 const BOOT_FILE_MAX: usize = 127;
+/// The longest name: it is in names of files, and in ids of assignments.
+const NAME_LEN_MAX: usize = 32;
 
 /// Every rule that a configuration breaks.
 pub(super) fn check(config: &Config, broken: &mut Vec<Broken>) {
@@ -26,7 +28,7 @@ pub(super) fn check(config: &Config, broken: &mut Vec<Broken>) {
             format!("give one of them another: `@{name}/file` must lead to one place"),
         );
     }
-    rules.cache_and_api(config);
+    rules.cache(config);
     for handler in &config.handlers {
         if let HandlerSection::Referral(section) = handler {
             rules.referral(config, &format!("handler `{}`", handler.display_name()), section);
@@ -45,7 +47,9 @@ impl Rules<'_> {
 
     fn name(&mut self, key: &str, name: &str) {
         let what = format!("{}: this is no name for an upstream or a storage", cut(key));
-        self.check(!is_name(name), what, "use letters, digits, `_` and `-`: its files are called `@NAME/file`");
+        let remedy =
+            format!("use up to {NAME_LEN_MAX} letters, digits, `_` and `-`: its files are called `@NAME/file`");
+        self.check(!is_name(name) || name.len() > NAME_LEN_MAX, what, remedy);
     }
 
     fn upstream(&mut self, key: &str, name: &str, section: &UpstreamSection) {
@@ -192,7 +196,7 @@ impl Rules<'_> {
         self.windows(key, &section.windows);
     }
 
-    fn cache_and_api(&mut self, config: &Config) {
+    fn cache(&mut self, config: &Config) {
         self.check(
             config.cache.size_max == 0,
             "cache.size_max is 0".into(),
@@ -202,11 +206,6 @@ impl Rules<'_> {
             config.cache.folder.starts_with(&config.images.folder),
             "cache.folder is in images.folder".into(),
             "give the cache a folder of its own: what is in images.folder is served as it is, finished or not",
-        );
-        self.check(
-            config.api.enabled && !config.https.enabled,
-            "api.enabled needs HTTPS".into(),
-            "set [https] enabled = true: the API has its certificate",
         );
     }
 

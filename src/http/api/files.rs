@@ -53,6 +53,8 @@ impl ApiState {
             OpenError::NotFound => Refusal::NoFile(name.to_string()),
             OpenError::Denied => Refusal::NotServed(name.to_string()),
             OpenError::Io(_) => Refusal::Unreadable(name.to_string()),
+            OpenError::NotNow(_) => Refusal::NotHereYet(name.to_string()),
+            OpenError::NotGiven(_) => Refusal::NotGiven(name.to_string()),
         })
     }
 }

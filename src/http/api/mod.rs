@@ -23,8 +23,6 @@ mod places;
 mod questions;
 mod refusal;
 mod stamps;
-#[cfg(test)]
-mod tests;
 mod who;
 
 use std::sync::Arc;

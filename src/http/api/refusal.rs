@@ -34,13 +34,12 @@ pub(super) enum Refusal {
     #[error("the message makes no sense: {0}")]
     Malformed(String),
     #[error(
-        "the clocks of the two servers differ by {difference_s} s, or the message was under way for so long; at most \
-         {AGE_MAX_S} s are taken: set the clock of the site server (this one says {now})"
+        "the clock of the site server is {} this one's, or the message was under way for so long; at most {AGE_MAX_S} s \
+         are taken: set its clock (here it is {now})",
+        apart(*.difference_s)
     )]
     Stale { difference_s: i64, now: String },
-    #[error(
-        "this message came before; each has an id of its own (the clocks of the two servers differ by {difference_s} s)"
-    )]
+    #[error("this message came before, and each has an id of its own; the site server's clock is {} this one's", apart(*.difference_s))]
     Repeated { difference_s: i64 },
     #[error("more messages within four minutes than can be remembered; ask again")]
     TooManyMessages,
@@ -56,6 +55,10 @@ pub(super) enum Refusal {
     NotServed(String),
     #[error("{0}: the file cannot be read")]
     Unreadable(String),
+    #[error("{0}: where this server has the file from does not give it at present")]
+    NotHereYet(String),
+    #[error("{0}: where this server has the file from does not give it")]
+    NotGiven(String),
     #[error("the file is another by now; ask for it anew")]
     Changed,
     #[error("of which version? name its tag in `If-Match`")]
@@ -72,6 +75,15 @@ pub(super) enum Refusal {
     NoMethod,
 }
 
+/// How another clock stands to ours.
+fn apart(difference_s: i64) -> String {
+    match difference_s {
+        ..0 => format!("{} s ahead of", difference_s.unsigned_abs()),
+        0 => "the same as".into(),
+        1.. => format!("{difference_s} s behind"),
+    }
+}
+
 /// Left in the response, for metrics and the log.
 #[derive(Clone)]
 pub(super) struct Refused {
@@ -85,9 +97,7 @@ impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
             Refusal::Anonymous => StatusCode::UNAUTHORIZED,
-            Refusal::Unknown | Refusal::Revoked(_) | Refusal::NotServed(_) | Refusal::NoToken(_) => {
-                StatusCode::FORBIDDEN
-            }
+            Refusal::Unknown | Refusal::Revoked(_) | Refusal::NoToken(_) => StatusCode::FORBIDDEN,
             Refusal::TooManyAttempts | Refusal::TooManyMessages => StatusCode::TOO_MANY_REQUESTS,
             Refusal::Unsure | Refusal::Busy | Refusal::Pending | Refusal::NotNoted(_) | Refusal::NotIssued(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -96,8 +106,12 @@ impl Refusal {
             Refusal::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Refusal::Malformed(_) | Refusal::Stale { .. } | Refusal::NoRequest(_) => StatusCode::BAD_REQUEST,
             Refusal::Repeated { .. } | Refusal::Forbidden(_) => StatusCode::CONFLICT,
-            Refusal::NoFile(_) | Refusal::NoPath => StatusCode::NOT_FOUND,
+            // 403 would say that it is the site which may not.
+            Refusal::NoFile(_) | Refusal::NotServed(_) | Refusal::NoPath => StatusCode::NOT_FOUND,
             Refusal::Unreadable(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            // Not 503: it is not this server that is of no use.
+            Refusal::NotHereYet(_) => StatusCode::GATEWAY_TIMEOUT,
+            Refusal::NotGiven(_) => StatusCode::BAD_GATEWAY,
             Refusal::Changed => StatusCode::PRECONDITION_FAILED,
             Refusal::WhichVersion => StatusCode::PRECONDITION_REQUIRED,
             Refusal::NoMethod => StatusCode::METHOD_NOT_ALLOWED,
@@ -120,6 +134,7 @@ impl Refusal {
             Refusal::Forbidden(_) => "forbidden",
             Refusal::NotNoted(_) => "not noted",
             Refusal::NoFile(_) | Refusal::NotServed(_) | Refusal::Unreadable(_) => "no file",
+            Refusal::NotHereYet(_) | Refusal::NotGiven(_) => "no file from its origin",
             Refusal::Changed | Refusal::WhichVersion => "changed",
             Refusal::NoToken(_) | Refusal::NoRequest(_) | Refusal::NotIssued(_) => "not enrolled",
             Refusal::NoPath | Refusal::NoMethod => "no path",

@@ -92,7 +92,9 @@ mod tests {
             assert_eq!(taken.is_ok(), is_taken, "{ahead_s}: {taken:?}");
             if let Err(refusal) = taken {
                 let text = refusal.to_string();
-                assert!(text.contains(&format!("{} s", -ahead_s)) && text.contains(&now.to_string()), "{text}");
+                let apart =
+                    if ahead_s > 0 { format!("{ahead_s} s ahead of") } else { format!("{} s behind", -ahead_s) };
+                assert!(text.contains(&apart) && text.contains(&now.to_string()), "{text}");
             }
         }
         for at in [Timestamp::MIN, Timestamp::MAX] {

@@ -185,3 +185,7 @@ fn key(credential: &Credential) -> (bool, [u8; 32]) {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "who_tests.rs"]
+mod tests;

@@ -1,6 +1,19 @@
 //! Files of other servers: fetched once, kept, and served as if they were in the images folder.
 //!
-//! **Invariant**: nobody gets the end of a file before its digest was found to be right.
+//! * A file is asked for by its [`Origin`] and its name. Within `cache.fresh_for` of the last answer the origin is not asked
+//!   again; later it is asked once for all who wait, and what is here is served where it does not answer, up to
+//!   `cache.keep`.
+//! * A version that is not here is downloaded once, however many ask, and to its end, whoever leaves. Its readers get what
+//!   is written; a break is resumed where it was, also by the next start of the server.
+//! * A complete file is a plain [`Content`]: the kernel sends it as it does one of the images folder.
+//!
+//! On the disk: `objects/` has whole files by their digest, `index/` says which file of which origin each is, `partial/` has
+//! what is arriving. Names of origins never become paths. Files in use are locked (flock), so that a command beside the
+//! daemon neither evicts what the daemon reads nor writes what it writes.
+//!
+//! **Invariant**: nobody gets the end of a file before its digest was found to be right, where its origin tells one; and
+//! nobody gets octets of two versions. So a file that is whole is right. Who asks for a range of a file that is still
+//! arriving has the transport's word for it only.
 
 mod arriving;
 mod counts;

@@ -75,8 +75,8 @@ enum Command {
     Unassign(assign::Unassign),
     Assignments(assign::Assignments),
     History(history::History),
-    Cache(cache::Cache),
     Site(site::Site),
+    Cache(cache::Cache),
 }
 
 /// Runs the command of the arguments. Exit codes: 0 done, 1 a problem was found or the command failed, 2 wrong arguments.
@@ -97,8 +97,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Unassign(command) => assign::unassign(&command, &find_config(config)),
         Command::Assignments(command) => assign::assignments(&command, &find_config(config)),
         Command::History(command) => history::run(&command, &find_config(config)),
-        Command::Cache(command) => cache::run(&command, &find_config(config)),
         Command::Site(command) => site::run(&command, &find_config(config)),
+        Command::Cache(command) => cache::run(&command, &find_config(config)),
     };
     match result {
         Ok(code) => code,

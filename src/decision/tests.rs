@@ -10,6 +10,8 @@ use jiff::Timestamp;
 use crate::boot::{Architecture, BootDecision, BootImage, BootImages, BootRequest, Client, ImageKind, Line};
 use crate::boot::{Machine, Network, Outcome, Record, Stage, Verdict};
 
+mod referral;
+
 use super::{
     Answer, BootEvent, DecisionEngine, Fallback, HandlerError, Observer, OnError, Policy, Question, RequestHandler,
     Session, Sessions, TimeLimits, TokenKey, World,

@@ -88,6 +88,17 @@ fn firmware_is_sent_to_a_file_of_another_server() {
 }
 
 #[test]
+fn an_upstream_s_nonsense_reaches_nobody() {
+    for (file, expect) in [("", NoReply::FileLength(0)), ("http://up/ipxe.efi", NoReply::UrlForFirmware)] {
+        let reply = discover(7).answer_with(|context| {
+            context.told = Told::File(file);
+            context.next_server = Some(UPSTREAM);
+        });
+        assert_eq!(reply.unwrap_err(), expect);
+    }
+}
+
+#[test]
 fn a_referral_says_who_is_told_anything() {
     let file = FirmwareHandOver::File { server: UPSTREAM, file: Line::clean(WDS_FILE) };
     let url = FirmwareHandOver::Url("http://up/ipxe.efi".parse().unwrap());

@@ -156,8 +156,8 @@ pub enum NoReply {
     /// A list that firmware would stop on.
     #[error(transparent)]
     VendorOptions(#[from] VendorOptionsError),
-    /// No client joins a split option.
-    #[error("the boot file name has {0} octets; DHCP carries at most {max}", max = OPTION_FILE_LEN_MAX)]
+    /// An offer without a file leads firmware nowhere, and no client joins a split option.
+    #[error("the boot file name has {0} octets; DHCP carries 1 to {max}", max = OPTION_FILE_LEN_MAX)]
     FileLength(usize),
     /// More than the client takes, even without what can be left out.
     #[error("the reply does not fit the client's limit of {0} octets")]
@@ -204,7 +204,7 @@ fn check_file(speaker: Speaker, file: &str) -> Result<(), NoReply> {
         Speaker::Ipxe if !file.contains("://") || names_a_loader(file) => Err(NoReply::LoaderForIpxe),
         Speaker::HttpBoot if !is_web => Err(NoReply::NoUrlForHttpBoot),
         Speaker::Firmware if file.contains("://") => Err(NoReply::UrlForFirmware),
-        _ if file.len() > OPTION_FILE_LEN_MAX => Err(NoReply::FileLength(file.len())),
+        _ if !(1..=OPTION_FILE_LEN_MAX).contains(&file.len()) => Err(NoReply::FileLength(file.len())),
         _ => Ok(()),
     }
 }

@@ -118,6 +118,11 @@ impl Content {
         }
     }
 
+    /// Whether somebody may still be writing it.
+    pub fn is_arriving(&self) -> bool {
+        matches!(self.body, Body::Arriving(..))
+    }
+
     /// How many of the `length` bytes from `offset` on are there; waits for the first of them while the file arrives.
     ///
     /// # Errors

@@ -108,3 +108,7 @@ impl From<io::Error> for OpenError {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+#[path = "arrival_tests.rs"]
+pub(crate) mod arrival_tests;

@@ -28,8 +28,26 @@ pub(super) struct Reply {
     pub(super) vendor_class: String,
     /// Discovery control (option 43.6), when there is one.
     pub(super) discovery_control: Option<u8>,
+    /// Where the boot menu's first item is to be asked for (options 43.9 and 43.8), when there is a menu.
+    pub(super) boot_servers: Option<BootServers>,
     /// Priority of the proxy's settings (option 175.1), when there is one.
     pub(super) priority: Option<u8>,
+}
+
+/// Boot servers of one type.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct BootServers {
+    pub(super) kind: u16,
+    pub(super) addresses: Vec<Ipv4Addr>,
+}
+
+/// The same packet, asking a boot server for the first file of its type (option 43.71).
+pub(super) fn with_boot_item(mut packet: Vec<u8>, kind: u16) -> Vec<u8> {
+    packet.pop();
+    let [high, low] = kind.to_be_bytes();
+    option(&mut packet, 43, &[71, 4, high, low, 0, 0, 255]);
+    packet.push(255);
+    packet
 }
 
 /// A packet of the machine. `relay` puts it behind a relay agent at that address, which is how a program without
@@ -106,12 +124,32 @@ pub(super) fn read(bytes: &[u8], xid: u32) -> Option<Reply> {
             54 => reply.server_id = <[u8; 4]>::try_from(value).ok().map(Ipv4Addr::from),
             60 => reply.vendor_class = text(value),
             67 if reply.file.is_empty() => reply.file = text(value),
-            43 => reply.discovery_control = tlv(value).find(|(tag, _)| *tag == 6)?.1.first().copied(),
+            43 => {
+                reply.discovery_control = tlv(value).find(|(tag, _)| *tag == 6)?.1.first().copied();
+                reply.boot_servers = boot_servers(value);
+            }
             175 => reply.priority = tlv(value).find(|(tag, _)| *tag == 1)?.1.first().copied(),
             _ => {}
         }
     }
     Some(reply)
+}
+
+/// The servers of the menu's first line.
+fn boot_servers(vendor_options: &[u8]) -> Option<BootServers> {
+    let of = |wanted| tlv(vendor_options).find(|(tag, _)| *tag == wanted).map(|(_, value)| value);
+    let &[high, low, ..] = of(9)? else { return None };
+    let kind = u16::from_be_bytes([high, low]);
+    let mut found = BootServers { kind, addresses: Vec::new() };
+    let mut list = of(8).unwrap_or_default();
+    while let [high, low, count, rest @ ..] = list {
+        let (addresses, rest) = rest.split_at_checked(usize::from(*count) * 4)?;
+        if u16::from_be_bytes([*high, *low]) == kind {
+            found.addresses = addresses.as_chunks::<4>().0.iter().map(|octets| Ipv4Addr::from(*octets)).collect();
+        }
+        list = rest;
+    }
+    Some(found)
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -18,6 +18,8 @@ const COMMANDS_MAX: usize = 2_000;
 const FAILING: [&str; 7] = ["kernel", "initrd", "imgfetch", "chain", "boot", "sanboot", "choose"];
 /// What stands between two commands of a line.
 const JOINTS: [&str; 3] = ["||", "&&", ";"];
+/// The setting that has the boot URL of the offer.
+const OFFERED: &str = "proxydhcp/filename";
 /// Scripts that chain scripts; deeper is a loop.
 const DEPTH_MAX: usize = 12;
 
@@ -44,10 +46,11 @@ enum Flow {
 type Step = Result<Flow, StepError>;
 
 impl<'a> Ipxe<'a> {
-    pub(super) fn new(http: &'a Http, machine: &'a Machine, report: &'a mut Report) -> Ipxe<'a> {
+    pub(super) fn new(http: &'a Http, machine: &'a Machine, report: &'a mut Report, offered: &str) -> Ipxe<'a> {
         let mut settings: BTreeMap<String, String> =
             FACTS.iter().map(|fact| (fact.setting.to_owned(), machine.fact(fact.name).to_owned())).collect();
         settings.insert("net0/mac".into(), machine.mac.to_string());
+        settings.insert(OFFERED.into(), offered.to_owned());
         Ipxe {
             http,
             machine,
@@ -158,7 +161,8 @@ impl<'a> Ipxe<'a> {
                 self.settings.insert(key, operands.get(1..).unwrap_or_default().join(" "));
             }
             "clear" => {
-                self.settings.remove(operand(0));
+                let key = operand(0).split(':').next().unwrap_or_default();
+                self.settings.remove(key);
             }
             "inc" => {
                 let key = operand(0).split(':').next().unwrap_or_default().to_owned();
@@ -308,6 +312,8 @@ impl<'a> Ipxe<'a> {
             let Some(start) = text.get(..end).and_then(|head| head.rfind("${")) else { break };
             let name = text.get(start + 2..end).unwrap_or_default();
             let (name, kind) = name.split_once(':').unwrap_or((name, ""));
+            // Without the name of a block a setting is looked for in all of them.
+            let name = if name == "filename" { OFFERED } else { name };
             let value = self.settings.get(name).map(String::as_str).unwrap_or_default();
             let value = if kind == "uristring" { encode(value) } else { value.to_owned() };
             text.replace_range(start..=end, &value);
@@ -343,7 +349,7 @@ mod tests {
         };
         let watcher = || std::sync::Arc::new(super::super::Unwatched);
         let (http, mut report) = (Http::new(None, watcher()).unwrap(), Report::new(watcher()));
-        let mut ipxe = Ipxe::new(&http, &machine, &mut report);
+        let mut ipxe = Ipxe::new(&http, &machine, &mut report, "http://h/boot.ipxe");
         let result = ipxe.run(script, "http://h/", 0).await.map(drop).map_err(|error| error.to_string());
         (report.screen, result)
     }

@@ -111,6 +111,7 @@ pub async fn boot(machine: &Machine, server: &Server, watcher: Arc<dyn Watcher>)
 async fn run(machine: &Machine, server: &Server, report: &mut Report) -> Result<Ending, StepError> {
     let local = local_address(server.address).await?;
     let http = http::Http::new(server.ca.as_deref(), Arc::clone(&report.watcher))?;
+    let mut is_elsewhere = false;
     if !machine.ipxe_rom {
         let Some(offer) = discover(machine, server, local, Asker::Firmware, report).await? else {
             return Ok(Ending::NoOffer);
@@ -120,17 +121,18 @@ async fn run(machine: &Machine, server: &Server, report: &mut Report) -> Result<
             let loaded = http.load(&offer.file, None).await?;
             report.note(&format!("loader: {} octets", loaded.len));
         } else {
-            load_by_tftp(machine, server, local, &offer, report).await?;
+            is_elsewhere = load_by_tftp(machine, server, local, &offer, report).await?;
         }
     }
     let ipxe = Machine { architecture: machine.architecture.machine(), ..machine.clone() };
     let Some(offer) = discover(&ipxe, server, local, Asker::Ipxe, report).await? else {
-        return Ok(Ending::NoOffer);
+        // What runs is another server's, and so is what it is told.
+        return Ok(if is_elsewhere { Ending::Chained } else { Ending::NoOffer });
     };
     if !offer.file.contains("://") {
         return Err(StepError::new(format!("iPXE was offered `{}`, which is no URL", hidden(&offer.file))));
     }
-    let mut running = ipxe::Ipxe::new(&http, &ipxe, report);
+    let mut running = ipxe::Ipxe::new(&http, &ipxe, report, &offer.file);
     let ending = running.chain(&offer.file).await?;
     if matches!(ending, Ending::Booted | Ending::Chained | Ending::Sanboot(_)) {
         let said = machine.installer.report(&http, running.command_line(), running.script_url()).await?;
@@ -141,16 +143,20 @@ async fn run(machine: &Machine, server: &Server, report: &mut Report) -> Result<
     Ok(ending)
 }
 
-/// Firmware's way to its loader: a UEFI machine without discovery control asks on 4011 first.
+/// Firmware's way to its loader: a UEFI machine without discovery control asks on 4011 first, and one that was given a menu
+/// asks the boot servers of its first line. Whether the loader is another server's.
 async fn load_by_tftp(
     machine: &Machine,
     server: &Server,
     local: Ipv4Addr,
     offer: &Reply,
     report: &mut Report,
-) -> Result<(), StepError> {
+) -> Result<bool, StepError> {
     let mut chosen = offer.clone();
-    if machine.is_efi() && offer.discovery_control.is_none_or(|control| control & 8 == 0) {
+    let takes_file = offer.discovery_control.is_some_and(|control| control & 8 != 0) && !offer.file.is_empty();
+    if let Some(servers) = offer.boot_servers.as_ref().filter(|_| !takes_file) {
+        chosen = discover_boot_server(machine, server, local, servers, report).await?;
+    } else if machine.is_efi() && offer.discovery_control.is_none_or(|control| control & 8 == 0) {
         let to = SocketAddr::from((offer.next_server.unwrap_or(server.address), server.boot_server_port));
         let packet = |xid| dhcp::packet(machine, Asker::Firmware, REQUEST, xid, Some(local), None);
         let Some(ack) = ask(local, to, packet).await? else {
@@ -159,10 +165,12 @@ async fn load_by_tftp(
         report.note(&format!("REQUEST to port 4011 -> ACK: {}", hidden(&ack.file)));
         chosen = ack;
     }
-    let from = SocketAddr::from((chosen.next_server.unwrap_or(server.address), server.tftp_port));
+    let next_server = chosen.next_server.unwrap_or(server.address);
+    let from = SocketAddr::from((next_server, server.tftp_port));
     let loader = tftp::load(local.into(), from, &chosen.file, machine.is_efi()).await?;
     report.note(&format!("TFTP: {} ({} octets)", hidden(&chosen.file), loader.len()));
-    if machine.is_efi() {
+    let is_elsewhere = next_server != server.address;
+    if machine.is_efi() && !is_elsewhere {
         let autoexec = chosen
             .file
             .rsplit_once('/')
@@ -172,7 +180,31 @@ async fn load_by_tftp(
             Err(error) => report.note(&format!("TFTP: autoexec.ipxe: {error}")),
         }
     }
-    Ok(())
+    Ok(is_elsewhere)
+}
+
+/// Asks the boot servers of a list, one after the other.
+async fn discover_boot_server(
+    machine: &Machine,
+    server: &Server,
+    local: Ipv4Addr,
+    servers: &dhcp::BootServers,
+    report: &mut Report,
+) -> Result<Reply, StepError> {
+    for address in &servers.addresses {
+        let to = SocketAddr::from((*address, server.boot_server_port));
+        let packet = |xid| {
+            let request = dhcp::packet(machine, Asker::Firmware, REQUEST, xid, Some(local), None);
+            dhcp::with_boot_item(request, servers.kind)
+        };
+        let answer = ask(local, to, packet).await?;
+        if let Some(ack) = answer.filter(|ack| !ack.file.is_empty()) {
+            report.note(&format!("boot server {address}: REQUEST -> ACK: {}", hidden(&ack.file)));
+            return Ok(Reply { next_server: ack.next_server.or(Some(*address)), ..ack });
+        }
+        report.note(&format!("boot server {address}: no answer"));
+    }
+    Err(StepError::new("no boot server of the list answered (PXE-E78)"))
 }
 
 /// DISCOVER on port 67, with the firmware's patience.

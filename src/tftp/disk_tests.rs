@@ -77,3 +77,41 @@ fn a_disk_that_does_not_answer_ends_the_transfer_and_its_permit_is_given_back() 
         assert!(whole == content(100));
     });
 }
+
+#[tokio::test]
+async fn a_file_that_is_still_arriving_is_sent_as_it_comes() {
+    let whole = content(200_000);
+    let (arriving, gate) = crate::files::arrival_tests::arriving(&whole);
+    let server = start(|_| {}).await;
+    server.site.later.lock().unwrap().replace(arriving.clone());
+    let client = Client::of(&server).await;
+    client.ask("arriving", &[("blksize", "1468"), ("windowsize", "16")]).await;
+    let (_, from) = client.receive().await;
+    let ack = async |block: u16| client.socket.send_to(&packet::ack(block), from).await.unwrap();
+    ack(0).await;
+    // Nothing is there; others are served meanwhile.
+    let (_, small, _) = Client::of(&server).await.fetch("small", &[]).await;
+    assert!(small == content(100));
+    assert_eq!(server.site.outcome().await.0, "small");
+    gate.send(Some(50_000)).unwrap();
+    expect_blocks(&client, &whole, 1, 16).await;
+    ack(16).await;
+    expect_blocks(&client, &whole, 17, 32).await;
+    gate.send(Some(200_000)).unwrap();
+    let last = u16::try_from(whole.len() / BLKSIZE + 1).unwrap();
+    let mut acknowledged = 32;
+    while acknowledged < last {
+        ack(acknowledged).await;
+        let end = last.min(acknowledged + 16);
+        expect_blocks(&client, &whole, acknowledged + 1, end).await;
+        acknowledged = end;
+    }
+    ack(last).await;
+    assert_eq!(server.site.outcome().await.1, TransferResult::Complete);
+
+    gate.send(None).unwrap();
+    let client = Client::of(&server).await;
+    client.ask("arriving", &[]).await;
+    client.expect_error(0).await;
+    assert_eq!(server.site.outcome().await.1, TransferResult::Failed);
+}

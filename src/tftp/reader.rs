@@ -20,6 +20,8 @@ use crate::files::Content;
 const PIECE_MAX: usize = 256 * 1024;
 /// ... and when many are.
 const PIECE_MIN: usize = 32 * 1024;
+/// ... and of a file that is still arriving: a client gives up sooner than a large piece may need.
+const PIECE_ARRIVING: usize = 16 * 1024;
 /// What all pieces together should not exceed by much.
 const PIECES_TOTAL: usize = 64 * 1024 * 1024;
 
@@ -79,7 +81,10 @@ impl Reader {
             CountedReader(Arc::clone(file_readers))
         });
         let readers = file_readers.load(Ordering::Relaxed).max(1);
-        let share = (PIECES_TOTAL / 2 / readers).clamp(PIECE_MIN, PIECE_MAX);
+        let share = match content.is_arriving() {
+            true => PIECE_ARRIVING,
+            false => (PIECES_TOTAL / 2 / readers).clamp(PIECE_MIN, PIECE_MAX),
+        };
         Self {
             content,
             blksize: blksize as u64,

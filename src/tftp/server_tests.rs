@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Site {
     root: FileRoot,
     made: HashMap<&'static str, Content>,
+    /// `arriving`, put there by a test.
+    later: Mutex<Option<Content>>,
     outcomes: Mutex<Vec<(String, TransferResult)>>,
     /// Told of each outcome.
     told: tokio::sync::Notify,
@@ -35,6 +37,7 @@ impl TftpSource for Site {
         match request.file_name.as_str() {
             "denied.efi" => return Err(Refusal::Denied("this machine may not boot".to_owned())),
             "busy.efi" => return Err(Refusal::Busy),
+            "arriving" => return self.later.lock().unwrap().clone().ok_or(Refusal::NotFound),
             _ => {}
         }
         if let Some(content) = self.made.get(request.file_name.as_str()) {
@@ -82,7 +85,13 @@ async fn start(change: impl FnOnce(&mut TftpConfig)) -> Server {
     let root = FileRoot::new(directory.path()).unwrap();
     let mut made = HashMap::from(sizes.map(|(name, size)| (name, Content::from_bytes(content(size)))));
     made.insert("opened.wim", root.open(&"big.wim".parse().unwrap()).await.unwrap());
-    let site = Arc::new(Site { root, made, outcomes: Mutex::default(), told: tokio::sync::Notify::new() });
+    let site = Arc::new(Site {
+        root,
+        made,
+        later: Mutex::default(),
+        outcomes: Mutex::default(),
+        told: tokio::sync::Notify::new(),
+    });
     let mut config = TftpConfig {
         bind: vec!["127.0.0.1".parse().unwrap()],
         port: 0,

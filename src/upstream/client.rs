@@ -171,6 +171,10 @@ impl Client {
             return Err(self.no(response).await);
         }
         let octets = self.body(response, MESSAGE_LEN_MAX, limit).await?;
+        // serde would take a list for the fields of a message in their order.
+        if !octets.trim_ascii_start().starts_with(b"{") {
+            return Err(self.nonsense("it is no JSON object"));
+        }
         serde_json::from_slice(&octets).map_err(|error| self.nonsense(&error.to_string()))
     }
 
@@ -193,8 +197,7 @@ impl Client {
     pub(super) async fn no(&self, response: Response) -> UpstreamError {
         let (name, status) = (self.name.clone(), response.status());
         let comes_again = header(response.headers(), RETRY_AFTER.as_str()).is_some();
-        let said = self.body(response, PROBLEM_LEN_MAX, Duration::MAX).await.unwrap_or_default();
-        let problem = problem(&said, status);
+        let problem = self.problem(response).await;
         match status.as_u16() {
             401 | 403 => UpstreamError::Denied { name, problem },
             503 if comes_again => UpstreamError::Busy { name, problem },
@@ -203,6 +206,13 @@ impl Client {
             status @ 400..500 => UpstreamError::Rejected { name, status, problem },
             status => self.nonsense(&format!("it is HTTP {status}, as of another service")),
         }
+    }
+
+    /// What an answer says is wrong.
+    pub(super) async fn problem(&self, response: Response) -> String {
+        let status = response.status();
+        let said = self.body(response, PROBLEM_LEN_MAX, Duration::MAX).await.unwrap_or_default();
+        problem(&said, status)
     }
 
     /// What a broken connection means.

@@ -271,7 +271,10 @@ async fn ask(client: &Client, message: &Enrollment, wanted: &Enroll) -> Result<E
                 Some(ServerFailure::WrongName) => EnrollError::WrongName(url),
                 Some(ServerFailure::OutOfTime) => EnrollError::Clock(url),
                 Some(ServerFailure::NotTls) => EnrollError::NoApi { url, why: "it speaks no TLS".into() },
-                Some(ServerFailure::Refused) | None => EnrollError::Unreachable { url, why: root(&error) },
+                Some(ServerFailure::Refused) | None if error.is_connect() => {
+                    EnrollError::Unreachable { url, why: root(&error) }
+                }
+                Some(ServerFailure::Refused) | None => EnrollError::Nonsense { url, what: root(&error) },
             });
         }
     };

@@ -108,7 +108,7 @@ impl Upstream {
                     200 | 206 => Ok(response),
                     404 => Err(OriginError::NotFound),
                     412 | 416 => Err(OriginError::Changed),
-                    401 | 403 => Err(OriginError::Refused(client.no(response).await.what())),
+                    401 | 403 => Err(OriginError::Refused(client.problem(response).await)),
                     // What is wrong with one file says nothing of the upstream.
                     _ => Err(OriginError::Unreachable(client.no(response).await.to_string())),
                 })

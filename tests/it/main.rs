@@ -1,11 +1,14 @@
 //! Pointsman from outside: the architecture of its source, the program's commands, and the running daemon.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on is a test that fails")]
 
+mod api;
 mod architecture;
 mod assignments;
+mod cache_crash;
 mod check_store;
 mod commands;
 mod commands_cache;
+mod commands_site;
 mod commands_store;
 mod daemon;
 mod database_page;
@@ -16,6 +19,7 @@ mod history;
 mod hostile;
 mod library;
 mod referral;
+mod redirect;
 mod reload;
 mod reports;
 mod s3;

@@ -164,3 +164,13 @@ async fn a_file_without_a_digest_is_kept_as_unverified() {
     assert_eq!(setup.read("a").await.unwrap(), octets(200_000, 1));
     assert_eq!(setup.read("empty").await.unwrap(), b"");
 }
+
+#[tokio::test(start_paused = true)]
+async fn downloads_of_one_origin_wait_for_their_turn() {
+    let files: Vec<_> = (0..12).map(|index| (index.to_string(), octets(100_000, index))).collect();
+    let named: Vec<_> = files.iter().map(|(name, whole)| (name.as_str(), whole.clone())).collect();
+    let setup = Setup::new(Memory { delay: Duration::from_millis(50), ..Memory::of(&named) });
+    let reads = files.iter().map(async |(name, whole)| assert_eq!(setup.read(name).await.unwrap(), *whole));
+    futures_util::future::join_all(reads).await;
+    assert_eq!(setup.memory.at_once.1.load(std::sync::atomic::Ordering::SeqCst), DOWNLOADS_MAX as u64);
+}

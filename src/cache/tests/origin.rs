@@ -65,10 +65,6 @@ pub(super) fn octets(length: usize, seed: u8) -> Bytes {
 }
 
 impl Memory {
-    pub(super) fn with(files: &[(&str, Bytes)]) -> Arc<Memory> {
-        Arc::new(Memory::of(files))
-    }
-
     pub(super) fn of(files: &[(&str, Bytes)]) -> Memory {
         let origin = Memory { piece: 10_000, ..Memory::default() };
         for (name, octets) in files {

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::boot::{BootDecision, BootRequest, MachineId, Outcome, Stage, Step, Verdict};
+use crate::boot::{BootDecision, BootRequest, MachineId, Outcome, Stage, Step};
 use crate::decision::{BootEvent, Question};
 use crate::store::{BootEntry, EventEntry};
 
@@ -24,7 +24,7 @@ pub(super) fn decided(question: Question, request: &BootRequest, decision: &Boot
         entry.facts = serde_json::to_string(&request.machine).ok();
     }
     // The row has the trail of the last decision only. One that ends at its first packet has no other.
-    if request.stage != Stage::Discover || decision.verdict == Verdict::Allow {
+    if request.stage != Stage::Discover || decision.verdict.allows() {
         let how: Vec<String> = steps.iter().map(in_words).collect();
         entry.events.push(EventEntry::new(request.now, question.name(), &how.join("; ")));
     }

@@ -1,6 +1,7 @@
 //! A server on loopback, its rules set by the test, and a client that speaks octets.
 
 mod api;
+mod arriving;
 mod hostile;
 mod ready;
 mod reports;
@@ -87,7 +88,7 @@ impl Observer for Rules {
     }
 }
 
-struct TestSite(Library, String, Arc<Mutex<Vec<Dependency>>>);
+struct TestSite(Library, String, Arc<Mutex<Vec<Dependency>>>, Arc<Mutex<Option<Content>>>);
 
 impl Site for TestSite {
     fn images(&self) -> Library {
@@ -95,7 +96,11 @@ impl Site for TestSite {
     }
 
     fn loader(&self, _: &Client, name: &FileName) -> Option<Content> {
-        (name.as_str() == "snponly.efi").then(|| Content::from_bytes("MZ loader"))
+        match name.as_str() {
+            "snponly.efi" => Some(Content::from_bytes("MZ loader")),
+            "arriving.efi" => self.3.lock().unwrap().clone(),
+            _ => None,
+        }
     }
 
     fn urls(&self, _: &Session, via: &Connection) -> SessionUrls {
@@ -119,6 +124,8 @@ pub(crate) struct Running {
     token: String,
     rules: Arc<Rules>,
     databases: Arc<Mutex<Vec<Dependency>>>,
+    /// The loader `arriving.efi`.
+    arriving: Arc<Mutex<Option<Content>>>,
     images: tempfile::TempDir,
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -168,12 +175,13 @@ impl Running {
         let token = engine.sessions().token(&session, true, Timestamp::now());
         let databases: Arc<Mutex<Vec<Dependency>>> = Arc::default();
         let files = Library::from(FileRoot::new(images.path()).unwrap());
-        let site = Arc::new(TestSite(files, token.clone(), Arc::clone(&databases)));
+        let arriving: Arc<Mutex<Option<Content>>> = Arc::default();
+        let site = Arc::new(TestSite(files, token.clone(), Arc::clone(&databases), Arc::clone(&arriving)));
         let server = Server::new(HttpState::new(engine, site, Arc::clone(&metrics)), limits);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         let task = tokio::spawn(server.serve(listener, tls, stop.clone()));
-        Running { address, metrics, token, rules, databases, images, stop, task }
+        Running { address, metrics, token, rules, databases, arriving, images, stop, task }
     }
 
     pub(crate) async fn plain() -> Running {

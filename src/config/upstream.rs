@@ -36,7 +36,8 @@ pub struct UpstreamSection {
     /// How long a connection to it may take.
     #[serde(deserialize_with = "duration")]
     pub connect_limit: Duration,
-    /// How long it may take at *may I boot?*.
+    /// How long it may take at *may I boot?* before the next upstream is asked as well. The answer may come later than
+    /// firmware waits: its next packet finds it.
     #[serde(deserialize_with = "duration")]
     pub allow_boot_limit: Duration,
     /// How long it may take at *what do I boot?*.

@@ -20,12 +20,13 @@ const CHECK_LIMIT: Duration = Duration::from_secs(2);
 const VERSION: u32 = 1;
 
 impl Upstream {
-    /// May this machine boot? Takes no longer than `left`, and than its own limit.
+    /// May this machine boot? Takes no longer than `left`, and than `boot_images_limit`: firmware is long gone by then, but
+    /// its next packet finds the answer. When the next upstream is asked as well is the caller's matter.
     ///
     /// # Errors
     /// When there is no answer, or none that makes sense.
     pub async fn allow_boot(&self, request: &BootRequest, left: Duration) -> Result<VerdictAnswer, UpstreamError> {
-        let own = self.section().allow_boot_limit;
+        let own = self.section().boot_images_limit;
         let limit = own.min(left);
         self.guarded(limit * 2 >= own, async |client| match self.section().kind {
             UpstreamKind::Pointsman => {

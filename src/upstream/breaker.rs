@@ -37,7 +37,12 @@ struct State {
     down_until: Instant,
     /// When it last answered.
     answered_at: Option<Instant>,
+    /// When it was last counted as too slow.
+    slow_at: Option<Instant>,
 }
+
+/// Questions that are too slow within this time count once.
+const BURST: Duration = Duration::from_secs(1);
 
 impl Breaker {
     pub(super) fn new(name: &str, failures_max: u32, retry_after: Duration) -> Breaker {
@@ -49,6 +54,7 @@ impl Breaker {
             next_try: now,
             down_until: now,
             answered_at: None,
+            slow_at: None,
         };
         Breaker { name: name.to_owned(), failures_max: failures_max.max(1), retry_after, state: Mutex::new(state) }
     }
@@ -105,6 +111,7 @@ impl Breaker {
     fn up(&self) {
         let mut state = self.lock();
         state.failures = 0;
+        state.slow_at = None;
         state.answered_at = Some(Instant::now());
         if matches!(state.shown, UpstreamState::Down { .. }) {
             let down_s = state.down_at.elapsed().as_secs();
@@ -115,8 +122,13 @@ impl Breaker {
 
     fn failed(&self, error: &UpstreamError, is_final: bool) {
         let mut state = self.lock();
-        state.failures = state.failures.saturating_add(1);
         let now = Instant::now();
+        // A burst of machines that come late together is one failure.
+        let is_slow = matches!(error, UpstreamError::TimedOut { .. });
+        if !is_slow || state.slow_at.is_none_or(|at| now - at >= BURST) {
+            state.failures = state.failures.saturating_add(1);
+            state.slow_at = is_slow.then_some(now);
+        }
         let (failures, next_try) = (state.failures, now + self.retry_after);
         match &mut state.shown {
             UpstreamState::Down { error: last, .. } => {
@@ -154,19 +166,35 @@ mod tests {
         Err(UpstreamError::TimedOut { name: "main".into(), limit: Duration::from_millis(400) })
     }
 
+    /// So many questions that are too slow, each a while after the one before.
+    async fn slow(breaker: &Breaker, count: u32) {
+        for _ in 0..count {
+            tokio::time::advance(BURST).await;
+            breaker.note(&timed_out(), true);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_of_machines_that_come_late_together_is_one_failure() {
+        let breaker = breaker();
+        (0..100).for_each(|_| breaker.note(&timed_out(), true));
+        assert_eq!(breaker.admit(), Ok(()));
+        slow(&breaker, 2).await;
+        assert!(breaker.admit().is_err(), "it goes on being slow");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn three_failures_in_a_row_take_it_down_and_one_question_tries_it_again() {
         let breaker = breaker();
         for _ in 0..2 {
-            breaker.note(&timed_out(), true);
-            breaker.note(&timed_out(), true);
+            slow(&breaker, 2).await;
             assert_eq!(breaker.admit(), Ok(()));
             breaker.note(&Ok(()), true);
         }
         assert_eq!(breaker.state(), UpstreamState::Up);
         for _ in 0..3 {
             assert_eq!(breaker.admit(), Ok(()));
-            breaker.note(&timed_out(), true);
+            slow(&breaker, 1).await;
         }
         let error = breaker.admit().unwrap_err();
         assert!(matches!(&error, UpstreamError::Down { error, .. } if error == "no answer within 400 ms"), "{error}");
@@ -185,7 +213,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_probe_that_nobody_finished_does_not_keep_it_down() {
         let breaker = breaker();
-        (0..3).for_each(|_| breaker.note(&timed_out(), true));
+        slow(&breaker, 3).await;
         tokio::time::advance(Duration::from_secs(10)).await;
         assert_eq!(breaker.admit(), Ok(()));
         tokio::time::advance(Duration::from_secs(10)).await;
@@ -195,13 +223,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_check_brings_back_at_once_what_was_gone_and_later_what_was_slow() {
         let gone = || Err::<(), _>(UpstreamError::Unreachable { name: "main".into(), why: "refused".into() });
-        let slow = breaker();
-        (0..3).for_each(|_| slow.note(&timed_out(), true));
-        slow.note_check(&Ok(()));
-        assert!(slow.admit().is_err(), "it is well, and decides nothing");
+        let hanging = breaker();
+        slow(&hanging, 3).await;
+        hanging.note_check(&Ok(()));
+        assert!(hanging.admit().is_err(), "it is well, and decides nothing");
         tokio::time::advance(Duration::from_secs(10)).await;
-        slow.note_check(&Ok(()));
-        assert_eq!(slow.state(), UpstreamState::Up);
+        hanging.note_check(&Ok(()));
+        assert_eq!(hanging.state(), UpstreamState::Up);
         let away = breaker();
         (0..3).for_each(|_| away.note(&gone(), true));
         away.note_check(&Ok(()));

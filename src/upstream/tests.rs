@@ -205,7 +205,7 @@ async fn hostile_answers_are_errors_in_bounded_time_and_memory() {
         (Reply::Octets(b"HTTP/1.1 503 x\r\nretry-after: 2\r\ncontent-length: 0\r\n\r\n".to_vec()), "at present"),
     ] {
         let server = Server::start(move |_, _| reply.clone()).await;
-        let upstream = upstream(&server, "allow_boot_limit = \"300ms\"");
+        let upstream = upstream(&server, "boot_images_limit = \"300ms\"");
         let begun = std::time::Instant::now();
         let error = upstream.allow_boot(&request(1), LONG).await.unwrap_err().to_string();
         assert!(error.contains(expect) && error.contains("`main`"), "{expect}: {error}");

@@ -1,8 +1,8 @@
 //! Asks one upstream after the other, in bounded time.
 //!
-//! Each gets its own limit, and at most what is left. Where that is too little for all of them one after the other, as
-//! while firmware does DHCP, the next one is asked beside one that has had its share of the time and said nothing; the
-//! first answer counts. Questions only read, so that asking two costs nothing but the question.
+//! Each gets its own limit, and at most what is left. The next one is asked beside one that said nothing for as long as
+//! it was to be waited for; the first answer counts. Questions only read, so that asking two costs nothing but the
+//! question.
 
 use std::time::Duration;
 
@@ -29,10 +29,12 @@ pub(super) struct Failure {
     pub(super) why: String,
 }
 
-/// The first answer, or why there is none.
+/// The first answer, or why there is none. `patience_with` an upstream is how long it is waited for before the next one is
+/// asked as well.
 pub(super) async fn first<'a, A>(
     candidates: &'a [Candidate],
     until: Instant,
+    patience_with: impl Fn(&Upstream) -> Duration,
     ask: impl Fn(&'a Candidate, Duration) -> BoxFuture<'a, Result<A, String>>,
 ) -> Result<Asked<A>, Vec<Failure>> {
     let left = || until.saturating_duration_since(Instant::now());
@@ -50,7 +52,7 @@ pub(super) async fn first<'a, A>(
             match waiting.next() {
                 Some(candidate) => {
                     let share = u32::try_from(waiting.len() + 1).unwrap_or(1);
-                    patience = Instant::now() + left() / share;
+                    patience = Instant::now() + patience_with(&candidate.upstream).min(left() / share);
                     asked.push(started(candidate));
                 }
                 None if asked.is_empty() => return Err(failures),

@@ -32,7 +32,7 @@ use crate::database::Databases;
 use crate::decision::{Answer, BootEvent, HandlerError, RequestHandler, TimeLimits};
 use crate::pace::Pace;
 use crate::store::Store;
-use crate::upstream::Upstreams;
+use crate::upstream::{Upstream, Upstreams};
 
 use answer::Said;
 use ask::Asked;
@@ -181,8 +181,10 @@ impl RequestHandler for ReferralHandler {
 
     async fn allow_boot(&self, request: &BootRequest) -> Result<Answer<Verdict>, HandlerError> {
         let Some(candidates) = self.candidates(request)? else { return Ok(Answer::Pass) };
-        let until = until(self.limits.allow_boot_at(request.stage));
-        let asked = ask::first(&candidates, until, |candidate, left| Self::ask_verdict(request, candidate, left)).await;
+        // Longer than firmware waits: the engine answers it meanwhile, and its next packet finds what comes late.
+        let (until, patience) = (until(self.limits.boot_images), |asked: &Upstream| asked.section().allow_boot_limit);
+        let ask = |candidate, left| Self::ask_verdict(request, candidate, left);
+        let asked = ask::first(&candidates, until, patience, ask).await;
         let asked = match asked {
             Ok(asked) => asked,
             Err(failures) => return self.verdict_without(request, &failures).await,
@@ -198,8 +200,9 @@ impl RequestHandler for ReferralHandler {
 
     async fn boot_images(&self, request: &BootRequest) -> Result<Answer<BootImages>, HandlerError> {
         let Some(candidates) = self.candidates(request)? else { return Ok(Answer::Pass) };
-        let until = until(self.limits.boot_images);
-        let asked = ask::first(&candidates, until, |candidate, left| self.ask_images(request, candidate, left)).await;
+        let (until, patience) = (until(self.limits.boot_images), |asked: &Upstream| asked.section().boot_images_limit);
+        let ask = |candidate, left| self.ask_images(request, candidate, left);
+        let asked = ask::first(&candidates, until, patience, ask).await;
         let asked = match asked {
             Ok(asked) => asked,
             Err(failures) => return Ok(self.images_without(request, &failures).await),

@@ -97,14 +97,6 @@ impl Upstreams {
 }
 
 fn open(name: &str, section: &UpstreamSection, files: &Files) -> Result<Upstream, Wrong> {
-    let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
-    if !is_name || name.len() > NAME_LEN_MAX {
-        let what = format!("upstream.{}: this is no name for an upstream", crate::nearest::cut(name));
-        return Err((
-            what,
-            format!("use up to {NAME_LEN_MAX} letters, digits, `_` and `-`: files are named @NAME/path"),
-        ));
-    }
     let client = match &section.url {
         Some(url) => Some(Client::new(name, section, files.read(name, section, url)?)?),
         None => None,
@@ -120,9 +112,6 @@ fn open(name: &str, section: &UpstreamSection, files: &Files) -> Result<Upstream
     };
     Ok(Upstream { inner: Arc::new(inner) })
 }
-
-/// The longest name of an upstream: it is in the ids of assignments, which have an end.
-const NAME_LEN_MAX: usize = 32;
 
 /// Which boots belong to which upstream: what happens in them is told there. It outlives a reload, and is bounded.
 #[derive(Clone, Debug)]

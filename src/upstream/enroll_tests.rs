@@ -87,7 +87,7 @@ async fn an_answer_that_is_no_certificate_for_us_leaves_nothing() {
     let own = format!("{own}-----END CERTIFICATE-----\n");
     for (answer, expect) in [
         (ok("{"), "EOF"),
-        (ok("[]"), "invalid"),
+        (ok("[]"), "no JSON object"),
         (enrolled(""), "does not have the certificate of its CA"),
         (enrolled("-----BEGIN CERTIFICATE-----\n%\n-----END CERTIFICATE-----"), "something else than certificates"),
         (enrolled(&own), "does not have the certificate of its CA"),

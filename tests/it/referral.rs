@@ -102,12 +102,6 @@ pub(crate) fn leaning_on(upstreams: &[&Upstream], handler: &str, section: &str) 
         format!("{config}\n{text}")
     });
     site.configure("http", "entry = true");
-    // What a library would fetch from the upstream.
-    for name in names {
-        for file in ["linux", "initrd.gz"] {
-            site.write(&format!("images/@{name}/debian/{file}"), "x");
-        }
-    }
     site
 }
 

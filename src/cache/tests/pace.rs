@@ -11,7 +11,8 @@ async fn downloads_share_the_rate_of_their_origin() {
     setup.pace = Arc::new(Pacer::new(Some(100_000), Vec::new()));
     let began = Instant::now();
     let (one, other) = tokio::join!(setup.warm("a"), setup.warm("b"));
-    (one.unwrap(), other.unwrap());
+    one.unwrap();
+    other.unwrap();
     let seconds = began.elapsed().as_secs_f64();
     assert!((19.0..22.0).contains(&seconds), "{seconds}");
 }

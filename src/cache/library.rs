@@ -209,11 +209,8 @@ impl Library {
 
     /// The origin that a name with `@` leads to, and the file's name there; else why it leads nowhere.
     fn place(&self, name: &FileName) -> Result<(&Cache, &Place, FileName), String> {
-        let (origin, file) = name
-            .as_str()
-            .trim_start_matches('@')
-            .split_once('/')
-            .unwrap_or((name.as_str().trim_start_matches('@'), ""));
+        let rest = name.as_str().strip_prefix('@').unwrap_or_default();
+        let (origin, file) = rest.split_once('/').unwrap_or((rest, ""));
         let (Some(place), Some(cache)) = (self.0.places.get(origin), &self.0.cache) else {
             return Err(self.no_origin(origin));
         };

@@ -213,7 +213,7 @@ fn upstreams_storages_and_their_handlers_fit_together() {
                 [[handler]]\nkind = \"referral\"\nname = \"c\"\nupstreams = [\"main\"]\nstyle = \"redirect\"\n";
     let error = parse(text).unwrap_err();
     for expect in [
-        "upstream.a.b: this is no name for an upstream or a storage\n  help: use up to 32 letters",
+        "upstream.a.b: this is no name for an upstream or a storage\n  help: use letters",
         "upstream.a.b.url: `http://boot.example.com` is asked without encryption\n  help: write https://",
         "upstream.main: there is no url to ask\n  help: write url = ",
         "upstream.main: certificate and key belong together",

@@ -11,7 +11,7 @@ use crate::nearest::{cut, remedy};
 
 /// The longest boot file: the field of DHCP has 128 octets with the NUL at the end (RFC 2131 section 2).
 const BOOT_FILE_MAX: usize = 127;
-/// The longest name: it is in names of files, and in ids of assignments.
+/// The longest name of a storage: it is in names of files, which have an end.
 const NAME_LEN_MAX: usize = 32;
 
 /// Every rule that a configuration breaks.
@@ -47,9 +47,7 @@ impl Rules<'_> {
 
     fn name(&mut self, key: &str, name: &str) {
         let what = format!("{}: this is no name for an upstream or a storage", cut(key));
-        let remedy =
-            format!("use up to {NAME_LEN_MAX} letters, digits, `_` and `-`: its files are called `@NAME/file`");
-        self.check(!is_name(name) || name.len() > NAME_LEN_MAX, what, remedy);
+        self.check(!is_name(name), what, "use letters, digits, `_` and `-`: its files are called `@NAME/file`");
     }
 
     fn upstream(&mut self, key: &str, name: &str, section: &UpstreamSection) {
@@ -163,6 +161,11 @@ impl Rules<'_> {
 
     fn storage(&mut self, key: &str, name: &str, section: &StorageSection) {
         self.name(key, name);
+        self.check(
+            name.len() > NAME_LEN_MAX,
+            format!("{}: the name is too long", cut(key)),
+            format!("use at most {NAME_LEN_MAX} letters: it is in the names of files"),
+        );
         let example = "write url = \"s3://BUCKET\" or \"s3://BUCKET/FOLDER\"";
         self.check(section.url.is_empty(), format!("{key}: there is no url"), example);
         self.check(

@@ -185,10 +185,15 @@ async fn an_assignment_is_done_once_and_only_in_the_boot_that_it_was_offered_to(
     assert_eq!(lyon.status("events", &late).await, 409, "another boot does not begin it");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn files_of_another_origin_go_to_the_site_with_their_digests() {
+#[test]
+fn files_of_another_origin_go_to_the_site_with_their_digests() {
+    // It has a runtime of its own, which cannot end within another.
     let server = crate::library::server();
     let upstream = serve(crate::library::site(&server, ""));
+    tokio::runtime::Runtime::new().unwrap().block_on(load_from_another_origin(&upstream));
+}
+
+async fn load_from_another_origin(upstream: &Upstream) {
     let lyon = upstream.enrolled("lyon").await;
     let answer: ImagesAnswer = lyon.post("boot-images", &question(1)).await.json().await.unwrap();
     let images = answer.images.unwrap();

@@ -20,7 +20,7 @@ async fn files_come_whole_in_ranges_and_by_their_version() {
     let tag = head.field("etag").to_owned();
     assert!(lyon.get("files/big", "").await.body == big_file());
     let part = lyon.get("files/big", &format!("Range: bytes=5000000-\r\nIf-Match: {tag}\r\n")).await;
-    assert_eq!((part.code(), &part.body == &big_file()[5_000_000..]), (206, true));
+    assert_eq!((part.code(), part.body == big_file()[5_000_000..]), (206, true));
     let other = lyon.get("files/big", "Range: bytes=5000000-\r\nIf-Match: \"other\"\r\n").await;
     assert_eq!(other.code(), 412);
     for (path, code) in [

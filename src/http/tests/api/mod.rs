@@ -143,8 +143,8 @@ impl Drop for Upstream {
 impl Upstream {
     async fn start() -> Upstream {
         let (images, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        std::fs::create_dir_all(images.path().join("@s3/debian")).unwrap();
-        std::fs::write(images.path().join("@s3/debian/linux"), "kernel").unwrap();
+        std::fs::create_dir_all(images.path().join("debian@12")).unwrap();
+        std::fs::write(images.path().join("debian@12/linux"), "kernel").unwrap();
         std::fs::write(images.path().join("big"), big_file()).unwrap();
         let authority = Arc::new(ensure_ca(folder.path()).unwrap());
         let identity = authority.identity(&[], &["127.0.0.1".parse().unwrap()], Timestamp::now()).unwrap();
@@ -158,7 +158,12 @@ impl Upstream {
         let engine = Arc::new(engine.observed(Arc::clone(&oracle) as _));
         let metrics = Arc::new(Metrics::default());
         let known = Arc::new(Known { certificates: Mutex::default(), authority: Arc::clone(&authority) });
-        let site = Arc::new(TestSite(FileRoot::new(images.path()).unwrap().into(), String::new(), Arc::default()));
+        let site = Arc::new(TestSite(
+            FileRoot::new(images.path()).unwrap().into(),
+            String::new(),
+            Arc::default(),
+            Arc::default(),
+        ));
         let state = ApiState::new(engine, site, Arc::clone(&known) as _, Arc::clone(&metrics));
         let server = Server::of_api(state, Limits::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

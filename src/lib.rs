@@ -30,7 +30,8 @@
 //! |---|---|
 //! | [`boot`] | the vocabulary: requests, clients, images, decisions; plain data |
 //! | [`decision`] | the core: the handler trait, the engine, sessions and their tokens, the policy |
-//! | [`handlers`] | what knows things: [`handlers::script`] (Rhai), [`handlers::sql`] (rows); a referral finds its place beside them |
+//! | [`handlers`] | what knows things: [`handlers::script`] (Rhai), [`handlers::sql`] (rows), [`handlers::referral`] (another boot server) |
+//! | [`upstream`] | other boot servers, and where their files come from |
 //! | [`database`], [`store`] | the site's databases, and what is kept in one of them: machines, images, assignments, history |
 //! | [`paths`] | the paths that clients are told, and how they are read again |
 //! | [`ipxe`] | typed iPXE commands, and the one function that turns them into text |

@@ -14,7 +14,7 @@
 //! | `/boot` | GET, POST | where the site opens it: the way in for machines that have no token yet |
 //! | `/ca.crt` | GET | the certificate of the private CA |
 //! | `/healthz` | GET | `ok`: this process serves; for balancers and watchdogs |
-//! | `/readyz` | GET | 200 `ready`, or 503: whether every database that is needed answers, each with its state; for people and alerts. As JSON where `Accept` asks for it |
+//! | `/readyz` | GET | 200 `ready`, or 503: whether every database that is needed answers, each with its state, and that of the upstreams; for people and alerts. As JSON where `Accept` asks for it |
 //! | `/metrics` | GET | for Prometheus |
 //!
 //! Every GET answers HEAD as well, which changes nothing; a report has none. Firmware's HTTP is narrow, so all answers have an exact `Content-Length`, no

@@ -82,7 +82,8 @@ impl Upstream {
                 None => return Ok(None),
             },
         };
-        self.note(&result, true);
+        self.inner.breaker.note_check(&result);
+        self.count(&result);
         result
     }
 
@@ -133,12 +134,12 @@ impl Upstream {
             return Err(error);
         }
         let result = work(client).await;
-        self.note(&result, is_fair);
+        self.inner.breaker.note(&result, is_fair);
+        self.count(&result);
         result
     }
 
-    fn note<T>(&self, result: &Result<T, UpstreamError>, is_fair: bool) {
-        self.inner.breaker.note(result, is_fair);
+    fn count<T>(&self, result: &Result<T, UpstreamError>) {
         self.inner.counts.count(result.as_ref().err().map_or("answered", UpstreamError::outcome));
         if let Err(error) = result {
             debug!(upstream = self.name(), %error, "no answer");

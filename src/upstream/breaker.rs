@@ -1,7 +1,9 @@
 //! Whether an upstream answers: a circuit breaker.
 //!
 //! **Invariant**: so many failures one after the other, or one refusal of this site, take an upstream down; while it is
-//! down it is asked one thing every `retry_after`; any answer brings it back. Both changes are logged once.
+//! down it is asked one thing every `retry_after`; any answer brings it back. A check of its health brings it back as
+//! well, but not before `retry_after` where it was too slow or failed: it may be well and still not decide. Both changes
+//! are logged once.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,6 +33,8 @@ struct State {
     down_at: Instant,
     /// When the next question may try it, while it is down.
     next_try: Instant,
+    /// Before this no check brings it back.
+    down_until: Instant,
     /// When it last answered.
     answered_at: Option<Instant>,
 }
@@ -38,8 +42,14 @@ struct State {
 impl Breaker {
     pub(super) fn new(name: &str, failures_max: u32, retry_after: Duration) -> Breaker {
         let now = Instant::now();
-        let state =
-            State { shown: UpstreamState::Untried, failures: 0, down_at: now, next_try: now, answered_at: None };
+        let state = State {
+            shown: UpstreamState::Untried,
+            failures: 0,
+            down_at: now,
+            next_try: now,
+            down_until: now,
+            answered_at: None,
+        };
         Breaker { name: name.to_owned(), failures_max: failures_max.max(1), retry_after, state: Mutex::new(state) }
     }
 
@@ -81,6 +91,17 @@ impl Breaker {
         }
     }
 
+    /// Takes note of how a check of its health went.
+    pub(super) fn note_check<T>(&self, result: &Result<T, UpstreamError>) {
+        let is_held = {
+            let state = self.lock();
+            matches!(state.shown, UpstreamState::Down { .. }) && Instant::now() < state.down_until
+        };
+        if result.is_err() || !is_held {
+            self.note(result, true);
+        }
+    }
+
     fn up(&self) {
         let mut state = self.lock();
         state.failures = 0;
@@ -113,6 +134,8 @@ impl Breaker {
                 state.shown = UpstreamState::Down { since: Timestamp::now(), error: what };
                 state.down_at = now;
                 state.next_try = next_try;
+                let is_slow = matches!(error, UpstreamError::TimedOut { .. } | UpstreamError::Failed { .. });
+                state.down_until = if is_slow { next_try } else { now };
             }
             UpstreamState::Untried | UpstreamState::Up => {}
         }
@@ -167,6 +190,24 @@ mod tests {
         assert_eq!(breaker.admit(), Ok(()));
         tokio::time::advance(Duration::from_secs(10)).await;
         assert_eq!(breaker.admit(), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_check_brings_back_at_once_what_was_gone_and_later_what_was_slow() {
+        let gone = || Err::<(), _>(UpstreamError::Unreachable { name: "main".into(), why: "refused".into() });
+        let slow = breaker();
+        (0..3).for_each(|_| slow.note(&timed_out(), true));
+        slow.note_check(&Ok(()));
+        assert!(slow.admit().is_err(), "it is well, and decides nothing");
+        tokio::time::advance(Duration::from_secs(10)).await;
+        slow.note_check(&Ok(()));
+        assert_eq!(slow.state(), UpstreamState::Up);
+        let away = breaker();
+        (0..3).for_each(|_| away.note(&gone(), true));
+        away.note_check(&Ok(()));
+        assert_eq!(away.state(), UpstreamState::Up);
+        (0..3).for_each(|_| away.note_check(&gone()));
+        assert!(away.admit().is_err());
     }
 
     #[tokio::test]

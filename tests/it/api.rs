@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use pointsman::api::{ClientFacts, Enrolled, Enrollment, EventFacts, ImagesAnswer, Question, Report, Stamp};
+use pointsman::api::{ClientFacts, Digest, Enrolled, Enrollment, EventFacts, ImagesAnswer, Question, Report, Stamp};
 use pointsman::boot::{Architecture, Client, Line, SessionId, Stage};
 use pointsman::config::Config;
 use pointsman::store::{Name, SiteToken, Store};
@@ -183,6 +183,26 @@ async fn an_assignment_is_done_once_and_only_in_the_boot_that_it_was_offered_to(
     assert_eq!(next.images.map_or(0, |images| images.assignments().count()), 0, "it is spent");
     let late = Report { about: question(2), event: started };
     assert_eq!(lyon.status("events", &late).await, 409, "another boot does not begin it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_another_origin_go_to_the_site_with_their_digests() {
+    let server = crate::library::server();
+    let upstream = serve(crate::library::site(&server, ""));
+    let lyon = upstream.enrolled("lyon").await;
+    let answer: ImagesAnswer = lyon.post("boot-images", &question(1)).await.json().await.unwrap();
+    let images = answer.images.unwrap();
+    let name = images.images()[0].kind.sources()[0].to_string();
+    assert_eq!(name, "@s3/debian/linux");
+    let file = lyon.http.get(format!("{}/files/{name}", lyon.base)).send().await.unwrap();
+    assert_eq!(file.status(), 200);
+    let tag = file.headers()["etag"].clone();
+    assert!(file.bytes().await.unwrap().iter().eq([b'k'; 300_000].iter()));
+    let asked = lyon.http.get(format!("{}/digests/{name}", lyon.base)).header("if-match", tag);
+    let digest: Digest = asked.send().await.unwrap().json().await.unwrap();
+    let expect = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &[b'k'; 300_000]);
+    let digits: String = expect.as_ref().iter().map(|octet| format!("{octet:02x}")).collect();
+    assert_eq!((digest.sha256, digest.length), (digits, 300_000));
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub(crate) fn site(server: &S3, cache: &str) -> Site {
         "fn allow_boot(request) { allow() }\n\
          fn boot_images(request) {\n    linux(#{ id: \"d\", title: \"d\", kernel: \"@s3/debian/linux\", initrd: \"@s3/debian/initrd.gz\" })\n}",
     );
-    site.edit("pointsman.toml", |text| text + "\n" + server.section().as_str());
+    site.edit("pointsman.toml", |text| format!("{text}\n{}", server.section()));
     if !cache.is_empty() {
         site.configure("cache", cache);
     }

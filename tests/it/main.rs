@@ -30,6 +30,7 @@ mod sqlite_processes;
 mod storage;
 mod storm;
 mod storm_database;
+mod tree;
 mod two_servers;
 mod with_servers_database;
 mod with_servers_store;

@@ -66,33 +66,60 @@ pub(super) async fn digest(
         return Err(Refusal::Changed);
     }
     let key = (name, tag);
-    let computation = state.digests.known.get_with(key.clone(), || compute(&state, &key, content));
-    let computed = computation.await;
+    let (of, (name, tag)) = (Arc::downgrade(&state), key.clone());
+    let still = async move {
+        let state = of.upgrade().ok_or(Refusal::Changed)?;
+        if state.open(&name).await?.etag() == tag { Ok(()) } else { Err(Refusal::Changed) }
+    };
+    let computed = state.digests.computed(key.clone(), content, still).await;
     if computed.is_err() {
         state.digests.known.invalidate(&key);
     }
     Ok(answer(&computed?))
 }
 
-/// Begins to compute a digest, in a task of its own: it ends with the one who keeps the computation.
-fn compute(state: &Arc<ApiState>, (name, tag): &(FileName, String), content: Content) -> Computation {
-    let (of, name, tag) = (Arc::downgrade(state), name.clone(), tag.clone());
-    let places = Arc::clone(&state.digests.places);
-    let task = tokio::spawn(async move {
-        let unreadable = || Refusal::Unreadable(name.to_string());
-        let _place = places.acquire_owned().await.map_err(|_| unreadable())?;
-        let digest = read(&content).await.map_err(|_| unreadable())?;
-        let state = of.upgrade().ok_or_else(unreadable)?;
-        if state.open(&name).await?.etag() != tag {
-            return Err(Refusal::Changed);
-        }
-        Ok(Digest { sha256: digest.to_string(), length: content.len() })
-    });
-    let broken = || Refusal::NotNoted("the digest was not computed to its end".into());
-    AbortOnDropHandle::new(task).map(move |ended| ended.unwrap_or_else(|_| Err(broken()))).boxed().shared()
+impl Digests {
+    /// The digest of this content, whose version is the one asked for as long as `still` says so once it was read.
+    fn computed(
+        &self,
+        key: (FileName, String),
+        content: Content,
+        still: impl Future<Output = Result<(), Refusal>> + Send + 'static,
+    ) -> Computation {
+        self.known.get_with(key.clone(), || begin(Arc::clone(&self.places), key.0, content, still))
+    }
 }
 
-/// Reads all of a file. What is still arriving is waited for, so that no thread is held meanwhile.
+/// Begins to compute a digest, in a task of its own: it ends with the one who keeps the computation.
+fn begin(
+    places: Arc<Semaphore>,
+    name: FileName,
+    content: Content,
+    still: impl Future<Output = Result<(), Refusal>> + Send + 'static,
+) -> Computation {
+    let broken = Refusal::Unreadable(name.to_string());
+    let task = tokio::spawn(async move {
+        let unreadable = || Refusal::Unreadable(name.to_string());
+        arrived(&content).await.map_err(|_| unreadable())?;
+        let _place = places.acquire_owned().await.map_err(|_| unreadable())?;
+        let digest = read(&content).await.map_err(|_| unreadable())?;
+        still.await?;
+        Ok(Digest { sha256: digest.to_string(), length: content.len() })
+    });
+    AbortOnDropHandle::new(task).map(move |ended| ended.unwrap_or(Err(broken))).boxed().shared()
+}
+
+/// Waits, without a place, for what is still arriving; piece by piece, as each has its limit.
+async fn arrived(content: &Content) -> std::io::Result<()> {
+    let mut offset = 0;
+    while offset < content.len() {
+        content.ready(offset, PIECE_LEN).await?;
+        offset += PIECE_LEN as u64;
+    }
+    Ok(())
+}
+
+/// Reads all of a file.
 async fn read(content: &Content) -> std::io::Result<Sha256> {
     let mut context = Context::new(&SHA256);
     let mut offset = 0;
@@ -110,4 +137,65 @@ async fn read(content: &Content) -> std::io::Result<Sha256> {
     }
     let digest = context.finish();
     digest.as_ref().try_into().map(Sha256).map_err(std::io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use async_trait::async_trait;
+    use tokio::sync::Semaphore as Gate;
+
+    use super::*;
+    use crate::files::Arrival;
+
+    /// A file that arrives when the test opens the gate.
+    #[derive(Debug)]
+    struct Gated {
+        length: u64,
+        gate: Gate,
+    }
+
+    #[async_trait]
+    impl Arrival for Gated {
+        async fn reach(&self, _: u64) -> io::Result<u64> {
+            let _ = self.gate.acquire().await.map_err(io::Error::other)?;
+            Ok(self.length)
+        }
+    }
+
+    fn key() -> (FileName, String) {
+        ("linux".parse().unwrap(), "\"1\"".into())
+    }
+
+    #[tokio::test]
+    async fn a_computation_goes_on_when_who_asked_goes_away_and_is_done_once() {
+        let mut file = tempfile::tempfile().unwrap();
+        io::Write::write_all(&mut file, b"kernel").unwrap();
+        let arrival = Arc::new(Gated { length: 6, gate: Gate::new(0) });
+        let content = Content::of_arriving(Arc::new(file), 6, Arc::clone(&arrival) as _);
+        let digests = Digests::default();
+        let (done, is_done) = tokio::sync::oneshot::channel();
+        let still = async move {
+            let _ = done.send(());
+            Ok(())
+        };
+        let first = digests.computed(key(), content, still);
+        assert!(first.clone().now_or_never().is_none());
+        drop(first);
+        arrival.gate.add_permits(1);
+        // It comes to its end though nobody waits for it.
+        assert_eq!(is_done.await, Ok(()));
+        let other = Content::from_bytes("another");
+        let again = digests.computed(key(), other, async { Err(Refusal::Changed) }).await.unwrap();
+        let expect = aws_lc_rs::digest::digest(&SHA256, b"kernel");
+        let digits: String = expect.as_ref().iter().map(|octet| format!("{octet:02x}")).collect();
+        assert_eq!((again.sha256, again.length), (digits, 6));
+    }
+
+    #[tokio::test]
+    async fn a_version_that_is_gone_when_all_was_read_has_no_digest() {
+        let computation = Digests::default().computed(key(), Content::from_bytes("x"), async { Err(Refusal::Changed) });
+        assert_eq!(computation.await, Err(Refusal::Changed));
+    }
 }

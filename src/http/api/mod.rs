@@ -27,7 +27,7 @@ mod who;
 
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -37,7 +37,7 @@ use jiff::Timestamp;
 use tracing::{debug, warn};
 
 use super::{Connection, Site};
-use crate::api::{Health, MESSAGE_LEN_MAX};
+use crate::api::Health;
 use crate::boot::Line;
 use crate::decision::DecisionEngine;
 use crate::observe::{Metrics, OutcomeLabel};
@@ -114,7 +114,6 @@ pub(super) fn router(state: Arc<ApiState>) -> Router {
         .route("/api/v1/openapi.json", get(|| async { ([(CONTENT_TYPE, "application/json")], OPENAPI) }))
         .fallback(|| async { Refusal::NoPath })
         .method_not_allowed_fallback(|| async { Refusal::NoMethod })
-        .layer(DefaultBodyLimit::max(MESSAGE_LEN_MAX))
         .layer(from_fn_with_state(Arc::clone(&state), counted))
         .with_state(state)
 }

@@ -36,7 +36,7 @@ async fn the_page_says_what_is_down_since_when_and_why_and_liveness_is_another_t
     let expected = serde_json::json!({ "ready": false, "databases": [
         { "name": "cmdb", "state": "down", "since": "2026-03-01T08:00:00.25Z", "error": "connection refused\nready" },
         { "name": "store", "state": "up" },
-    ]});
+    ], "upstreams": []});
     assert_eq!(page, expected);
     assert_eq!(wire.ask("GET", "/healthz", "").await.text(), "ok\n");
 }

@@ -56,7 +56,7 @@ async fn a_site_that_is_unknown_or_revoked_is_told_so() {
     upstream.stands(&revoked, Some(Standing { site: "oslo".into(), is_revoked: true }));
     let mut wire = upstream.connect(Some(&revoked)).await.unwrap();
     for reply in
-        [wire.post("allow-boot", &question(1, Stage::Discover)).await, wire.get("files/debian@12/linux", "").await]
+        [wire.post("allow-boot", &question(1, Stage::Discover)).await, wire.get("files/debian/linux", "").await]
     {
         assert_eq!(reply.code(), 403);
         assert!(reply.problem().contains("`oslo` was revoked"), "{}", reply.problem());

@@ -143,8 +143,8 @@ impl Drop for Upstream {
 impl Upstream {
     async fn start() -> Upstream {
         let (images, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        std::fs::create_dir_all(images.path().join("debian@12")).unwrap();
-        std::fs::write(images.path().join("debian@12/linux"), "kernel").unwrap();
+        std::fs::create_dir_all(images.path().join("debian")).unwrap();
+        std::fs::write(images.path().join("debian/linux"), "kernel").unwrap();
         std::fs::write(images.path().join("big"), big_file()).unwrap();
         let authority = Arc::new(ensure_ca(folder.path()).unwrap());
         let identity = authority.identity(&[], &["127.0.0.1".parse().unwrap()], Timestamp::now()).unwrap();

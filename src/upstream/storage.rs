@@ -106,7 +106,7 @@ impl Storage {
         let http = client::client(section.ca.as_deref(), needs_tls)
             .map_err(|what| (format!(".ca: {what}"), "name a PEM file with the CA of the service".to_owned()))?;
         let mut builder = AmazonS3Builder::new()
-            .with_http_connector(client::Connector(http))
+            .with_http_connector(http)
             .with_bucket_name(bucket)
             .with_region(&section.region)
             .with_retry(retries())
@@ -144,12 +144,16 @@ impl Storage {
         {
             return Err(OriginError::Unreachable(why));
         }
-        let answer = match tokio::time::timeout(self.limits.answer, asked).await {
-            Ok(answer) => answer.map_err(|error| self.error(&error)),
-            Err(_) => Err(OriginError::Unreachable(format!("no answer within {} s", self.limits.answer.as_secs_f32()))),
+        let (answer, is_silence) = match tokio::time::timeout(self.limits.answer, asked).await {
+            Ok(Ok(answer)) => (Ok(answer), false),
+            Ok(Err(error)) => (Err(self.error(&error)), client::is_silence(&error)),
+            Err(_) => {
+                let why = format!("no answer within {} s", self.limits.answer.as_secs_f32());
+                (Err(OriginError::Unreachable(why)), true)
+            }
         };
         *self.silent() = match &answer {
-            Err(OriginError::Unreachable(why)) => Some((Instant::now(), why.clone())),
+            Err(OriginError::Unreachable(why)) if is_silence => Some((Instant::now(), why.clone())),
             _ => None,
         };
         answer

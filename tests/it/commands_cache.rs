@@ -110,7 +110,7 @@ fn what_is_wrong_is_told_with_a_remedy() {
         &output,
         1,
         &[
-            "error: @s4/x: there is no [upstream.s4] that has files, and no [storage.s4]; did you mean `s3`?",
+            "error: @s4/x: there is no [upstream.s4] that has files, and no [storage.s4]; there are s3",
             "error: @s3: no file of `s3` is named; write @s3/FILE",
             "error: @s3/none: @s3: the origin has no such file",
             "error: @s3/debian/linux: the file has 300000 octets, more than the cache may have (250000); raise cache.size_max",

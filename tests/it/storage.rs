@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use futures_util::StreamExt;
 use pointsman::boot::FileName;
@@ -63,7 +63,7 @@ fn objects_are_described_and_read_from_any_octet() {
     }
     let empty = wait(origin.describe(&name("empty"))).unwrap();
     assert_eq!((empty.length, wait(read(&origin, "empty", &empty.tag, 0))), (0, Ok(Vec::new())));
-    for file in ["debian/13/linux", "debian", "linux"] {
+    for file in ["debian/13/linux", "linux"] {
         assert_eq!(wait(origin.describe(&name(file))), Err(OriginError::NotFound), "{file}");
     }
 }
@@ -172,51 +172,69 @@ fn a_service_that_is_gone_is_told_soon_and_then_at_once() {
     assert_eq!(wait(open(&server.section()).describe(&name("linux"))).unwrap().tag, tag);
 }
 
-/// A server that says what it likes; the requests that it got.
-fn rogue(answers: Vec<String>) -> (String, std::thread::JoinHandle<Vec<String>>) {
+/// A server that answers each request with this; where it is, and what it was asked.
+fn rogue(answer: Vec<u8>) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let told = std::thread::spawn(move || {
-        let mut asked = Vec::new();
-        for answer in answers {
-            let (mut stream, _) = listener.accept().unwrap();
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let told = Arc::clone(&asked);
+    // It waits for requests until the test's process ends.
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
             let mut request = [0; 4096];
-            let length = stream.read(&mut request).unwrap();
-            asked.push(String::from_utf8_lossy(&request[..length]).lines().next().unwrap_or_default().to_owned());
-            let _ = stream.write_all(answer.as_bytes());
+            let length = stream.read(&mut request).unwrap_or(0);
+            let line = String::from_utf8_lossy(&request[..length]).lines().next().unwrap_or_default().to_owned();
+            told.lock().unwrap().push(line);
+            let _ = stream.write_all(&answer);
         }
-        asked
     });
-    (endpoint, told)
+    (endpoint, asked)
 }
 
 #[test]
 fn what_a_service_sends_is_bounded_and_goes_nowhere_else() {
-    let head = |rest: &str| format!("HTTP/1.1 {rest}\r\nConnection: close\r\n\r\n");
-    let describe = |answers: Vec<String>| {
-        let (endpoint, told) = rogue(answers);
+    let describe = |answer: &str, body: &[u8]| {
+        let (endpoint, asked) =
+            rogue([format!("HTTP/1.1 {answer}\r\nConnection: close\r\n\r\n").as_bytes(), body].concat());
         let origin = open(&format!("[storage.s3]\nurl = \"s3://images\"\nendpoint = \"{endpoint}\"\n"));
-        (wait(origin.describe(&name("linux"))), told.join().unwrap())
+        let found = wait(origin.describe(&name("linux")));
+        let read = wait(read(&origin, "linux", "\"tag\"", 0));
+        let asked = asked.lock().unwrap().join("\n");
+        (found, read, asked)
     };
-    let (error, asked) = describe(vec![head("307 x\r\nLocation: http://127.0.0.1:1/elsewhere\r\nContent-Length: 0")]);
+    let (error, _, asked) = describe("307 x\r\nLocation: http://127.0.0.1:1/elsewhere\r\nContent-Length: 0", b"");
     assert!(matches!(error, Err(OriginError::Unreachable(_))), "{error:?}");
-    assert_eq!(asked, ["HEAD /images/linux HTTP/1.1"]);
-    let weak = "200 OK\r\nContent-Length: 9\r\nETag: W/\"1\"";
-    for answer in
-        ["200 OK\r\nContent-Length: 9", weak, &format!("200 OK\r\nContent-Length: 9\r\nETag: \"{}\"", "x".repeat(300))]
-    {
-        let (error, _) = describe(vec![head(answer)]);
-        assert!(
-            matches!(&error, Err(OriginError::Refused(why)) if why.contains("neither an ETag nor a version")),
-            "{error:?}"
-        );
+    assert_eq!(asked, "HEAD /images/linux HTTP/1.1\nGET /images/linux HTTP/1.1");
+    let long = format!("200 OK\r\nContent-Length: 9\r\nETag: \"{}\"", "x".repeat(300));
+    for answer in ["200 OK\r\nContent-Length: 9", "200 OK\r\nContent-Length: 9\r\nETag: W/\"1\"", &long] {
+        let (error, ..) = describe(answer, b"");
+        let Err(OriginError::Refused(why)) = error else { panic!("{error:?}") };
+        assert!(why.contains("neither an ETag nor a version"), "{why}");
     }
-    let (found, _) = describe(vec![head("200 OK\r\nContent-Length: 9\r\nx-amz-version-id: v1")]);
+    let (found, ..) = describe("200 OK\r\nContent-Length: 9\r\nx-amz-version-id: v1", b"");
     assert_eq!(found.unwrap().tag, "version v1");
-    let noise = head(&format!("400 no\r\nX: {}\r\nContent-Length: 0", "\u{7f}".repeat(10)));
-    let (error, _) = describe(vec![noise.clone(), noise]);
-    let Err(OriginError::Unreachable(why)) = error else { panic!("{error:?}") };
-    assert!(why.chars().count() <= 300 && !why.contains('\u{7f}'), "{why}");
+    let (found, read, _) = describe("200 OK\r\nContent-Length: 9\r\nETag: \"tag\"", b"cut off");
+    assert_eq!(found.unwrap().tag, "\"tag\"");
+    assert!(matches!(read, Err(OriginError::Unreachable(_))), "{read:?}");
+    // What it says where it says no is neither kept whole nor believed to be as long as it says.
+    let page = "\u{1b}[2J<html>".repeat(10_000);
+    for length in [page.len().to_string(), "9999999999999999".into()] {
+        let (_, error, _) = describe(&format!("400 no\r\nContent-Length: {length}"), page.as_bytes());
+        let Err(OriginError::Unreachable(why)) = error else { panic!("{error:?}") };
+        assert!(why.chars().count() <= 300 && why.contains("<html>") && !why.contains('\u{1b}'), "{why}");
+    }
+    let (error, ..) = describe("200 OK\r\nContent-Length: -1\r\nETag: \"tag\"", b"");
+    assert!(matches!(error, Err(OriginError::Unreachable(_))), "{error:?}");
+}
+
+#[test]
+fn one_object_that_fails_says_nothing_of_the_others() {
+    let server = S3::open();
+    server.put("debian/linux", b"octets");
+    let origin = open(&server.section());
+    // This server fails where a folder is asked for.
+    assert!(matches!(wait(origin.describe(&name("debian"))), Err(OriginError::Unreachable(_))));
+    assert_eq!(wait(origin.describe(&name("debian/linux"))).unwrap().length, 6);
 }
 
 #[test]

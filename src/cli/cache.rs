@@ -228,7 +228,7 @@ async fn wanted(config: Config, warm: &Warm) -> anyhow::Result<(Library, BTreeSe
     }
     let site = Site::load(config, false).map_err(|problems| anyhow::anyhow!("the site has problems\n{problems}"))?;
     for mac in &warm.mac {
-        let machine = MachineArgs { mac: mac.clone(), uuid: None, arch: warm.arch, facts: Vec::new() };
+        let machine = MachineArgs { mac: *mac, uuid: None, arch: warm.arch, facts: Vec::new() };
         let decision = super::decide::what_boots(&machine, &site.private_engine()?).await;
         let Some(images) = &decision.images else {
             let verdict = &decision.verdict;
@@ -249,12 +249,8 @@ async fn of_the_store(config: &Config, warm: &Warm) -> anyhow::Result<Vec<BootIm
     for id in &warm.image {
         entries.push(store.image(id).await?);
     }
-    while warm.all_images {
-        let page = store.images(entries.last().map(|entry| &entry.id)).await?;
-        if page.is_empty() {
-            break;
-        }
-        entries.extend(page);
+    if warm.all_images {
+        entries = all_images(&store).await?;
     }
     let images = |entry: &ImageEntry| {
         let mut attributes = entry.attributes.clone();
@@ -264,6 +260,17 @@ async fn of_the_store(config: &Config, warm: &Warm) -> anyhow::Result<Vec<BootIm
         Ok(BootImages::new(vec![image], None)?)
     };
     entries.iter().map(images).collect()
+}
+
+async fn all_images(store: &Store) -> anyhow::Result<Vec<ImageEntry>> {
+    let mut entries: Vec<ImageEntry> = Vec::new();
+    loop {
+        let page = store.images(entries.last().map(|entry| &entry.id)).await?;
+        if page.is_empty() {
+            return Ok(entries);
+        }
+        entries.extend(page);
+    }
 }
 
 async fn verify(config: &Config) -> anyhow::Result<ExitCode> {

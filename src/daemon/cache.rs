@@ -27,15 +27,13 @@ pub(super) fn show(metrics: &Metrics, shared: &Arc<Shared>) {
     let library = move || of.upgrade().map(|shared| shared.site.load().images.clone());
     let census = Arc::new(Census::default());
     census.look(library());
-    let gauges: [(_, _, fn((u64, u64)) -> u64); 2] = [
-        ("cache_files", "Files of upstreams and object storage that are kept here", |(files, _)| files),
-        ("cache_octets", "Octets of those files", |(_, octets)| octets),
-    ];
-    for (name, help, of_census) in gauges {
+    let gauge = |name, help, of_census: fn((u64, u64)) -> u64| {
         let (census, library) = (Arc::clone(&census), library.clone());
         let read = move || vec![(Vec::new(), of_census(census.look(library())))];
         metrics.watch_labelled(Kind::Gauge, name, help, Box::new(read));
-    }
+    };
+    gauge("cache_files", "Files of upstreams and object storage that are kept here", |(files, _)| files);
+    gauge("cache_octets", "Octets of those files", |(_, octets)| octets);
     let of = library.clone();
     metrics.watch(
         "cache_requests",

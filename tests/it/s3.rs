@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use pointsman::tls::{Acceptor, ensure_ca};
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::sync::watch;
@@ -27,6 +28,8 @@ pub(crate) struct S3 {
     address: SocketAddr,
     key: Option<(String, String)>,
     asked: Asked,
+    /// How it speaks HTTPS, where it does.
+    tls: Option<Acceptor>,
     /// Closed, objects are not sent: the answers to GET wait.
     gate: watch::Sender<bool>,
     runtime: Option<tokio::runtime::Runtime>,
@@ -47,10 +50,19 @@ impl S3 {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join(BUCKET)).unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut server =
-            S3 { folder, address, key, asked: Arc::default(), gate: watch::Sender::new(true), runtime: None };
+        let gate = watch::Sender::new(true);
+        let mut server = S3 { folder, address, key, asked: Arc::default(), tls: None, gate, runtime: None };
         server.start();
         server
+    }
+
+    /// From now on it speaks HTTPS; the CA of its certificate is in this folder as `ca.pem`.
+    pub(crate) fn speak_tls(&mut self, folder: &Path) {
+        let ca = ensure_ca(folder).unwrap();
+        let identity = ca.identity(&[], &[self.address.ip()], jiff::Timestamp::now()).unwrap();
+        self.tls = Some(Acceptor::new(&identity).unwrap());
+        self.kill();
+        self.start();
     }
 
     /// Starts it, again on its port.
@@ -64,11 +76,17 @@ impl S3 {
         }
         let service = builder.build();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let (asked, gate) = (Arc::clone(&self.asked), self.gate.subscribe());
+        let (asked, gate, tls) = (Arc::clone(&self.asked), self.gate.subscribe(), self.tls.clone());
         runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, service.clone(), Arc::clone(&asked), gate.clone()));
+                let (service, asked, gate, tls) = (service.clone(), Arc::clone(&asked), gate.clone(), tls.clone());
+                tokio::spawn(async move {
+                    let Some(tls) = tls else { return serve(stream, service, asked, gate).await };
+                    if let Ok(stream) = tls.accept(stream).await {
+                        serve(stream, service, asked, gate).await;
+                    }
+                });
             }
         });
         self.runtime = Some(runtime);
@@ -88,7 +106,7 @@ impl S3 {
 
     /// Where it is.
     pub(crate) fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", if self.tls.is_some() { "https" } else { "http" }, self.address)
     }
 
     /// The section of the configuration, as `[storage.s3]`.
@@ -135,7 +153,10 @@ impl Drop for S3 {
     }
 }
 
-async fn serve(stream: tokio::net::TcpStream, service: S3Service, asked: Asked, gate: watch::Receiver<bool>) {
+async fn serve<S>(stream: S, service: S3Service, asked: Asked, gate: watch::Receiver<bool>)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
     let answer = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let (service, asked, mut gate) = (service.clone(), Arc::clone(&asked), gate.clone());
         async move {

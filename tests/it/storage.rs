@@ -239,6 +239,23 @@ fn one_object_that_fails_says_nothing_of_the_others() {
 
 #[test]
 fn encryption_is_checked_against_the_ca_of_the_section() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut server = S3::open();
+    server.put("linux", b"octets");
+    server.speak_tls(folder.path());
+    let origin = storage(folder.path(), &(server.section() + "ca = \"ca.pem\"\n")).unwrap();
+    let found = wait(origin.describe(&name("linux"))).unwrap();
+    assert_eq!(wait(read(&origin, "linux", &found.tag, 0)).unwrap(), b"octets");
+    pointsman::tls::ensure_ca(other.path()).unwrap();
+    for (base, ca) in [(other.path(), "ca = \"ca.pem\"\n"), (folder.path(), "")] {
+        let origin = storage(base, &(server.section() + ca)).unwrap();
+        let Err(OriginError::Unreachable(why)) = wait(origin.describe(&name("linux"))) else { panic!("{ca}") };
+        assert!(why.contains("certificate"), "{why}");
+    }
+}
+
+#[test]
+fn a_ca_that_cannot_be_read_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let section = "[storage.s3]\nurl = \"s3://images\"\nendpoint = \"https://127.0.0.1:1\"\nca = \"ca.pem\"\n";
     let error = storage(folder.path(), section).unwrap_err();

@@ -57,13 +57,9 @@ pub(super) fn is_silence(error: &object_store::Error) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
         if let Some(http) = error.downcast_ref::<HttpError>() {
-            return match http.kind() {
-                HttpErrorKind::Connect
-                | HttpErrorKind::Request
-                | HttpErrorKind::Timeout
-                | HttpErrorKind::Interrupted => true,
-                _ => false,
-            };
+            let kind = http.kind();
+            let is_on_the_way = matches!(kind, HttpErrorKind::Connect | HttpErrorKind::Request);
+            return is_on_the_way || matches!(kind, HttpErrorKind::Timeout | HttpErrorKind::Interrupted);
         }
         cause = error.source();
     }

@@ -104,16 +104,9 @@ impl Watched {
                 });
             }
             Kind::Gauge => {
-                let (signed, values) = (|value: u64| i64::try_from(value).unwrap_or(i64::MAX), (self.read)());
-                if let [(labels, value)] = values.as_slice()
-                    && labels.is_empty()
-                {
-                    put::<Gauge>(registry, self.name, self.help).set(signed(*value));
-                    return;
-                }
                 let family: Family<Labels, Gauge> = put(registry, self.name, self.help);
-                values.into_iter().for_each(|(labels, value)| {
-                    family.get_or_create(&labels).set(signed(value));
+                (self.read)().into_iter().for_each(|(labels, value)| {
+                    family.get_or_create(&labels).set(i64::try_from(value).unwrap_or(i64::MAX));
                 });
             }
         }

@@ -87,8 +87,8 @@ fn machines_boot_from_object_storage_and_go_on_without_it() {
     // Nothing of it is in memory any more.
     let daemon = site.serve();
     assert_eq!(boot(&daemon), [300_000, 200_000]);
-    wait_for_metric(&daemon, "pointsman_cache_files 2");
-    wait_for_metric(&daemon, "pointsman_cache_octets 500000");
+    wait_for_metric(&daemon, "pointsman_cache_files{} 2");
+    wait_for_metric(&daemon, "pointsman_cache_octets{} 500000");
     daemon.wait_for_log(|line| line["message"] == "served as it was last fetched" && line["origin"] == "s3");
     server.start();
 }

@@ -186,10 +186,15 @@ impl Reloader {
     fn watch(&self) -> Option<notify::RecommendedWatcher> {
         let signal = self.signal();
         let rules_changed = Arc::clone(&self.rules_changed);
-        let state = self.config.server.state.clone();
+        // What the server writes itself is nobody's change.
+        let own = [self.config.server.state.clone(), self.config.cache.folder.clone()];
         let changed = move |event: notify::Result<notify::Event>| {
             let Ok(event) = event else { return };
-            let mut ours = event.paths.iter().filter(|path| !path.starts_with(&state) && !is_scratch(path)).peekable();
+            let mut ours = event
+                .paths
+                .iter()
+                .filter(|path| !own.iter().any(|own| path.starts_with(own)) && !is_scratch(path))
+                .peekable();
             if ours.peek().is_none() || event.kind.is_access() {
                 return;
             }

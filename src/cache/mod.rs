@@ -12,8 +12,8 @@
 //! daemon neither evicts what the daemon reads nor writes what it writes.
 //!
 //! **Invariant**: nobody gets the end of a file before its digest was found to be right, where its origin tells one; and
-//! nobody gets octets of two versions. So a file that is whole is right. Who asks for a range of a file that is still
-//! arriving has the transport's word for it only.
+//! nobody gets octets of two versions. So a file that is whole is right. Who takes a part without the end of it asks for
+//! it with [`Content::when_complete`], and gets it when the whole is known to be right.
 
 mod arriving;
 mod counts;
@@ -219,12 +219,15 @@ impl Cache {
 impl Inner {
     /// What is known of a file.
     fn slot(&self, origin: &str, name: &FileName) -> Arc<Slot> {
-        let mut slots = self.slots();
+        let (mut slots, key) = (self.slots(), key::of_file(origin, name));
+        if let Some(slot) = slots.get(&key) {
+            return Arc::clone(slot);
+        }
         if slots.len() >= SLOTS_MAX {
             let is_empty = |slot: &Slot| slot.state.try_lock().is_ok_and(|state| state.is_empty());
             slots.retain(|_, slot| Arc::strong_count(slot) > 1 || !is_empty(slot));
         }
-        let slot = slots.entry(key::of_file(origin, name)).or_insert_with(|| Arc::new(Slot::new(origin, name)));
+        let slot = slots.entry(key).or_insert_with(|| Arc::new(Slot::new(origin, name)));
         Arc::clone(slot)
     }
 

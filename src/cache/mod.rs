@@ -111,7 +111,8 @@ impl Cache {
     }
 
     /// A file of an origin: from here when it is here, else while it arrives. Its entity tag names the version: it is the
-    /// same while it arrives, when it is here, and after a restart.
+    /// same while it arrives, when it is here, and after a restart; another one after a download of it was wrong, so that
+    /// nobody who had some of that goes on with what is right.
     ///
     /// # Errors
     /// When it is not here and the origin does not give it, and when there is no room for it.
@@ -126,11 +127,12 @@ impl Cache {
         for _ in 0..LOOKS_MAX {
             match self.0.find(&source, &slot, came).await? {
                 Found::Whole(entry) => match self.0.content_of(&entry).await? {
-                    Some(content) => return Ok(content),
+                    Some(content) => return Ok(content.tagged(key::after_wrong(entry.entity_tag(), slot.wrong()))),
                     None => self.0.lost(&slot, &entry).await?,
                 },
                 Found::Arriving(download) => {
                     let tag = key::entity_tag(origin.name(), name, &download.version);
+                    let tag = key::after_wrong(tag, download.wrong_before);
                     let (file, length) = (Arc::clone(&download.file), download.version.length);
                     let content = Content::of_arriving(file, length, download).tagged(tag);
                     return Ok(content.metered(Arc::clone(&self.0.counters.served)));

@@ -201,6 +201,7 @@ async fn hostile_answers_are_errors_in_bounded_time_and_memory() {
         (Reply::Close, "cannot be reached"),
         (Reply::Say(500, "<b>oops</b>".into()), "failed (HTTP 500): <b>oops</b>"),
         (Reply::Say(403, r#"{"problem": "the site `lyon` was revoked"}"#.into()), "refuses this site: the site `lyon`"),
+        (Reply::Say(429, String::new()), "at present"),
         (Reply::Say(422, String::new()), "did not take the message (HTTP 422)"),
         (Reply::Octets(b"HTTP/1.1 503 x\r\nretry-after: 2\r\ncontent-length: 0\r\n\r\n".to_vec()), "at present"),
     ] {

@@ -71,6 +71,9 @@ async fn what_is_wrong_is_dropped_and_tried_once_more() {
         read(&first).await.unwrap_err();
         assert_eq!(setup.read("a").await.unwrap(), whole, "{fault:?}");
         assert_eq!(setup.memory.described(), 2, "{fault:?}");
+        // Who has octets of what was wrong must not go on behind them.
+        let is_same = setup.open("a").await.unwrap().etag() == first.etag();
+        assert_eq!(is_same, matches!(fault, Fault::Changed(_)), "{fault:?}");
         assert_eq!(setup.cache.counts().failed_digests, u64::from(matches!(fault, Fault::Wrong(_))));
 
         let setup = Setup::new(Memory::of(&[("a", whole.clone())]));

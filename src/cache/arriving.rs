@@ -32,14 +32,21 @@ pub(super) struct Progress {
 pub(super) struct Download {
     pub(super) version: RemoteFile,
     pub(super) file: Arc<File>,
+    /// How many downloads of the file were wrong before this one.
+    pub(super) wrong_before: u32,
     progress: watch::Receiver<Progress>,
 }
 
 impl Download {
     /// A download into this file, and where its progress is told.
-    pub(super) fn new(version: RemoteFile, file: Arc<File>, written: u64) -> (Download, watch::Sender<Progress>) {
+    pub(super) fn new(
+        version: RemoteFile,
+        file: Arc<File>,
+        written: u64,
+        wrong_before: u32,
+    ) -> (Download, watch::Sender<Progress>) {
         let (sender, progress) = watch::channel(Progress { written, end: None });
-        (Download { version, file, progress }, sender)
+        (Download { version, file, wrong_before, progress }, sender)
     }
 
     /// Whether it may still come to its end: it was not told, and somebody is there to tell it.

@@ -35,6 +35,9 @@ const ATTEMPTS_MAX: u32 = 500;
 const BACKOFF: Duration = Duration::from_millis(500);
 /// An origin that sends nothing for so long is asked anew.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// An origin that needs longer than this for [`PROGRESS_MIN`] octets is asked anew: it must not keep a turn, and those who
+/// wait for the file, with one octet now and then.
+const TRICKLE_MAX: Duration = Duration::from_secs(300);
 /// The longest that an origin may need for a digest after all octets came.
 const DIGEST_MAX: Duration = Duration::from_secs(600);
 /// Octets that are written at once.
@@ -187,6 +190,8 @@ impl Job {
         let asked = timeout(SILENCE_MAX, self.source.origin.read(name, tag, written.position)).await;
         let mut stream = asked.unwrap_or_else(|_| Err(silent())).map_err(|error| self.said(error))?;
         let (mut block, mut since, mut kept) = (BytesMut::new(), Instant::now(), Instant::now());
+        // When so many octets were there, and how long they waited here since.
+        let (mut mark, mut marked, mut held_back) = (written.position, Instant::now(), Duration::ZERO);
         let end = loop {
             let is_all = written.position + block.len() as u64 == length;
             let octets = match next(&mut stream, block.is_empty() && !is_all).await {
@@ -215,7 +220,15 @@ impl Job {
                     kept = Instant::now();
                 }
             }
+            let before = Instant::now();
             self.source.pace.take(octets.len() as u64).await;
+            held_back += before.elapsed();
+            let position = written.position + block.len() as u64;
+            if position - mark >= PROGRESS_MIN {
+                (mark, marked, held_back) = (position, Instant::now(), Duration::ZERO);
+            } else if marked.elapsed().saturating_sub(held_back) > TRICKLE_MAX && position < length {
+                break Err(trickle());
+            }
         };
         self.write(written, &mut block).await?;
         match end {
@@ -295,6 +308,11 @@ async fn next(
         true => Some(timeout(SILENCE_MAX, stream.next()).await.unwrap_or_else(|_| Some(Err(silent())))),
         false => timeout(BLOCK_AGE_MAX, stream.next()).await.ok(),
     }
+}
+
+fn trickle() -> OriginError {
+    let (octets, seconds) = (PROGRESS_MIN, TRICKLE_MAX.as_secs());
+    OriginError::Unreachable(format!("it sent less than {octets} octets in {seconds} seconds"))
 }
 
 fn silent() -> OriginError {

@@ -21,6 +21,11 @@ pub(super) fn entity_tag(origin: &str, name: &FileName, version: &RemoteFile) ->
     of_version(origin, name, version).to_string().chars().take(32).collect()
 }
 
+/// The tag after so many downloads of the file were wrong: octets of those went out under the tags before.
+pub(super) fn after_wrong(tag: String, wrong: u32) -> String {
+    if wrong == 0 { tag } else { format!("{tag}-{wrong}") }
+}
+
 /// Lengths go in before the parts, so that no two lists of parts are one text.
 fn of(parts: &[&[u8]]) -> Sha256 {
     let mut digest = Context::new(&SHA256);

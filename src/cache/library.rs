@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tracing::warn;
 
 use super::{Cache, CacheError, Origin, OriginError, Pacer};
@@ -17,6 +18,7 @@ use crate::boot::FileName;
 use crate::config::{Config, Problem, Problems, RateWindow};
 use crate::files::{Content, FileRoot, OpenError};
 use crate::nearest;
+use crate::pace::Pace;
 use metered::Metered;
 
 /// For so long after a file first could not be had, its clients are told to ask again; then, that it cannot be had: a
@@ -26,6 +28,8 @@ const AGAIN_FOR: Duration = Duration::from_secs(60);
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(120);
 /// The most files of which it is known since when they cannot be had.
 const FAILING_MAX: u64 = 10_000;
+/// Warnings in one second.
+const WARNINGS_PER_SECOND_MAX: u64 = 10;
 
 /// The files that clients may load. Clones are the same library.
 #[derive(Clone)]
@@ -50,6 +54,8 @@ struct Place {
 
 struct Kept {
     failed: AtomicU64,
+    /// What is logged of names that lead nowhere: anybody on the network can make them up.
+    pace: Pace,
     /// Since when files cannot be had.
     failing: moka::sync::Cache<FileName, Instant>,
 }
@@ -143,7 +149,9 @@ impl Library {
         let (cache, place, file) = match self.place(name) {
             Ok(found) => found,
             Err(why) => {
-                warn!(file = %name, why, "a file of nobody");
+                if self.0.kept.pace.take(Timestamp::now().as_second(), WARNINGS_PER_SECOND_MAX).is_free {
+                    warn!(file = %name, why, "a file of nobody");
+                }
                 return Err(OpenError::NotFound);
             }
         };
@@ -244,7 +252,7 @@ impl Place {
 impl Default for Kept {
     fn default() -> Self {
         let failing = moka::sync::Cache::builder().max_capacity(FAILING_MAX).time_to_idle(FORGOTTEN_AFTER).build();
-        Kept { failed: AtomicU64::new(0), failing }
+        Kept { failed: AtomicU64::new(0), pace: Pace::default(), failing }
     }
 }
 

@@ -12,8 +12,8 @@
 //! daemon neither evicts what the daemon reads nor writes what it writes.
 //!
 //! **Invariant**: nobody gets the end of a file before its digest was found to be right, where its origin tells one; and
-//! nobody gets octets of two versions. So a file that is whole is right. Who asks for a range of a file that is still
-//! arriving has the transport's word for it only.
+//! nobody gets octets of two versions. So a file that is whole is right. Who takes a part without the end of it asks for
+//! it with [`Content::when_complete`], and gets it when the whole is known to be right.
 
 mod arriving;
 mod counts;
@@ -111,7 +111,8 @@ impl Cache {
     }
 
     /// A file of an origin: from here when it is here, else while it arrives. Its entity tag names the version: it is the
-    /// same while it arrives, when it is here, and after a restart.
+    /// same while it arrives, when it is here, and after a restart; another one after a download of it was wrong, so that
+    /// nobody who had some of that goes on with what is right.
     ///
     /// # Errors
     /// When it is not here and the origin does not give it, and when there is no room for it.
@@ -126,11 +127,12 @@ impl Cache {
         for _ in 0..LOOKS_MAX {
             match self.0.find(&source, &slot, came).await? {
                 Found::Whole(entry) => match self.0.content_of(&entry).await? {
-                    Some(content) => return Ok(content),
+                    Some(content) => return Ok(content.tagged(key::after_wrong(entry.entity_tag(), slot.wrong()))),
                     None => self.0.lost(&slot, &entry).await?,
                 },
                 Found::Arriving(download) => {
                     let tag = key::entity_tag(origin.name(), name, &download.version);
+                    let tag = key::after_wrong(tag, download.wrong_before);
                     let (file, length) = (Arc::clone(&download.file), download.version.length);
                     let content = Content::of_arriving(file, length, download).tagged(tag);
                     return Ok(content.metered(Arc::clone(&self.0.counters.served)));
@@ -219,12 +221,15 @@ impl Cache {
 impl Inner {
     /// What is known of a file.
     fn slot(&self, origin: &str, name: &FileName) -> Arc<Slot> {
-        let mut slots = self.slots();
+        let (mut slots, key) = (self.slots(), key::of_file(origin, name));
+        if let Some(slot) = slots.get(&key) {
+            return Arc::clone(slot);
+        }
         if slots.len() >= SLOTS_MAX {
             let is_empty = |slot: &Slot| slot.state.try_lock().is_ok_and(|state| state.is_empty());
             slots.retain(|_, slot| Arc::strong_count(slot) > 1 || !is_empty(slot));
         }
-        let slot = slots.entry(key::of_file(origin, name)).or_insert_with(|| Arc::new(Slot::new(origin, name)));
+        let slot = slots.entry(key).or_insert_with(|| Arc::new(Slot::new(origin, name)));
         Arc::clone(slot)
     }
 

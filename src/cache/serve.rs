@@ -189,7 +189,7 @@ impl Inner {
         };
         let begun = blocking(begin).await.map_err(|error| room::failed(&self.disk, error))??;
         add(&self.counters.evicted, begun.evicted);
-        let (download, progress) = Download::new(version, Arc::clone(&begun.file), begun.good);
+        let (download, progress) = Download::new(version, Arc::clone(&begun.file), begun.good, slot.wrong());
         let download = Arc::new(download);
         state.download = Some(Arc::clone(&download));
         let job = Job {
@@ -226,6 +226,9 @@ impl Inner {
                 Err(error) => error,
             };
             warn!(origin = slot.origin, file = %slot.name, %error, "download failed");
+            if matches!(error, CacheError::Digest { .. } | CacheError::Length { .. }) {
+                slot.note_wrong();
+            }
             let next = match error.calls_for_another() && !is_last && state.running(None).is_none() {
                 true => self.anew(&source, &slot, &mut state).await,
                 false => None,

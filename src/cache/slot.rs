@@ -3,7 +3,7 @@
 //! **Invariant**: the disk is the truth; what is remembered here is looked at again where it turns out to be wrong.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -23,6 +23,8 @@ pub(super) struct Slot {
     pub(super) name: FileName,
     /// When it was last asked for, in Unix seconds.
     used: AtomicI64,
+    /// Downloads that turned out to be wrong after readers had some of them.
+    wrong: AtomicU32,
     pub(super) state: tokio::sync::Mutex<State>,
 }
 
@@ -48,11 +50,22 @@ pub(super) struct State {
 
 impl Slot {
     pub(super) fn new(origin: &str, name: &FileName) -> Slot {
-        Slot { origin: origin.to_owned(), name: name.clone(), used: AtomicI64::new(0), state: Default::default() }
+        let (used, wrong) = (AtomicI64::new(0), AtomicU32::new(0));
+        Slot { origin: origin.to_owned(), name: name.clone(), used, wrong, state: Default::default() }
     }
 
     pub(super) fn touch(&self) {
         self.used.store(Timestamp::now().as_second(), Ordering::Relaxed);
+    }
+
+    /// Takes note that a download was wrong.
+    pub(super) fn note_wrong(&self) {
+        self.wrong.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many downloads were wrong so far.
+    pub(super) fn wrong(&self) -> u32 {
+        self.wrong.load(Ordering::Relaxed)
     }
 
     /// When it was last asked for; none where it never was.

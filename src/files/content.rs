@@ -123,6 +123,16 @@ impl Content {
         matches!(self.body, Body::Arriving(..))
     }
 
+    /// The same; while it arrives nothing of it is given out before all of it may be. For who takes a part that does not
+    /// reach the end: its last octets are not held back, so that nothing else would tell it that the file is wrong.
+    pub fn when_complete(self) -> Self {
+        let body = match self.body {
+            Body::Arriving(file, arrival) => Body::Arriving(file, Arc::new(Complete { arrival, length: self.length })),
+            body @ (Body::Memory(_) | Body::File(_)) => body,
+        };
+        Self { body, ..self }
+    }
+
     /// How many of the `length` bytes from `offset` on are there; waits for the first of them while the file arrives.
     ///
     /// # Errors
@@ -164,6 +174,20 @@ impl Content {
         };
         self.count(bytes.len());
         Ok(bytes)
+    }
+}
+
+/// A file that arrives, for those who want to be sure of it.
+#[derive(Debug)]
+struct Complete {
+    arrival: Arc<dyn Arrival>,
+    length: u64,
+}
+
+#[async_trait]
+impl Arrival for Complete {
+    async fn reach(&self, _: u64) -> io::Result<u64> {
+        self.arrival.reach(self.length).await
     }
 }
 

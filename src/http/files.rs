@@ -89,6 +89,8 @@ pub(super) fn respond(content: Content, request: FileRequest<'_>) -> Response<Bo
         return finish(response, Body::empty());
     }
     let finished = request.finished.filter(|_| count == length);
+    // The end of a file that is still arriving is held back until it is known to be right; a part without it is not.
+    let content = if range.end == length { content } else { content.when_complete() };
     let body = FileBody::new(content, range.start, count, request.queue, request.sent, finished);
     finish(response, Body::new(body))
 }

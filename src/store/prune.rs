@@ -12,7 +12,9 @@ use crate::boot::{Record, Value};
 /// How many rows go at a time, so that nobody waits long for a table.
 const CHUNK: u64 = 500;
 
-static COUNT: Statement = Statement::new("SELECT COUNT(*) AS boots FROM boot");
+static COUNT: Statement = Statement::new("SELECT COUNT(*) AS present FROM boot");
+
+static COUNT_KNOWN: Statement = Statement::new("SELECT COUNT(*) AS present FROM last_known");
 
 /// The inner query is there for MySQL, which does not select from a table that it deletes from.
 static OLDEST: Statement = Statement::new(
@@ -27,14 +29,17 @@ static ENDED: Statement = Statement::new(
 );
 
 static FORGOTTEN: Statement = Statement::each([
-    "DELETE FROM last_known WHERE rowid IN (SELECT rowid FROM last_known WHERE decided < :before LIMIT :chunk)",
+    "DELETE FROM last_known WHERE rowid IN (SELECT rowid FROM last_known WHERE decided < :before ORDER BY decided LIMIT :chunk)",
     "DELETE FROM last_known WHERE (handler, machine, question) IN \
-     (SELECT handler, machine, question FROM last_known WHERE decided < :before LIMIT :chunk)",
-    "DELETE FROM last_known WHERE decided < :before LIMIT :chunk",
+     (SELECT handler, machine, question FROM last_known WHERE decided < :before ORDER BY decided LIMIT :chunk)",
+    "DELETE FROM last_known WHERE decided < :before ORDER BY decided LIMIT :chunk",
 ]);
 
 /// How long a decision of an upstream is kept. A handler believes it for a shorter time, which it says itself.
 const KNOWN_FOR: SignedDuration = SignedDuration::from_hours(366 * 24);
+
+/// Both questions may have been answered in a boot.
+const KNOWN_PER_BOOT: u64 = 2;
 
 /// What was removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,7 +54,9 @@ pub struct Pruned {
 
 impl Store {
     /// Removes boots that began longer than `keep` ago, the oldest of those beyond `boots_max`, assignments that ended
-    /// longer than `keep` ago, and what an upstream decided longer than a year ago. It goes in small steps, each of which is done for itself.
+    /// longer than `keep` ago, and what an upstream decided longer than a year ago, or beyond what so many boots leave:
+    /// machines that somebody makes up must not fill the disk with it. It goes in small steps, each of which is done for
+    /// itself.
     ///
     /// # Errors
     /// When the database fails; what was removed until then is gone.
@@ -68,11 +75,18 @@ impl Store {
             assignments: self.remove(&ENDED, &before, u64::MAX, limit).await?,
             last_known: self.remove(&FORGOTTEN, &known, u64::MAX, limit).await?,
         };
-        let count = self.fresh(&COUNT, &Record::default(), limit).await?;
-        let count = count.first().and_then(|row| Row(row).number("boots")).unwrap_or(0).unsigned_abs();
-        let excess = count.saturating_sub(boots_max);
-        pruned.boots += self.remove(&OLDEST, &Value::Integer(i64::MAX), excess, limit).await?;
+        let all = Value::Integer(i64::MAX);
+        let excess = self.count(&COUNT, limit).await?.saturating_sub(boots_max);
+        pruned.boots += self.remove(&OLDEST, &all, excess, limit).await?;
+        let known_max = boots_max.saturating_mul(KNOWN_PER_BOOT);
+        let excess = self.count(&COUNT_KNOWN, limit).await?.saturating_sub(known_max);
+        pruned.last_known += self.remove(&FORGOTTEN, &all, excess, limit).await?;
         Ok(pruned)
+    }
+
+    async fn count(&self, statement: &Statement, limit: Duration) -> Result<u64, StoreError> {
+        let rows = self.fresh(statement, &Record::default(), limit).await?;
+        Ok(rows.first().and_then(|row| Row(row).number("present")).unwrap_or(0).unsigned_abs())
     }
 
     /// Removes rows until none is left that is old enough, or so many are gone.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use moka::sync::Cache;
+use tokio::sync::Semaphore;
 
 use super::breaker::Breaker;
 use super::client::Client;
@@ -107,6 +108,8 @@ fn open(name: &str, section: &UpstreamSection, files: &Files) -> Result<Upstream
         client,
         breaker: Breaker::new(name, section.failures_max, section.retry_after),
         counts: Counts::default(),
+        questions: Semaphore::new(QUESTIONS_MAX),
+        descriptions: Semaphore::new(DESCRIPTIONS_MAX),
         remembered: Remembered::default(),
         is_watched: AtomicBool::new(false),
     };
@@ -122,6 +125,12 @@ impl Default for Boots {
         Boots(Cache::builder().max_capacity(BOOTS_MAX).time_to_idle(BOOT_MAX).build())
     }
 }
+
+/// Questions that are under way to one upstream at a time. It takes 64 messages of a site at a time: some are left for
+/// what happens in boots, which must not wait behind questions.
+const QUESTIONS_MAX: usize = 48;
+/// Files that one upstream is asked for at a time, of as many transfers: some are left for downloads.
+const DESCRIPTIONS_MAX: usize = 32;
 
 /// The most boots that are remembered.
 const BOOTS_MAX: u64 = 50_000;

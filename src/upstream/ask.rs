@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 use tracing::debug;
 use uuid::Uuid;
 
@@ -28,6 +30,7 @@ impl Upstream {
     pub async fn allow_boot(&self, request: &BootRequest, left: Duration) -> Result<VerdictAnswer, UpstreamError> {
         let own = self.section().boot_images_limit;
         let limit = own.min(left);
+        let (_place, limit) = self.place(&self.inner.questions, limit).await?;
         self.guarded(limit * 2 >= own, async |client| match self.section().kind {
             UpstreamKind::Pointsman => {
                 client.post(["api", "v1", "allow-boot"], || question(request), true, limit).await
@@ -44,6 +47,7 @@ impl Upstream {
     pub async fn boot_images(&self, request: &BootRequest, left: Duration) -> Result<ImagesAnswer, UpstreamError> {
         let own = self.section().boot_images_limit;
         let limit = own.min(left);
+        let (_place, limit) = self.place(&self.inner.questions, limit).await?;
         self.guarded(limit * 2 >= own, async |client| match self.section().kind {
             UpstreamKind::Pointsman => {
                 client.post(["api", "v1", "boot-images"], || question(request), true, limit).await
@@ -51,6 +55,34 @@ impl Upstream {
             UpstreamKind::Pixiecore => self.pixiecore_images(client, request, limit).await,
         })
         .await
+    }
+
+    /// Waits for a place among those who ask, and tells what is left of the time. That none came free in time
+    /// says nothing of the upstream. Nobody waits for one that is known to be down: the breaker answers.
+    pub(super) async fn place<'a>(
+        &self,
+        places: &'a Semaphore,
+        limit: Duration,
+    ) -> Result<(Option<SemaphorePermit<'a>>, Duration), UpstreamError> {
+        if self.is_down() {
+            return Ok((None, limit));
+        }
+        if let Ok(place) = places.try_acquire() {
+            return Ok((Some(place), limit));
+        }
+        let came = Instant::now();
+        let place = tokio::time::timeout(limit, places.acquire()).await;
+        let left = limit.saturating_sub(came.elapsed());
+        match place {
+            // With less no answer can be hoped for.
+            Ok(Ok(place)) if left >= limit / 10 => Ok((Some(place), left)),
+            _ => {
+                let problem = "too many questions of this site wait for its answers".to_owned();
+                let error = UpstreamError::Busy { name: self.name().to_owned(), problem };
+                self.inner.counts.count(error.outcome());
+                Err(error)
+            }
+        }
     }
 
     /// Tells it what happened in a boot. Nobody listens at Pixiecore's API.

@@ -200,6 +200,7 @@ impl Client {
         let problem = self.problem(response).await;
         match status.as_u16() {
             401 | 403 => UpstreamError::Denied { name, problem },
+            429 => UpstreamError::Busy { name, problem },
             503 if comes_again => UpstreamError::Busy { name, problem },
             409 => UpstreamError::Refused { name, problem },
             status @ 500.. => UpstreamError::Failed { name, status, problem },

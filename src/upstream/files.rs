@@ -31,6 +31,8 @@ impl Origin for Upstream {
 
     async fn describe(&self, file: &FileName) -> Result<RemoteFile, OriginError> {
         let limit = self.section().boot_images_limit;
+        let place = self.place(&self.inner.descriptions, limit).await;
+        let (_place, limit) = place.map_err(|error| OriginError::Unreachable(error.to_string()))?;
         let response =
             self.asked(limit, async |client| Ok(client.request(Method::HEAD, url(client, FILES, file)))).await?;
         let tag = tag(&response).ok_or_else(|| nonsense("a file without a strong ETag"))?;

@@ -11,6 +11,7 @@
 //!
 //! * No call takes longer than its limit, whatever the server does; and none is asked anything while it is down, but
 //!   for one question every `retry_after`, which finds out whether it still is.
+//! * However many machines ask, few questions are under way to it at a time; the others wait within their limit.
 //! * Questions only read: one that met a connection which the server had closed is asked again, once. Reports are never
 //!   sent twice by themselves: whoever reports is told, and may report again, which upstream is the same as reporting
 //!   once - each step of an assignment belongs to a boot.
@@ -43,6 +44,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use jiff::Timestamp;
+use tokio::sync::Semaphore;
 
 use crate::config::{UpstreamKind, UpstreamSection};
 
@@ -69,6 +71,10 @@ struct Inner {
     client: Option<Client>,
     breaker: Breaker,
     counts: Counts,
+    /// Bounds the questions that are under way: machines that somebody makes up open no connection each.
+    questions: Semaphore,
+    /// Bounds how many files are asked for at a time, for names that somebody makes up.
+    descriptions: Semaphore,
     /// Answers of Pixiecore's API, which has one question where we have two.
     remembered: Remembered,
     /// Whether something asks in the background whether it is there.

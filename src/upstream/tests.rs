@@ -201,6 +201,7 @@ async fn hostile_answers_are_errors_in_bounded_time_and_memory() {
         (Reply::Close, "cannot be reached"),
         (Reply::Say(500, "<b>oops</b>".into()), "failed (HTTP 500): <b>oops</b>"),
         (Reply::Say(403, r#"{"problem": "the site `lyon` was revoked"}"#.into()), "refuses this site: the site `lyon`"),
+        (Reply::Say(429, String::new()), "at present"),
         (Reply::Say(422, String::new()), "did not take the message (HTTP 422)"),
         (Reply::Octets(b"HTTP/1.1 503 x\r\nretry-after: 2\r\ncontent-length: 0\r\n\r\n".to_vec()), "at present"),
     ] {
@@ -235,6 +236,36 @@ async fn a_question_is_asked_again_over_a_new_connection_and_a_report_is_not() {
     assert!(matches!(error, UpstreamError::Unreachable { .. }), "{error}");
     assert_eq!(told.requests().len(), 1);
     assert_eq!(upstream.report(&request(1), &BootEvent::Done).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_flood_of_machines_opens_a_bounded_number_of_connections_and_leaves_room_for_reports() {
+    let server = Server::start(|line, _| match line.contains("events") {
+        true => Reply::Say(204, String::new()),
+        false => Reply::Nothing,
+    })
+    .await;
+    let upstream = upstream(&server, "boot_images_limit = \"1s\"");
+    let requests: Vec<_> = (0..200).map(|number| request(number as u8)).collect();
+    let asked = futures_util::future::join_all(requests.iter().map(|request| upstream.boot_images(request, LONG)));
+    let files: Vec<_> = (0..100).map(|number| format!("f{number}").parse().unwrap()).collect();
+    let described = futures_util::future::join_all(files.iter().map(|file| upstream.describe(file)));
+    let about = request(1);
+    let told = async {
+        while server.requests().len() < 48 + 32 {
+            tokio::task::yield_now().await;
+        }
+        upstream.report(&about, &BootEvent::Done).await
+    };
+    let (asked, described, told) = tokio::join!(asked, described, told);
+    assert_eq!(told, Ok(()));
+    assert!(asked.iter().all(Result::is_err) && described.iter().all(Result::is_err));
+    let count = |path: &str| server.requests().iter().filter(|request| request.contains(path)).count();
+    assert_eq!((count("boot-images"), count("/files/"), count("events")), (48, 32, 1));
+    // The places are free again, and what found none is no failure of the upstream's.
+    assert!(!upstream.is_down());
+    server.becomes(|_, _| json("{}"));
+    assert!(upstream.boot_images(&request(1), LONG).await.is_ok());
 }
 
 #[tokio::test]

@@ -51,6 +51,16 @@ async fn a_download_that_fails_for_good_goes_on_later_where_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_origin_that_sends_next_to_nothing_does_not_keep_a_turn_for_ever() {
+    let memory = Memory::of(&[("a", octets(1_000_000, 1))]);
+    let setup = Setup::new(Memory { piece: 100, delay: Duration::from_secs(20), ..memory });
+    let began = Instant::now();
+    let error = setup.warm("a").await.unwrap_err().to_string();
+    assert!(error.contains("less than 65536 octets in 300 seconds"), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(3600), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_wrong_is_dropped_and_tried_once_more() {
     let whole = octets(300_000, 1);
     for fault in [Fault::Wrong(5), Fault::Wrong(299_999), Fault::Long, Fault::Changed(100_000)] {
@@ -61,6 +71,9 @@ async fn what_is_wrong_is_dropped_and_tried_once_more() {
         read(&first).await.unwrap_err();
         assert_eq!(setup.read("a").await.unwrap(), whole, "{fault:?}");
         assert_eq!(setup.memory.described(), 2, "{fault:?}");
+        // Who has octets of what was wrong must not go on behind them.
+        let is_same = setup.open("a").await.unwrap().etag() == first.etag();
+        assert_eq!(is_same, matches!(fault, Fault::Changed(_)), "{fault:?}");
         assert_eq!(setup.cache.counts().failed_digests, u64::from(matches!(fault, Fault::Wrong(_))));
 
         let setup = Setup::new(Memory::of(&[("a", whole.clone())]));

@@ -13,7 +13,7 @@ use axum::http::header::IF_MATCH;
 use axum::response::Response;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::super::files::matches;
@@ -27,6 +27,8 @@ use crate::files::Content;
 
 /// Files that are read at a time: each keeps a processor busy.
 const AT_A_TIME_MAX: usize = 2;
+/// Files that wait for it or arrive; each is open. They go on without who asked, so that connections do not bound them.
+const WAITING_MAX: usize = 256;
 /// How much is read at once, in octets.
 const PIECE_LEN: usize = 4 * 1024 * 1024;
 /// Digests that are remembered.
@@ -40,12 +42,14 @@ type Computation = Shared<BoxFuture<'static, Result<Digest, Refusal>>>;
 pub(super) struct Digests {
     known: moka::sync::Cache<(FileName, String), Computation>,
     places: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
 }
 
 impl Default for Digests {
     fn default() -> Self {
         let known = moka::sync::Cache::builder().max_capacity(REMEMBERED_MAX).time_to_idle(REMEMBERED_FOR).build();
-        Digests { known, places: Arc::new(Semaphore::new(AT_A_TIME_MAX)) }
+        let [places, waiting] = [AT_A_TIME_MAX, WAITING_MAX].map(|max| Arc::new(Semaphore::new(max)));
+        Digests { known, places, waiting }
     }
 }
 
@@ -86,19 +90,23 @@ impl Digests {
         content: Content,
         still: impl Future<Output = Result<(), Refusal>> + Send + 'static,
     ) -> Computation {
-        self.known.get_with(key.clone(), || begin(Arc::clone(&self.places), key.0, content, still))
+        self.known.get_with(key.clone(), || match Arc::clone(&self.waiting).try_acquire_owned() {
+            Ok(waiting) => begin((waiting, Arc::clone(&self.places)), key.0, content, still),
+            Err(_) => std::future::ready(Err(Refusal::Busy)).boxed().shared(),
+        })
     }
 }
 
 /// Begins to compute a digest, in a task of its own: it ends with the one who keeps the computation.
 fn begin(
-    places: Arc<Semaphore>,
+    (waiting, places): (OwnedSemaphorePermit, Arc<Semaphore>),
     name: FileName,
     content: Content,
     still: impl Future<Output = Result<(), Refusal>> + Send + 'static,
 ) -> Computation {
     let broken = Refusal::Unreadable(name.to_string());
     let task = tokio::spawn(async move {
+        let _waiting = waiting;
         let unreadable = || Refusal::Unreadable(name.to_string());
         arrived(&content).await.map_err(|_| unreadable())?;
         let _place = places.acquire_owned().await.map_err(|_| unreadable())?;
@@ -197,5 +205,25 @@ mod tests {
     async fn a_version_that_is_gone_when_all_was_read_has_no_digest() {
         let computation = Digests::default().computed(key(), Content::from_bytes("x"), async { Err(Refusal::Changed) });
         assert_eq!(computation.await, Err(Refusal::Changed));
+    }
+
+    #[tokio::test]
+    async fn so_many_wait_and_no_more() {
+        let digests = Digests::default();
+        let arrival = Arc::new(Gated { length: 6, gate: Gate::new(0) });
+        let mut asked = Vec::new();
+        for number in 0..=WAITING_MAX {
+            let file = Arc::new(tempfile::tempfile().unwrap());
+            file.set_len(6).unwrap();
+            let content = Content::of_arriving(file, 6, Arc::clone(&arrival) as _);
+            let key = (format!("file{number}").parse().unwrap(), "\"1\"".into());
+            asked.push(digests.computed(key, content, async { Ok(()) }));
+        }
+        assert_eq!(asked.pop().unwrap().await, Err(Refusal::Busy));
+        arrival.gate.add_permits(1);
+        for digest in asked {
+            assert_eq!(digest.await.map(|digest| digest.length), Ok(6));
+        }
+        assert_eq!(digests.waiting.available_permits(), WAITING_MAX);
     }
 }

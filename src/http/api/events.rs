@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 
 use super::refusal::Refusal;
+use super::stamps::Stamped;
 use super::{ApiState, Connection};
 use crate::api::{EventFacts, Report};
 use crate::boot::BootImages;
@@ -22,7 +23,7 @@ pub(super) async fn happened(
     Extension(via): Extension<Connection>,
     request: Request,
 ) -> Result<StatusCode, Refusal> {
-    let told = state.message(&via, request, |report: &Report| report.about.stamp).await?;
+    let told = state.message(&via, request, Stamped::Report, |report: &Report| report.about.stamp).await?;
     check(&told.content.event)?;
     let boot = state.boot(&told.site, &told.content.about, told.now);
     boot.session.set_machine(&boot.machine);

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::places::Place;
 use super::refusal::Refusal;
+use super::stamps::Stamped;
 use super::{ApiState, Connection};
 use crate::api::{MESSAGE_LEN_MAX, Question, Stamp};
 use crate::boot::{Client, Machine, Network};
@@ -42,13 +43,14 @@ impl ApiState {
         &self,
         via: &Connection,
         request: Request,
+        on: Stamped,
         stamp: impl FnOnce(&T) -> Stamp,
     ) -> Result<Message<T>, Refusal> {
         let site = self.visitors.who(via, request.headers()).await?;
         let place = self.questions.take(&site).await?;
         let content = read(request.into_body(), MESSAGE_LEN_MAX).await?;
         let now = Timestamp::now();
-        self.stamps.take(&site, stamp(&content), now)?;
+        self.stamps.take(&site, stamp(&content), on, now)?;
         Ok(Message { site, content, now, _place: place })
     }
 

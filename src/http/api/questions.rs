@@ -11,6 +11,7 @@ use axum::response::Response;
 
 use super::message::answer;
 use super::refusal::Refusal;
+use super::stamps::Stamped;
 use super::{ApiState, Connection};
 use crate::api::{ImagesAnswer, Question, VerdictAnswer};
 use crate::boot::{BootDecision, Line, Stage, Verdict};
@@ -21,7 +22,7 @@ pub(super) async fn allow_boot(
     Extension(via): Extension<Connection>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let asked = state.message(&via, request, |question: &Question| question.stamp).await?;
+    let asked = state.message(&via, request, Stamped::Question, |question: &Question| question.stamp).await?;
     let question = &asked.content;
     let boot = state.boot(&asked.site, question, asked.now);
     if question.stage == Stage::Http {
@@ -38,7 +39,7 @@ pub(super) async fn boot_images(
     Extension(via): Extension<Connection>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let asked = state.message(&via, request, |question: &Question| question.stamp).await?;
+    let asked = state.message(&via, request, Stamped::Question, |question: &Question| question.stamp).await?;
     let boot = state.boot(&asked.site, &asked.content, asked.now);
     boot.session.set_machine(&boot.machine);
     let verdict = state.engine.allow_boot(&boot.session, Stage::Http, boot.network.clone(), asked.now).await;

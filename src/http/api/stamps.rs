@@ -14,8 +14,18 @@ use crate::api::{AGE_MAX_S, Stamp};
 
 /// Ids that are remembered for one site: about 270 messages in a second, for as long as they matter.
 const IDS_MAX: usize = 65_536;
+/// Questions leave so many of them for reports: a machine that somebody makes up a thousand times in a second must not keep
+/// the end of an installation from being told.
+const IDS_FOR_REPORTS: usize = IDS_MAX / 8;
 /// For how long an id matters after its message came, in seconds: the sender's clock may be as far ahead as behind.
 const REMEMBER_S: i64 = 2 * AGE_MAX_S;
+
+/// What a stamp is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stamped {
+    Question,
+    Report,
+}
 
 /// The stamps of all sites.
 #[derive(Default)]
@@ -34,7 +44,7 @@ struct Seen {
 
 impl Stamps {
     /// Takes a message with this stamp, once.
-    pub(super) fn take(&self, site: &Arc<str>, stamp: Stamp, now: Timestamp) -> Result<(), Refusal> {
+    pub(super) fn take(&self, site: &Arc<str>, stamp: Stamp, on: Stamped, now: Timestamp) -> Result<(), Refusal> {
         let difference = now.duration_since(stamp.at);
         let difference_s = difference.as_secs();
         if difference.abs().as_millis() > i128::from(AGE_MAX_S) * 1000 {
@@ -52,7 +62,11 @@ impl Stamps {
         if seen.ids.contains(&stamp.id) {
             return Err(Refusal::Repeated { difference_s });
         }
-        if seen.ids.len() >= IDS_MAX {
+        let ids_max = match on {
+            Stamped::Question => IDS_MAX - IDS_FOR_REPORTS,
+            Stamped::Report => IDS_MAX,
+        };
+        if seen.ids.len() >= ids_max {
             return Err(Refusal::TooManyMessages);
         }
         seen.ids.insert(stamp.id);
@@ -66,6 +80,7 @@ mod tests {
     use jiff::SignedDuration;
     use proptest::prelude::*;
 
+    use super::Stamped::{Question, Report};
     use super::*;
 
     fn stamp(id: u128, now: Timestamp, ahead_s: i64) -> Stamp {
@@ -76,17 +91,17 @@ mod tests {
     fn a_message_is_taken_once_by_each_site_s_name() {
         let (stamps, now) = (Stamps::default(), Timestamp::now());
         let (lyon, oslo): (Arc<str>, Arc<str>) = ("lyon".into(), "oslo".into());
-        assert_eq!(stamps.take(&lyon, stamp(1, now, -3), now), Ok(()));
-        assert_eq!(stamps.take(&lyon, stamp(1, now, -3), now), Err(Refusal::Repeated { difference_s: 3 }));
-        assert_eq!(stamps.take(&lyon, stamp(2, now, -3), now), Ok(()));
-        assert_eq!(stamps.take(&oslo, stamp(1, now, -3), now), Ok(()));
+        assert_eq!(stamps.take(&lyon, stamp(1, now, -3), Report, now), Ok(()));
+        assert_eq!(stamps.take(&lyon, stamp(1, now, -3), Report, now), Err(Refusal::Repeated { difference_s: 3 }));
+        assert_eq!(stamps.take(&lyon, stamp(2, now, -3), Report, now), Ok(()));
+        assert_eq!(stamps.take(&oslo, stamp(1, now, -3), Report, now), Ok(()));
     }
 
     #[test]
     fn what_is_old_or_from_the_future_is_told_by_how_much() {
         let (stamps, now, lyon) = (Stamps::default(), Timestamp::now(), Arc::from("lyon"));
         for (ahead_s, is_taken) in [(-120_i64, true), (120, true), (-121, false), (121, false), (-90_000_000, false)] {
-            let taken = stamps.take(&lyon, stamp(u128::from(ahead_s.unsigned_abs()) + 7, now, ahead_s), now);
+            let taken = stamps.take(&lyon, stamp(u128::from(ahead_s.unsigned_abs()) + 7, now, ahead_s), Report, now);
             let taken = taken
                 .or_else(|refusal| if matches!(refusal, Refusal::Repeated { .. }) { Ok(()) } else { Err(refusal) });
             assert_eq!(taken.is_ok(), is_taken, "{ahead_s}: {taken:?}");
@@ -98,7 +113,10 @@ mod tests {
             }
         }
         for at in [Timestamp::MIN, Timestamp::MAX] {
-            assert!(matches!(stamps.take(&lyon, Stamp { id: Uuid::nil(), at }, now), Err(Refusal::Stale { .. })));
+            assert!(matches!(
+                stamps.take(&lyon, Stamp { id: Uuid::nil(), at }, Report, now),
+                Err(Refusal::Stale { .. })
+            ));
         }
     }
 
@@ -106,12 +124,16 @@ mod tests {
     fn when_the_memory_is_full_nothing_is_forgotten_before_its_time() {
         let (stamps, now, lyon) = (Stamps::default(), Timestamp::now(), Arc::from("lyon"));
         for id in 0..IDS_MAX as u128 {
-            assert_eq!(stamps.take(&lyon, stamp(id, now, 0), now), Ok(()));
+            let question = stamps.take(&lyon, stamp(id, now, 0), Question, now);
+            assert_eq!(question.is_ok(), id < (IDS_MAX - IDS_FOR_REPORTS) as u128, "{id}: {question:?}");
+            if question.is_err() {
+                assert_eq!(stamps.take(&lyon, stamp(id, now, 0), Report, now), Ok(()), "reports go on");
+            }
         }
-        assert_eq!(stamps.take(&lyon, stamp(u128::MAX, now, 0), now), Err(Refusal::TooManyMessages));
-        assert!(matches!(stamps.take(&lyon, stamp(0, now, 0), now), Err(Refusal::Repeated { .. })));
+        assert_eq!(stamps.take(&lyon, stamp(u128::MAX, now, 0), Report, now), Err(Refusal::TooManyMessages));
+        assert!(matches!(stamps.take(&lyon, stamp(0, now, 0), Report, now), Err(Refusal::Repeated { .. })));
         let later = now + SignedDuration::from_secs(REMEMBER_S + 1);
-        assert_eq!(stamps.take(&lyon, stamp(u128::MAX, later, 0), later), Ok(()));
+        assert_eq!(stamps.take(&lyon, stamp(u128::MAX, later, 0), Report, later), Ok(()));
         assert_eq!(stamps.sites.lock().unwrap()["lyon"].ids.len(), 1);
     }
 
@@ -121,12 +143,12 @@ mod tests {
         fn no_stamp_is_good_twice(ahead_s in -120_i64..=120, waits in proptest::collection::vec(0_i64..400, 1..20)) {
             let (stamps, begin, lyon) = (Stamps::default(), Timestamp::now(), Arc::from("lyon"));
             let one = stamp(1, begin, ahead_s);
-            prop_assert_eq!(stamps.take(&lyon, one, begin), Ok(()));
+            prop_assert_eq!(stamps.take(&lyon, one, Report, begin), Ok(()));
             let mut now = begin;
             for (index, wait) in waits.into_iter().enumerate() {
                 now += SignedDuration::from_secs(wait);
-                prop_assert!(stamps.take(&lyon, one, now).is_err());
-                prop_assert!(stamps.take(&lyon, stamp(index as u128 + 2, now, 0), now).is_ok());
+                prop_assert!(stamps.take(&lyon, one, Report, now).is_err());
+                prop_assert!(stamps.take(&lyon, stamp(index as u128 + 2, now, 0), Report, now).is_ok());
             }
         }
     }

@@ -80,3 +80,38 @@ async fn without_the_kernel_it_is_sent_piece_by_piece_too() {
     assert!(next().await.unwrap().is_err());
     assert!(next().await.is_none());
 }
+
+#[tokio::test]
+async fn a_part_without_the_end_is_sent_when_the_whole_is_known_to_be_right() {
+    let running = Running::plain().await;
+    let whole = &big_file()[..LENGTH];
+    let (content, gate) = arriving(whole);
+    running.arriving.lock().unwrap().replace(content);
+    let path = running.path("arriving.efi");
+    gate.send(Some(LENGTH as u64 - 1)).unwrap();
+    // Who resumes gets at once what is there: the end of it is held back.
+    let mut rest = running.connect().await;
+    rest.write(&format!("GET {path} HTTP/1.1\r\nHost: x\r\nRange: bytes=4000000-\r\n\r\n")).await;
+    while !has(&rest.read, 900_000) {
+        rest.more().await.unwrap();
+    }
+    let mut wires = Vec::new();
+    for range in ["0-9", "1000-1999", "0-4999998"] {
+        let mut wire = running.connect().await;
+        wire.write(&format!("GET {path} HTTP/1.1\r\nHost: x\r\nRange: bytes={range}\r\n\r\n")).await;
+        while !wire.read.windows(4).any(|window| window == b"\r\n\r\n") {
+            wire.more().await.unwrap();
+        }
+        wires.push(wire);
+    }
+    // It turns out to be wrong: nobody got an octet of a part.
+    gate.send(None).unwrap();
+    for mut wire in wires {
+        while wire.more().await.is_ok() {}
+        assert!(body_of(&wire.read).is_empty());
+    }
+    gate.send(Some(LENGTH as u64)).unwrap();
+    let mut wire = running.connect().await;
+    let part = wire.ask("GET", &path, "Range: bytes=1000-1999\r\n").await;
+    assert!(part.body == whole[1_000..2_000]);
+}

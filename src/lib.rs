@@ -24,6 +24,11 @@
 //! 6. [`DecisionEngine::boot_images`](decision::DecisionEngine::boot_images) asks the handlers what to boot; [`ipxe`]
 //!    renders the answer; kernels and images come from [`files`], below the same token.
 //!
+//! At a site that leans on an upstream, steps 2 and 6 go on there: [`handlers::referral`] asks it through [`upstream`] in
+//! the words of [`api`], whose other end is in [`http`]; the files of the answer are `@NAME/...`, which
+//! [`cache::Library`] leads to the cache. Or the verdict is to [refer](boot::Verdict::Refer) the machine: then DHCP and
+//! the script hand it over, and it is seen no more.
+//!
 //! # Code map, in reading order
 //!
 //! | module | is |
@@ -31,7 +36,9 @@
 //! | [`boot`] | the vocabulary: requests, clients, images, decisions; plain data |
 //! | [`decision`] | the core: the handler trait, the engine, sessions and their tokens, the policy |
 //! | [`handlers`] | what knows things: [`handlers::script`] (Rhai), [`handlers::sql`] (rows), [`handlers::referral`] (another boot server) |
-//! | [`upstream`] | other boot servers, and where their files come from |
+//! | [`api`] | what a site server and its upstream say to each other |
+//! | [`upstream`] | other boot servers and object storage: asked, and fetched from |
+//! | [`cache`] | files of origins: fetched once, verified, kept; and the library of all files by name |
 //! | [`database`], [`store`] | the site's databases, and what is kept in one of them: machines, images, assignments, history |
 //! | [`paths`] | the paths that clients are told, and how they are read again |
 //! | [`ipxe`] | typed iPXE commands, and the one function that turns them into text |
@@ -52,7 +59,8 @@
 //!
 //! * Arrows go down only: `boot` knows nothing above it, transports do not know each other, nothing depends on `cli`.
 //! * Each foreign crate has its place: `rhai` under `handlers/script`, `dhcproto` in the DHCP codec, `axum` and `hyper`
-//!   under `http`, `rustls` and `rcgen` under `tls`, `sqlx` under `database`.
+//!   under `http`, `rustls` and `rcgen` under `tls`, `sqlx` under `database`, `reqwest` and `object_store` under
+//!   `upstream`.
 //! * Protocol logic has no socket and no clock: time and addresses are arguments.
 //! * The environment and the arguments are read by `cli` only; a password that the configuration asks for by
 //!   `password_env` by `database`.
@@ -62,6 +70,8 @@
 //! * A script's result is data. Text for iPXE is rendered by one function that escapes.
 //! * A path opens something only with the token of a session; a token is in no log line. It carries the verdict, so that
 //!   a server that did not see the boot begin neither allows what was denied nor the other way round.
+//! * Nobody gets the end of a file that comes from elsewhere before its digest was found to be right.
+//! * What an upstream answers is data with limits; it is trusted by the one CA that it was enrolled with.
 //! * The engine always answers, in bounded time, and closed where it cannot tell. A handler that fails, hangs or panics
 //!   costs one question.
 //! * A reload builds the new world completely and swaps it; a broken one never replaces a good one.

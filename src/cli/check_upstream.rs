@@ -45,7 +45,8 @@ pub(super) async fn storages(site: &Site, findings: &mut Findings) {
             Ok(()) | Err(NotFound::Missing(_)) => findings.good(format!("storage `{name}`: answers")),
             Err(NotFound::Unsure(why)) => {
                 let endpoint = section.endpoint.as_deref().map_or("it", |endpoint| endpoint);
-                findings.bad(format!(
+                // As with its files: the cache may have them, and a reload need not wait for the service.
+                findings.note(format!(
                     "storage `{name}`: {why}\n  help: see that {endpoint} runs, that a firewall lets this server out, and \
                      that `endpoint` and `ca` of [storage.{name}] are right"
                 ));

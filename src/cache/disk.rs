@@ -5,8 +5,8 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -71,9 +71,14 @@ impl Disk {
         for shelf in Shelf::ALL {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(self.root.join(shelf.name()))?;
         }
-        let root = open_folder(&self.root)?;
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = File::from(openat(&root, "lock", flags, Mode::RUSR | Mode::WUSR)?);
+        let root = Folder(open_folder(&self.root)?);
+        for shelf in Shelf::ALL {
+            give(&root.0, &self.shelf(shelf)?.0);
+        }
+        let file = match root.create("lock") {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => root.open_to_write("lock")?,
+            made => made?,
+        };
         let until = Instant::now() + LOCK_WAIT_MAX;
         loop {
             match file.try_lock() {
@@ -95,6 +100,16 @@ impl Disk {
 /// The root may be a link that the site made.
 fn open_folder(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Gives what root made to the owner of the folder that it is in: what `pointsman cache warm` fetches is for the account
+/// of the server. Nobody else can, and for nobody else is there a need.
+fn give(folder: &OwnedFd, made: impl AsFd) {
+    if let (Ok(folder), Ok(own)) = (rustix::fs::fstat(folder), rustix::fs::fstat(&made))
+        && own.st_uid != folder.st_uid
+    {
+        let _ = fchown(made, Some(folder.st_uid), Some(folder.st_gid));
+    }
 }
 
 /// An open folder without folders in it.
@@ -136,7 +151,9 @@ impl Folder {
     /// Makes a file that is not there.
     pub(super) fn create(&self, name: &str) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(File::from(openat(&self.0, name, flags, Mode::RUSR | Mode::WUSR)?))
+        let made = File::from(openat(&self.0, name, flags, Mode::RUSR | Mode::WUSR)?);
+        give(&self.0, &made);
+        Ok(made)
     }
 
     /// Writes a small file whole: under its name there is the old one or the new one, also after a power cut.

@@ -79,6 +79,8 @@ struct Inner {
     small: Arc<FileCache>,
     slots: Mutex<HashMap<Sha256, Arc<Slot>>>,
     queues: Mutex<HashMap<String, Arc<Semaphore>>>,
+    /// What was found to be too short when this was opened.
+    shortened: Mutex<Vec<Damage>>,
 }
 
 impl Cache {
@@ -89,12 +91,14 @@ impl Cache {
     /// When the folder is there and cannot be used.
     pub fn open(section: &CacheSection) -> Result<Cache, CacheError> {
         let disk = Arc::new(Disk::new(&section.folder));
+        let mut shortened = Vec::new();
         match std::fs::metadata(&section.folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(room::failed(&disk, error)),
             Ok(_) => {
                 let swept = Shelves::lock(&disk).and_then(|shelves| shelves.sweep());
-                let (files, octets) = swept.map_err(|error| room::failed(&disk, error))?;
+                let (files, octets, damages) = swept.map_err(|error| room::failed(&disk, error))?;
+                shortened = damages;
                 if files > 0 {
                     tracing::info!(files, octets, "leftovers of the cache are removed");
                 }
@@ -107,6 +111,7 @@ impl Cache {
             small: Arc::default(),
             slots: Mutex::default(),
             queues: Mutex::default(),
+            shortened: shortened.into(),
         })))
     }
 

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::disk::{Disk, DiskLock, Folder, Shelf};
 use super::record::{IndexRecord, PartialRecord, partial_file};
-use super::{CacheError, Sha256, key};
+use super::{CacheError, Damage, Sha256, key};
 
 /// A file takes whole blocks, so that a million small ones count too.
 const BLOCK: u64 = 4096;
@@ -153,18 +153,19 @@ impl<'a> Shelves<'a> {
     }
 
     /// Removes what nobody knows: records without their file, files without a record, and what cannot be read. Gives
-    /// how many files and octets.
-    pub(super) fn sweep(&self) -> io::Result<(u64, u64)> {
-        let (mut files, mut octets) = (0, 0);
+    /// how many files and octets, and the records whose file is not as long as it was.
+    pub(super) fn sweep(&self) -> io::Result<(u64, u64, Vec<Damage>)> {
+        let (mut files, mut octets, mut damages) = (0, 0, Vec::new());
         let mut named: Vec<String> = Vec::new();
         for file in self.index.names()? {
             let record = self.index.read(&file).ok().and_then(|text| IndexRecord::read(&file, &text));
             let facts = record.as_ref().and_then(|record| self.objects.facts(&record.object.to_string()));
             match (record, facts) {
                 (Some(record), Some(facts)) if facts.length == record.length => named.push(record.object.to_string()),
-                _ => {
+                (record, facts) => {
                     self.index.remove(&file)?;
                     files += 1;
+                    damages.extend(record.zip(facts).map(|(record, facts)| shortened(record, facts.length)));
                 }
             }
         }
@@ -191,8 +192,14 @@ impl<'a> Shelves<'a> {
                 files += 1;
             }
         }
-        Ok((files, octets))
+        Ok((files, octets, damages))
     }
+}
+
+fn shortened(record: IndexRecord, length: u64) -> Damage {
+    let what = format!("it has {length} octets, not {}", record.length);
+    tracing::warn!(origin = record.origin, file = %record.name, what, "a damaged file was removed");
+    Damage { origin: record.origin, name: record.name, what }
 }
 
 /// Removes a file that nobody reads or writes; gives its length.

@@ -1,7 +1,7 @@
 //! Looking after the cache: what is in it, whether it is sound, and what can go.
 
 use std::io::{self, Read};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use jiff::Timestamp;
@@ -65,7 +65,9 @@ pub(super) async fn verify(inner: &Arc<Inner>, progress: OnProgress<'_>) -> io::
     };
     let records = blocking(read).await?;
     let all = records.iter().map(|record| record.length).fold(0, u64::saturating_add);
-    let (mut done, mut damages) = (0, Vec::new());
+    // What is too short was removed when the cache was opened.
+    let mut damages = std::mem::take(&mut *inner.shortened.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut done = 0;
     progress(done, all);
     for record in records {
         let (disk, looked_at) = (Arc::clone(&inner.disk), record.clone());
@@ -152,7 +154,7 @@ pub(super) fn collect(inner: &Inner, origins: &[String]) -> io::Result<Collected
             collected.octets += facts.length;
         }
     }
-    let (files, octets) = shelves.sweep()?;
+    let (files, octets, _) = shelves.sweep()?;
     collected.leftovers += files;
     collected.octets += octets;
     let before = shelves.taken()?;

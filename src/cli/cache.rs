@@ -96,8 +96,9 @@ struct Gc {}
 
 pub(super) fn run(command: &Cache, file: &Path) -> anyhow::Result<ExitCode> {
     let mut config = super::read_config(file)?;
-    // What goes wrong with a file is the command's answer already.
-    config.log.level = if matches!(command.command, CacheCommand::Warm(_)) { "off".into() } else { "warn".into() };
+    // What goes wrong with a file is the answer of these two already.
+    let tells = matches!(command.command, CacheCommand::Warm(_) | CacheCommand::Verify(_));
+    config.log.level = if tells { "off" } else { "warn" }.into();
     start_logging(&config.log, LogTarget::Stderr);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
@@ -275,15 +276,16 @@ async fn all_images(store: &Store) -> anyhow::Result<Vec<ImageEntry>> {
 
 async fn verify(config: &Config) -> anyhow::Result<ExitCode> {
     let cache = open(config)?;
-    let count = cache.entries().iter().filter(|entry| entry.complete).count();
     let bar = bar("reading");
     let damages = cache.verify(&|done, all| progress(&bar, done, all)).await;
     bar.finish_and_clear();
+    let sound = cache.entries().iter().filter(|entry| entry.complete).count();
+    let count = sound + damages.len();
     for damage in &damages {
         complain(&format!("@{}/{}: {}; removed", damage.origin, damage.name, damage.what));
     }
     if damages.is_empty() {
-        say(&format!("{}, all as they were fetched", files(count)));
+        say(&format!("{}, all as they were fetched", files(sound)));
         return Ok(ExitCode::SUCCESS);
     }
     say(&format!(

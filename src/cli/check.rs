@@ -59,8 +59,14 @@ impl Findings {
         self.0.push(Finding { severity: Mark::Bad, text: text.into() });
     }
 
+    /// Whether this was told before: in these words, or of the same upstream in others.
     fn tells(&self, detail: &str) -> bool {
-        self.0.iter().any(|finding| finding.text.contains(detail))
+        let upstream = detail.strip_prefix("upstream `").and_then(|rest| rest.split_once("` "));
+        let upstream = upstream.map(|(name, _)| format!("upstream `{name}` "));
+        self.0.iter().any(|finding| {
+            let is_same = |upstream| finding.severity == Mark::Bad && finding.text.starts_with(upstream);
+            finding.text.contains(detail) || upstream.as_deref().is_some_and(is_same)
+        })
     }
 
     fn problems(&mut self, problems: &Problems) {
@@ -101,6 +107,7 @@ fn check_site(config: Config, findings: &mut Findings) -> anyhow::Result<()> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(super::check_store::databases(&site, findings));
             runtime.block_on(super::check_upstream::upstreams(&site, findings));
+            runtime.block_on(super::check_upstream::storages(&site, findings));
             runtime.block_on(images(&site, findings));
             runtime.block_on(made_up_machine(&site, findings));
         }
@@ -161,7 +168,7 @@ async fn made_up_machine(site: &Site, findings: &mut Findings) {
     let steps = allow.trail.iter().chain(&images.trail);
     let mut failures: Vec<_> = steps.filter(|step| step.outcome == Outcome::Failed).map(|step| &step.detail).collect();
     failures.dedup();
-    // A database that is down, or a query that it refuses, was told of before.
+    // A database or an upstream that is down, or a query that is refused, was told of before.
     failures.retain(|detail| !findings.tells(detail));
     failures.into_iter().for_each(|detail| findings.bad(format!("asked for a made-up machine: {detail}")));
 }
@@ -179,7 +186,7 @@ async fn images(site: &Site, findings: &mut Findings) {
     for file in &absent.unsure {
         findings.note(format!("image file {file}; whether it is there shows when its origin answers"));
     }
-    if absent == Absent::default() {
+    if absent == Absent::default() && count > 0 {
         let is_elsewhere = site.images.origins().next().is_some();
         let place = if is_elsewhere { " or at its origin" } else { "" };
         findings.good(format!("images: every file of the {count} images that cases boot is in {folder}{place}"));

@@ -68,7 +68,7 @@ enum SiteCommand {
 
 /// Get this server's certificate from an upstream, with the token that `site add` printed there
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Example, as `pointsman site add` at the upstream printed it:
   pointsman site enroll main https://boot.example.com:4443 --token pm1.SECRET.FINGERPRINT
 
 The token names the CA of the upstream, so that no other server can take its place, and is good once. The key is made

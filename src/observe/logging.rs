@@ -40,7 +40,7 @@ pub fn start_logging(section: &LogSection, target: LogTarget) {
 /// it is heard only where the site asks for it.
 fn filter(level: &str) -> Targets {
     let filter: Targets = level.parse().unwrap_or_else(|_| Targets::new().with_default(tracing::Level::INFO));
-    match level.contains("rustls") {
+    match level.contains("rustls") || level == "off" {
         true => filter,
         false => filter.with_target("rustls", tracing::Level::ERROR),
     }
@@ -58,5 +58,6 @@ mod tests {
         assert!(filter("info").would_enable("pointsman::dhcp", &Level::INFO));
         assert!(filter("info,rustls=debug").would_enable("rustls::msgs", &Level::DEBUG));
         assert!(!filter("off").would_enable("pointsman", &Level::ERROR));
+        assert!(!filter("off").would_enable("rustls_platform_verifier", &Level::ERROR));
     }
 }

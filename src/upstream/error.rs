@@ -53,8 +53,8 @@ pub enum UpstreamError {
     },
     /// It does not know this site, or has revoked it (HTTP 401, 403).
     #[error(
-        "upstream `{name}` refuses this site: {problem}; if it was revoked by mistake, get a new certificate with \
-         `pointsman site enroll`"
+        "upstream `{name}` refuses this site: {problem}; for a new certificate run `pointsman site add` there, and \
+         `pointsman site enroll --force` here"
     )]
     Denied {
         /// The upstream.

@@ -110,7 +110,11 @@ impl Upstream {
                     200 | 206 => Ok(response),
                     404 => Err(OriginError::NotFound),
                     412 | 416 => Err(OriginError::Changed),
-                    401 | 403 => Err(OriginError::Refused(client.problem(response).await)),
+                    // The answer to HEAD says no more than that.
+                    status @ (401 | 403) => Err(OriginError::Refused(format!(
+                        "{} (HTTP {status}); `pointsman check` asks whether it knows this site",
+                        client.problem(response).await
+                    ))),
                     // What is wrong with one file says nothing of the upstream.
                     _ => Err(OriginError::Unreachable(client.no(response).await.to_string())),
                 })

@@ -65,6 +65,15 @@ fn files_are_fetched_ahead_listed_verified_and_collected() {
     std::fs::write(&object, "aab").unwrap();
     ended(&site.run(&["cache", "verify"]), 1, &["@s3/a: ", "; removed", "1 of 2 damaged and removed"]);
     assert_eq!(json(&site).len(), 1);
+    // One that is too short is seen when the cache is opened, and told all the same.
+    site.run(&names);
+    std::fs::remove_file(&object).unwrap();
+    std::fs::write(&object, "aa").unwrap();
+    ended(
+        &site.run(&["cache", "verify"]),
+        1,
+        &["@s3/a: it has 2 octets, not 3; removed", "1 of 2 damaged and removed"],
+    );
     site.edit("pointsman.toml", |text| text.replace("[storage.s3]", "[storage.s4]"));
     ended(&site.run(&["cache", "gc"]), 0, &["300.00 kB freed: 1 expired or of no origin any more"]);
     assert!(json(&site).is_empty());

@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use pointsman::boot::Record;
-use pointsman::config::DatabaseSection;
+use pointsman::config::{Config, DatabaseSection};
 use pointsman::database::{Database, Query};
+use pointsman::tls::{ensure_ca, site_request};
 
 use crate::harness::{Site, pointsman, printed};
 
@@ -24,7 +25,7 @@ fn pages() -> Vec<(String, String)> {
 }
 
 /// The fenced blocks of a language.
-fn blocks(page: &str, language: &str) -> Vec<String> {
+pub(crate) fn blocks(page: &str, language: &str) -> Vec<String> {
     let fence = format!("```{language}\n");
     page.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
 }
@@ -122,19 +123,38 @@ fn every_example_is_good_and_starts() {
         copy(&example, &site.path("example"));
         let config = site.path("example/pointsman.toml");
         on_loopback(&config);
+        enroll(&config);
         // A site starts whether or not its database is there.
         assert_eq!(site.serve_config(&config).stop(), Some(0));
         make_database(&site.path("example"));
         let output = pointsman(&["--config", config.to_str().unwrap(), "check"]);
         let text = printed(&output);
-        let others: Vec<_> =
-            text.lines().filter(|line| line.contains("PROBLEM") && !line.contains("image file")).collect();
+        // Images and upstreams of examples are nowhere.
+        let is_expected = |line: &str| line.contains("image file") || line.contains("  upstream `");
+        let others: Vec<_> = text.lines().filter(|line| line.contains("PROBLEM") && !is_expected(line)).collect();
         assert!(others.is_empty(), "{}:\n{text}", example.display());
-        assert!(text.contains("cases pass"), "{}: no cases", example.display());
+        assert_eq!(text.contains("cases pass"), example.join("scripts").exists(), "{}: no cases", example.display());
         assert_eq!(site.serve_config(&config).stop(), Some(0));
         count += 1;
     }
-    assert!(count >= 5, "only {count} examples");
+    assert!(count >= 6, "only {count} examples");
+}
+
+/// Gives an example that asks an upstream the certificate that `pointsman site enroll` would.
+fn enroll(config: &Path) {
+    let folder = config.parent().unwrap();
+    for (name, _) in Config::read(config).unwrap().upstreams.iter().filter(|(_, upstream)| upstream.url.is_some()) {
+        let authority = ensure_ca(&folder.join("ca of").join(name)).unwrap();
+        let request = site_request().unwrap();
+        let issued = authority.issue_site("example", &request.request_pem).unwrap();
+        let state = folder.join("state/upstream").join(name);
+        std::fs::create_dir_all(&state).unwrap();
+        for (file, text) in
+            [("ca.pem", authority.pem()), ("site.pem", &issued.chain_pem), ("site.key", &request.key_pem)]
+        {
+            std::fs::write(state.join(file), text).unwrap();
+        }
+    }
 }
 
 /// The SQLite file that an example's `schema.sql` describes.

@@ -214,6 +214,7 @@ fn check_and_decide_look_for_objects_without_fetching_them() {
     let output = site.run(&["check"]);
     let text = printed(&output);
     assert!(output.status.success() && text.contains("whether it is there shows when its origin answers"), "{text}");
+    assert!(text.contains("note  storage `s3`: the origin does not answer: HTTP error: "), "{text}");
     let text = printed(&site.run(&["decide"]));
     assert!(text.contains("unsure   @s3/debian/linux: the origin does not answer"), "{text}");
 }

@@ -32,5 +32,6 @@ mod storm;
 mod storm_database;
 mod tree;
 mod two_servers;
+mod upstream_page;
 mod with_servers_database;
 mod with_servers_store;

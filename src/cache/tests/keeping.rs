@@ -189,6 +189,29 @@ fn a_folder_that_is_none_is_a_clear_error() {
     assert!(error.to_string().contains("cannot use the cache's folder"), "{error}");
 }
 
+/// `pointsman cache warm` is run by root, and the server is not.
+#[tokio::test]
+async fn what_root_fetches_is_the_owners_of_the_folder() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let setup = Setup::with(Memory::of(&[("a", octets(10, 1))]), |section| {
+        std::fs::create_dir_all(&section.folder).unwrap();
+        // Only root can give a folder away; for others there is nothing to see.
+        let _ = chown(&section.folder, Some(65534), Some(65534));
+    });
+    setup.warm("a").await.unwrap();
+    let owner = std::fs::metadata(&setup.section.folder).unwrap().uid();
+    let mut waiting = vec![setup.section.folder.clone()];
+    let mut count = 0;
+    while let Some(folder) = waiting.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            assert_eq!(entry.metadata().unwrap().uid(), owner, "{:?}", entry.path());
+            waiting.extend(entry.path().is_dir().then(|| entry.path()));
+            count += 1;
+        }
+    }
+    assert!(count >= 6, "{count}: three shelves, the lock, an object and its record");
+}
+
 #[test]
 fn the_folder_is_for_its_owner_only() {
     use std::os::unix::fs::PermissionsExt;

@@ -106,5 +106,9 @@ pub(super) fn in_words(error: &dyn std::error::Error) -> String {
         }
         cause = error.source();
     }
-    text
+    // What the library did before it gave up is of no use to an administrator, and hides what was wrong.
+    match text.split_once(", retry_timeout: ").and_then(|(_, rest)| rest.split_once(" - ")) {
+        Some((_, why)) => why.to_owned(),
+        None => text,
+    }
 }

@@ -18,6 +18,14 @@ async fn a_stream_that_stalls_fails_and_ends() {
     assert_eq!(parts[1..], [Err(OriginError::Unreachable("nothing came for 30 s".into()))]);
 }
 
+#[test]
+fn what_the_library_tried_is_left_out() {
+    let said = "Generic S3 error: Error performing HEAD http://x/b/k in 2ms, after 1 retries, max_retries: 1, \
+                retry_timeout: 10s  - HTTP error: Connection refused - so it is";
+    assert_eq!(super::client::in_words(&std::io::Error::other(said)), "HTTP error: Connection refused - so it is");
+    assert_eq!(super::client::in_words(&std::io::Error::other("plain - so")), "plain - so");
+}
+
 #[tokio::test]
 async fn a_stream_ends_with_its_first_error() {
     let error = || Err(Error::Generic { store: "S3", source: "cut\noff".into() });

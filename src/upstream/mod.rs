@@ -1,6 +1,6 @@
 //! The upstreams of a site: other boot servers that it asks, and fetches files from.
 //!
-//! An [`Upstream`] is asked with a [`BootRequest`] and answers with the types of [`crate::api`]. The pieces, from the
+//! An [`Upstream`] is asked with a [`BootRequest`](crate::boot::BootRequest) and answers with the types of [`crate::api`]. The pieces, from the
 //! outside in: `all` (those of a configuration, and what is remembered of boots), `ask` (the questions, by kind),
 //! `breaker` (up or down), `watch` (asks in the background whether it is there), `client` (HTTP), `identity` (who we are
 //! to it), `files` (its images folder as an [`Origin`](crate::cache::Origin)), `pixiecore` (another

@@ -1,11 +1,11 @@
 //! The upstreams of a site: other boot servers that it asks, and fetches files from.
 //!
-//! An [`Upstream`] is asked with a [`BootRequest`](crate::boot::BootRequest) and answers with the types of [`crate::api`]. The pieces, from the
-//! outside in: `all` (those of a configuration, and what is remembered of boots), `ask` (the questions, by kind),
-//! `breaker` (up or down), `watch` (asks in the background whether it is there), `client` (HTTP), `identity` (who we are
-//! to it), `files` (its images folder as an [`Origin`](crate::cache::Origin)), `pixiecore` (another
-//! one's API), `storage` (object storage, which is an origin of files only), `enroll` and
-//! `enrolled` (get this site's certificate and store it).
+//! An [`Upstream`] is asked with a [`BootRequest`](crate::boot::BootRequest) and answers with the types of
+//! [`crate::api`]. The pieces, from the outside in: `all` (those of a configuration, and what is remembered of boots),
+//! `ask` (the questions, by kind), `breaker` (up or down), `watch` (asks in the background whether it is there), `client`
+//! (HTTP), `identity` (who we are to it), `files` (its images folder as an [`Origin`](crate::cache::Origin)), `pixiecore`
+//! (another one's API), `storage` (object storage, which is an origin of files only), `enroll` and `enrolled` (get this
+//! site's certificate and store it).
 //!
 //! # What a caller can rely on
 //!

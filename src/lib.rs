@@ -51,7 +51,7 @@
 //! | [`daemon`] | a site with sockets: wiring, reload, orderly end |
 //! | [`simulate`] | a client made of packets, for tests and for administrators |
 //! | [`cli`] | the commands |
-//! | `nearest`, `pace` | two small things that several use: the name that was meant, and how much is logged in a second |
+//! | `nearest`, `pace`, `hex` | small things that several use: the name that was meant, how much is logged in a second, digits |
 //!
 //! # Invariants
 //!
@@ -87,6 +87,7 @@ pub mod decision;
 pub mod dhcp;
 pub mod files;
 pub mod handlers;
+mod hex;
 pub mod http;
 pub mod ipxe;
 pub mod loaders;

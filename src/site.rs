@@ -57,7 +57,7 @@ pub async fn absent_in<'a>(library: &Library, images: impl IntoIterator<Item = &
     for name in files_of(images) {
         match library.look_for(&name).await {
             Ok(()) => {}
-            Err(NotFound::Missing(why)) => absent.missing.push(format!("{name}: {why}")),
+            Err(NotFound::Missing(why) | NotFound::Refused(why)) => absent.missing.push(format!("{name}: {why}")),
             Err(NotFound::Unsure(why)) => absent.unsure.push(format!("{name}: {why}")),
         }
     }

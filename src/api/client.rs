@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::boot::{Architecture, Client, HardwareAddress, IpxeBuild, Line, MachineId, Network, NicBus, Relay};
+use crate::hex;
 
 /// What DHCP told of a client. All of it is the client's own claim.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,32 +44,6 @@ pub struct ClientFacts {
     pub hostname: Line,
 }
 
-/// The features that an iPXE may say it has: what is not one of them is passed over.
-const FEATURES: [&str; 22] = [
-    "pxe-ext",
-    "iscsi",
-    "aoe",
-    "http",
-    "https",
-    "tftp",
-    "ftp",
-    "dns",
-    "bzimage",
-    "multiboot",
-    "slam",
-    "srp",
-    "nbi",
-    "pxe",
-    "elf",
-    "comboot",
-    "efi",
-    "fcoe",
-    "vlan",
-    "menu",
-    "sdi",
-    "nfs",
-];
-
 impl From<&Client> for ClientFacts {
     fn from(client: &Client) -> ClientFacts {
         let ipxe = client.ipxe.as_ref();
@@ -90,8 +65,8 @@ impl From<&Client> for ClientFacts {
 
 impl From<&ClientFacts> for Client {
     fn from(facts: &ClientFacts) -> Client {
-        let known = |name: &String| FEATURES.into_iter().find(|feature| feature == name);
-        let features = facts.ipxe_features.iter().filter_map(known).collect();
+        // What is no feature that we know is passed over.
+        let features = facts.ipxe_features.iter().filter_map(|name| IpxeBuild::feature(name)).collect();
         Client {
             machine_id: facts.uuid.map(MachineId::from_uuid),
             vendor_class: facts.vendor_class.as_str().to_owned(),
@@ -141,8 +116,8 @@ impl From<&Network> for NetworkFacts {
     fn from(network: &Network) -> NetworkFacts {
         let relay = |relay: &Relay| RelayFacts {
             giaddr: relay.giaddr,
-            circuit_id: digits(&relay.circuit_id),
-            remote_id: digits(&relay.remote_id),
+            circuit_id: hex::digits(&relay.circuit_id),
+            remote_id: hex::digits(&relay.remote_id),
             link_selection: relay.link_selection,
         };
         NetworkFacts {
@@ -174,18 +149,9 @@ impl NetworkFacts {
     }
 }
 
-fn digits(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
-}
-
+/// The octets of an option.
 fn octets(digits: &str) -> Vec<u8> {
-    let is_good =
-        digits.len() <= 510 && digits.len().is_multiple_of(2) && digits.bytes().all(|b| b.is_ascii_hexdigit());
-    if !is_good {
-        return Vec::new();
-    }
-    let pair = |at: usize| u8::from_str_radix(digits.get(at..at + 2).unwrap_or_default(), 16).unwrap_or_default();
-    (0..digits.len()).step_by(2).map(pair).collect()
+    Some(digits).filter(|digits| digits.len() <= 510).and_then(hex::octets).unwrap_or_default()
 }
 
 #[cfg(test)]

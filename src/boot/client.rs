@@ -111,6 +111,37 @@ pub struct IpxeBuild {
 }
 
 impl IpxeBuild {
+    /// The features there are: the tag of each in option 175, which iPXE sends with value 1, and its name.
+    pub const FEATURES: [(u8, &'static str); 22] = [
+        (0x10, "pxe-ext"),
+        (0x11, "iscsi"),
+        (0x12, "aoe"),
+        (0x13, "http"),
+        (0x14, "https"),
+        (0x15, "tftp"),
+        (0x16, "ftp"),
+        (0x17, "dns"),
+        (0x18, "bzimage"),
+        (0x19, "multiboot"),
+        (0x1a, "slam"),
+        (0x1b, "srp"),
+        (0x20, "nbi"),
+        (0x21, "pxe"),
+        (0x22, "elf"),
+        (0x23, "comboot"),
+        (0x24, "efi"),
+        (0x25, "fcoe"),
+        (0x26, "vlan"),
+        (0x27, "menu"),
+        (0x28, "sdi"),
+        (0x29, "nfs"),
+    ];
+
+    /// The feature of this name, if there is one.
+    pub fn feature(name: &str) -> Option<&'static str> {
+        Self::FEATURES.iter().map(|(_, feature)| *feature).find(|feature| *feature == name)
+    }
+
     /// Whether this build can load over HTTPS: the only reliable sign is its own feature flag.
     pub fn has(&self, feature: &str) -> bool {
         self.features.contains(feature)

@@ -12,7 +12,6 @@ use std::time::Duration;
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
@@ -23,7 +22,7 @@ use super::counts::{add, count};
 use super::record::{IndexRecord, PartialRecord};
 use super::serve::Source;
 use super::slot::Slot;
-use super::{CacheError, Inner, OriginError, Sha256, blocking, partial, room};
+use super::{CacheError, Inner, Octets, OriginError, Sha256, blocking, partial, room};
 
 /// A download breaks off after so many attempts one after the other that brought next to nothing ...
 const FAILURES_MAX: u32 = 6;
@@ -300,10 +299,7 @@ impl Job {
 }
 
 /// What the stream brings next; none when octets wait to be written and nothing comes at present.
-async fn next(
-    stream: &mut BoxStream<'static, Result<Bytes, OriginError>>,
-    is_idle: bool,
-) -> Option<Option<Result<Bytes, OriginError>>> {
+async fn next(stream: &mut Octets, is_idle: bool) -> Option<Option<Result<Bytes, OriginError>>> {
     match is_idle {
         true => Some(timeout(SILENCE_MAX, stream.next()).await.unwrap_or_else(|_| Some(Err(silent())))),
         false => timeout(BLOCK_AGE_MAX, stream.next()).await.ok(),

@@ -65,6 +65,8 @@ struct Kept {
 pub enum NotFound {
     /// It is not there.
     Missing(String),
+    /// Its origin does not give it to us, if it has it.
+    Refused(String),
     /// It cannot be said at present.
     Unsure(String),
 }
@@ -193,7 +195,8 @@ impl Library {
                 Err(NotFound::Missing(CacheError::TooLarge { length: found.length, size_max }.to_string()))
             }
             Ok(_) => Ok(()),
-            Err(error @ (OriginError::NotFound | OriginError::Refused(_))) => Err(NotFound::Missing(error.to_string())),
+            Err(error @ OriginError::NotFound) => Err(NotFound::Missing(error.to_string())),
+            Err(error @ OriginError::Refused(_)) => Err(NotFound::Refused(error.to_string())),
             Err(error @ (OriginError::Changed | OriginError::Unreachable(_))) => {
                 Err(NotFound::Unsure(error.to_string()))
             }

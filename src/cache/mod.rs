@@ -44,7 +44,7 @@ use tokio::time::Instant;
 pub use counts::Counts;
 pub use error::CacheError;
 pub use library::{Library, NotFound, Numbers};
-pub use origin::{Origin, OriginError, RemoteFile, Sha256, Sha256Error};
+pub use origin::{Octets, Origin, OriginError, RemoteFile, Sha256, Sha256Error};
 pub use pacer::Pacer;
 pub use report::{Collected, Damage, Entry, Warmed};
 

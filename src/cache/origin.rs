@@ -5,6 +5,10 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
 use crate::boot::FileName;
+use crate::hex;
+
+/// The octets of a file as they come.
+pub type Octets = BoxStream<'static, Result<Bytes, OriginError>>;
 
 /// Somebody who has files.
 #[async_trait]
@@ -22,12 +26,7 @@ pub trait Origin: Send + Sync {
     ///
     /// # Errors
     /// When the file is another by now, or the origin cannot be asked.
-    async fn read(
-        &self,
-        file: &FileName,
-        tag: &str,
-        from: u64,
-    ) -> Result<BoxStream<'static, Result<Bytes, OriginError>>, OriginError>;
+    async fn read(&self, file: &FileName, tag: &str, from: u64) -> Result<Octets, OriginError>;
 
     /// The digest of the version with this tag; none where the origin knows none. May take as long as reading it does
     /// there.
@@ -89,16 +88,8 @@ impl std::str::FromStr for Sha256 {
     type Err = Sha256Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let digits = text.as_bytes();
-        if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
-            return Err(Sha256Error);
-        }
-        let mut octets = [0; 32];
-        for (octet, pair) in octets.iter_mut().zip(digits.as_chunks::<2>().0) {
-            let pair = std::str::from_utf8(pair).map_err(|_| Sha256Error)?;
-            *octet = u8::from_str_radix(pair, 16).map_err(|_| Sha256Error)?;
-        }
-        Ok(Sha256(octets))
+        let octets = hex::octets(text).and_then(|octets| octets.try_into().ok());
+        octets.map(Sha256).ok_or(Sha256Error)
     }
 }
 

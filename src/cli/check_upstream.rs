@@ -5,6 +5,7 @@ use super::check::Findings;
 use crate::boot::{FileName, Line};
 use crate::cache::NotFound;
 use crate::site::Site;
+use crate::tls::ServerFailure;
 use crate::upstream::{Upstream, UpstreamError};
 
 /// Asks each upstream once whether it is there.
@@ -38,7 +39,7 @@ pub(super) async fn storages(site: &Site, findings: &mut Findings) {
     for (name, section) in &site.config.storages {
         let Ok(file) = format!("@{name}/{NO_FILE}").parse::<FileName>() else { continue };
         match site.images.look_for(&file).await {
-            Err(NotFound::Missing(why)) if why.contains("refuses") => findings.note(format!(
+            Err(NotFound::Refused(why)) => findings.note(format!(
                 "storage `{name}`: {why}; is the key right? one that may read and not list is told so, too, of files that \
                  are not there"
             )),
@@ -61,13 +62,13 @@ const NO_FILE: &str = "pointsman-check";
 fn problem(upstream: &Upstream, error: &UpstreamError) -> String {
     let name = upstream.name();
     let help = match error {
-        UpstreamError::Unreachable { why, .. } if why.contains("from another CA") => format!(
+        UpstreamError::Unreachable { failure: Some(ServerFailure::Untrusted), .. } => format!(
             "is `url` of [upstream.{name}] right? if the upstream has a new CA, get a new certificate: `pointsman site add` \
              there, `pointsman site enroll --force` here; else somebody is in between"
         ),
-        UpstreamError::Unreachable { why, .. } if why.contains("speaks no TLS") => port(name),
+        UpstreamError::Unreachable { failure: Some(ServerFailure::NotTls), .. } => port(name),
         // This says itself what to do.
-        UpstreamError::Unreachable { why, .. } if why.contains("[https] names") => return error.to_string(),
+        UpstreamError::Unreachable { failure: Some(ServerFailure::WrongName), .. } => return error.to_string(),
         UpstreamError::Unreachable { .. } | UpstreamError::TimedOut { .. } => format!(
             "see that it runs, that its [api] is enabled, that a firewall lets this server in, and that `url` and `ca` \
              of [upstream.{name}] are right"

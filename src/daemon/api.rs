@@ -12,6 +12,7 @@ use tracing::debug;
 use crate::api::Enrolled;
 use crate::boot::Line;
 use crate::config::Config;
+use crate::hex;
 use crate::http::{ApiState, Credential, EnrollError, Limits, Server, Sites, Standing, Unavailable};
 use crate::store::{SiteEntry, Store, StoreError};
 use crate::tls::{Acceptor, Authority, TlsError};
@@ -73,10 +74,7 @@ impl KnownSites {
     async fn look_up(&self, credential: &Credential) -> Result<Option<Standing>, StoreError> {
         let store = self.store()?;
         let found = match credential {
-            Credential::Certificate(fingerprint) => {
-                let digits: String = fingerprint.iter().map(|octet| format!("{octet:02x}")).collect();
-                store.site_by_fingerprint(&digits, LIMIT).await?
-            }
+            Credential::Certificate(fingerprint) => store.site_by_fingerprint(&hex::digits(fingerprint), LIMIT).await?,
             Credential::Bearer(token) => store.site_by_token(token, LIMIT).await?,
         };
         if let Some(entry) = &found {

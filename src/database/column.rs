@@ -64,20 +64,7 @@ pub(super) fn hex(octets: &[u8]) -> Option<Value> {
     if octets.len() > Value::TEXT_LEN_MAX / 2 {
         return None;
     }
-    text(digits(octets))
-}
-
-/// Hexadecimal digits in lower case.
-pub(super) fn digits(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
-}
-
-/// Hexadecimal digits as octets.
-pub(super) fn unhex(digits: &str) -> Option<Vec<u8>> {
-    if !digits.len().is_multiple_of(2) || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok()).collect()
+    text(crate::hex::digits(octets))
 }
 
 /// A hardware address, `52:54:00:12:34:56`.
@@ -149,8 +136,6 @@ mod tests {
 
     #[test]
     fn octets_and_digits() {
-        assert_eq!(unhex("00fFa0"), Some(vec![0, 255, 160]));
-        assert_eq!((unhex("0"), unhex("0g"), unhex("éé")), (None, None, None));
         assert_eq!(hex(&[0, 255]), Some("00ff".into()));
         assert_eq!(hardware_address(&[0x52, 0x54, 0]), Some("52:54:00".into()));
         assert_eq!(unsigned(u64::MAX), Value::Text("18446744073709551615".into()));

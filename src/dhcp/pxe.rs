@@ -299,32 +299,6 @@ fn decode_menu(mut value: &[u8]) -> Vec<MenuItem> {
 /// Option 175 that lets our boot URL win over a file name of the site's DHCP server: priority 1 (sub-option 1).
 pub const IPXE_PRIORITY: [u8; 3] = [1, 1, 1];
 
-/// Feature tags of option 175, which iPXE sends with value 1.
-const IPXE_FEATURES: [(u8, &str); 22] = [
-    (0x10, "pxe-ext"),
-    (0x11, "iscsi"),
-    (0x12, "aoe"),
-    (0x13, "http"),
-    (0x14, "https"),
-    (0x15, "tftp"),
-    (0x16, "ftp"),
-    (0x17, "dns"),
-    (0x18, "bzimage"),
-    (0x19, "multiboot"),
-    (0x1a, "slam"),
-    (0x1b, "srp"),
-    (0x20, "nbi"),
-    (0x21, "pxe"),
-    (0x22, "elf"),
-    (0x23, "comboot"),
-    (0x24, "efi"),
-    (0x25, "fcoe"),
-    (0x26, "vlan"),
-    (0x27, "menu"),
-    (0x28, "sdi"),
-    (0x29, "nfs"),
-];
-
 /// Reads what an iPXE build says of itself in option 175; `None` when the option says nothing of a build, as that of
 /// a DHCP server.
 pub fn decode_ipxe_build(octets: &[u8]) -> Option<IpxeBuild> {
@@ -340,7 +314,7 @@ pub fn decode_ipxe_build(octets: &[u8]) -> Option<IpxeBuild> {
             }
             (_, [0]) => {}
             (tag, _) => {
-                let feature = IPXE_FEATURES.iter().find(|(known, _)| *known == tag);
+                let feature = IpxeBuild::FEATURES.iter().find(|(known, _)| *known == tag);
                 build.features.extend(feature.map(|(_, name)| *name));
             }
         }

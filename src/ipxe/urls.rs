@@ -80,7 +80,7 @@ impl SessionUrls {
         if assignment.bytes().all(is_unreserved) {
             return Some(url.and("&assignment=").and(assignment));
         }
-        let digits = assignment.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let digits = crate::hex::digits(assignment.as_bytes());
         Some(url.and("&assignment_hex=").and(&digits))
     }
 

@@ -336,7 +336,7 @@ impl Store {
 
 /// The digest of a token: 64 hexadecimal digits.
 fn digest_of(token: &str) -> String {
-    digest(&SHA256, token.as_bytes()).as_ref().iter().map(|octet| format!("{octet:02x}")).collect()
+    crate::hex::digits(digest(&SHA256, token.as_bytes()).as_ref())
 }
 
 /// A fingerprint as it is stored; none when it is none.

@@ -150,7 +150,7 @@ pub fn handshake_failure(error: &io::Error) -> HandshakeFailure {
 
 /// The fingerprint of a certificate in DER form: SHA-256, 64 hexadecimal digits in lower case.
 pub fn fingerprint(der: &[u8]) -> String {
-    digest_of(der).iter().map(|octet| format!("{octet:02x}")).collect()
+    crate::hex::digits(&digest_of(der))
 }
 
 /// The certificates of a text in PEM, in DER form, in order.

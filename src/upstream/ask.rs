@@ -149,7 +149,7 @@ impl Upstream {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         match tokio::time::timeout(limit, tokio::net::TcpStream::connect((host, port))).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(UpstreamError::Unreachable { name, why: error.to_string() }),
+            Ok(Err(error)) => Err(UpstreamError::Unreachable { name, why: error.to_string(), failure: None }),
             Err(_) => Err(UpstreamError::TimedOut { name, limit }),
         }
     }

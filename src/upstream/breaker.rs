@@ -222,7 +222,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_check_brings_back_at_once_what_was_gone_and_later_what_was_slow() {
-        let gone = || Err::<(), _>(UpstreamError::Unreachable { name: "main".into(), why: "refused".into() });
+        let gone =
+            || Err::<(), _>(UpstreamError::Unreachable { name: "main".into(), why: "refused".into(), failure: None });
         let hanging = breaker();
         slow(&hanging, 3).await;
         hanging.note_check(&Ok(()));

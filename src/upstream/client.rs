@@ -223,9 +223,12 @@ impl Client {
             true => UpstreamError::TimedOut { name, limit },
             false if error.is_timeout() => {
                 let why = format!("no connection within {} ms", self.connect_limit.as_millis());
-                UpstreamError::Unreachable { name, why }
+                UpstreamError::Unreachable { name, why, failure: None }
             }
-            false => UpstreamError::Unreachable { name, why: reason(error) },
+            false => {
+                let failure = tls::server_failure(error);
+                UpstreamError::Unreachable { name, why: reason(error, failure), failure }
+            }
         }
     }
 
@@ -266,8 +269,8 @@ fn quoted(text: &str) -> String {
 }
 
 /// Why there is no connection: what an administrator can do something about, else what was at the root of it.
-fn reason(error: &reqwest::Error) -> String {
-    let known = match tls::server_failure(error) {
+fn reason(error: &reqwest::Error, failure: Option<ServerFailure>) -> String {
+    let known = match failure {
         Some(ServerFailure::Untrusted) => "its certificate comes from another CA than the one of `ca`",
         Some(ServerFailure::WrongName) => {
             "its certificate is for another name or address; name it as `url` does in its [https] names"

@@ -22,6 +22,7 @@ use super::enrolled::{Folder, Received};
 use crate::api::{Enrolled, Enrollment, Health};
 use crate::boot::Line;
 use crate::config::Config;
+use crate::hex;
 use crate::tls::{Fingerprint, Identity, ServerFailure, TlsError, Trust, client_config, server_failure, site_request};
 
 /// The token that a site enrolls with: `pm1.<secret>.<fingerprint of the CA>`, both in hexadecimal digits.
@@ -46,7 +47,7 @@ impl EnrollToken {
     /// # Errors
     /// When the system has no random numbers.
     pub fn new(authority: Fingerprint) -> io::Result<EnrollToken> {
-        Ok(EnrollToken { text: format!("pm1.{}.{}", secret()?, digits(&authority)), authority })
+        Ok(EnrollToken { text: format!("pm1.{}.{}", secret()?, hex::digits(&authority)), authority })
     }
 
     /// A new bearer token, which is none to enroll with.
@@ -70,16 +71,9 @@ impl FromStr for EnrollToken {
         let text = text.trim();
         let parts: Vec<_> = text.splitn(4, '.').collect();
         let &["pm1", secret, authority] = parts.as_slice() else { return Err(EnrollTokenError) };
-        let is_hex =
-            |text: &str, octets: usize| text.len() == 2 * octets && text.bytes().all(|b| b.is_ascii_hexdigit());
-        let mut fingerprint = Fingerprint::default();
-        if !is_hex(secret, SECRET_LEN) || !is_hex(authority, fingerprint.len()) {
-            return Err(EnrollTokenError);
-        }
-        for (octet, at) in fingerprint.iter_mut().zip((0..).step_by(2)) {
-            let pair = authority.get(at..at + 2).unwrap_or_default();
-            *octet = u8::from_str_radix(pair, 16).map_err(|_| EnrollTokenError)?;
-        }
+        let is_secret = hex::octets(secret).is_some_and(|octets| octets.len() == SECRET_LEN);
+        let fingerprint = hex::octets(authority).and_then(|octets| Fingerprint::try_from(octets).ok());
+        let Some(fingerprint) = fingerprint.filter(|_| is_secret) else { return Err(EnrollTokenError) };
         Ok(EnrollToken { text: text.to_ascii_lowercase(), authority: fingerprint })
     }
 }
@@ -93,11 +87,7 @@ impl fmt::Debug for EnrollToken {
 fn secret() -> io::Result<String> {
     let mut secret = [0; SECRET_LEN];
     rand::fill(&mut secret).map_err(|_| io::Error::other("the operating system has no random numbers"))?;
-    Ok(digits(&secret))
-}
-
-fn digits(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+    Ok(hex::digits(&secret))
 }
 
 /// What a site needs to enroll.

@@ -9,6 +9,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use super::EnrollError;
+use crate::hex;
 use crate::tls::{Fingerprint, certificates, fingerprint};
 
 /// The certificates of an answer.
@@ -27,7 +28,7 @@ impl Received {
     /// # Errors
     /// What is wrong with it.
     pub(super) fn read(chain_pem: &str, authority: &Fingerprint) -> Result<Received, &'static str> {
-        let wanted: String = authority.iter().map(|octet| format!("{octet:02x}")).collect();
+        let wanted = hex::digits(authority);
         let mut blocks = Vec::new();
         for block in chain_pem.split_inclusive(END).filter(|block| block.contains(END)) {
             match certificates(block).ok().as_deref() {

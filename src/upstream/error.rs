@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::tls::ServerFailure;
+
 /// Why an upstream gave no answer. The texts are for the administrator and name the upstream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamError {
@@ -32,6 +34,8 @@ pub enum UpstreamError {
         name: String,
         /// What the network or TLS says.
         why: String,
+        /// What was wrong with TLS, where it was that.
+        failure: Option<ServerFailure>,
     },
     /// It says that it failed (HTTP 5xx).
     #[error("upstream `{name}` failed (HTTP {status}): {problem}")]

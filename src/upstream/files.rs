@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures_util::StreamExt;
-use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, stream};
 use reqwest::header::{CONTENT_RANGE, IF_MATCH, RANGE};
 use reqwest::{Method, RequestBuilder, Response, Url};
 
@@ -13,7 +11,7 @@ use super::client::{Client, header, next};
 use super::{Upstream, UpstreamError};
 use crate::api::Digest;
 use crate::boot::FileName;
-use crate::cache::{Origin, OriginError, RemoteFile, Sha256};
+use crate::cache::{Octets, Origin, OriginError, RemoteFile, Sha256};
 
 /// How long nothing may come of a file.
 const STALL_MAX: Duration = Duration::from_secs(30);
@@ -40,12 +38,7 @@ impl Origin for Upstream {
         Ok(RemoteFile { length: length.ok_or_else(|| nonsense("a file without its length"))?, tag })
     }
 
-    async fn read(
-        &self,
-        file: &FileName,
-        tag: &str,
-        from: u64,
-    ) -> Result<BoxStream<'static, Result<Bytes, OriginError>>, OriginError> {
+    async fn read(&self, file: &FileName, tag: &str, from: u64) -> Result<Octets, OriginError> {
         let limit = self.section().connect_limit + STALL_MAX;
         let response = self
             .asked(limit, async |client| {
@@ -137,7 +130,7 @@ fn tag(response: &Response) -> Option<String> {
 }
 
 /// The octets of a response as they come.
-fn pieces(response: Response) -> BoxStream<'static, Result<Bytes, OriginError>> {
+fn pieces(response: Response) -> Octets {
     stream::unfold(Some(response), |response| async move {
         let mut response = response?;
         match next(&mut response, STALL_MAX).await {

@@ -24,7 +24,7 @@ use object_store::{
 };
 
 use crate::boot::{FileName, Line};
-use crate::cache::{Origin, OriginError, RemoteFile, Sha256};
+use crate::cache::{Octets, Origin, OriginError, RemoteFile, Sha256};
 use crate::config::{Config, Problem, Problems, StorageSection};
 
 /// How long a service may take to say what an object is, repetitions included.
@@ -250,12 +250,7 @@ impl Origin for Storage {
         Ok(RemoteFile { length: meta.size, tag })
     }
 
-    async fn read(
-        &self,
-        file: &FileName,
-        tag: &str,
-        from: u64,
-    ) -> Result<BoxStream<'static, Result<Bytes, OriginError>>, OriginError> {
+    async fn read(&self, file: &FileName, tag: &str, from: u64) -> Result<Octets, OriginError> {
         // Nothing has no first octet: an empty object has no range.
         let range = (from > 0).then_some(GetRange::Offset(from));
         let answer = self.version(file, tag, GetOptions { range, ..GetOptions::default() }).await?;
@@ -276,10 +271,7 @@ impl Origin for Storage {
 }
 
 /// A stream that fails when nothing comes for a while, and ends with its first error.
-fn bounded(
-    stream: BoxStream<'static, object_store::Result<Bytes>>,
-    stall: Duration,
-) -> BoxStream<'static, Result<Bytes, OriginError>> {
+fn bounded(stream: BoxStream<'static, object_store::Result<Bytes>>, stall: Duration) -> Octets {
     let next = move |stream: Option<BoxStream<'static, object_store::Result<Bytes>>>| async move {
         let mut stream = stream?;
         match tokio::time::timeout(stall, stream.next()).await {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// The layers, from the bottom. A module may name those of lower rows, its own parts, and nothing else.
 const LAYERS: &[&[&str]] = &[
     &["boot"],
+    &["hex"],
     &["nearest", "pace", "paths", "net", "files", "simulate"],
     &["decision", "ipxe"],
     &["tftp", "dhcp", "api"],

@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
 
-use super::super::{Origin, OriginError, RemoteFile, Sha256};
+use super::super::{Octets, Origin, OriginError, RemoteFile, Sha256};
 use crate::boot::FileName;
 
 /// Passes everything on, and counts what is read.
@@ -27,12 +26,7 @@ impl Origin for Metered {
         self.origin.describe(file).await
     }
 
-    async fn read(
-        &self,
-        file: &FileName,
-        tag: &str,
-        from: u64,
-    ) -> Result<BoxStream<'static, Result<Bytes, OriginError>>, OriginError> {
+    async fn read(&self, file: &FileName, tag: &str, from: u64) -> Result<Octets, OriginError> {
         let fetched = Arc::clone(&self.fetched);
         let count = move |piece: &Result<Bytes, OriginError>| {
             let octets = piece.as_ref().map_or(0, |piece| piece.len() as u64);

@@ -4,11 +4,10 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::StreamExt;
-use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, stream};
 
 use super::*;
-use crate::cache::{RemoteFile, Sha256};
+use crate::cache::{Octets, RemoteFile, Sha256};
 
 /// An origin with one file, `linux`, or one that fails with this.
 struct One(Option<OriginError>);
@@ -27,12 +26,7 @@ impl Origin for One {
         }
     }
 
-    async fn read(
-        &self,
-        _: &FileName,
-        _: &str,
-        from: u64,
-    ) -> Result<BoxStream<'static, Result<Bytes, OriginError>>, OriginError> {
+    async fn read(&self, _: &FileName, _: &str, from: u64) -> Result<Octets, OriginError> {
         let octets = Bytes::from_static(b"kernel").slice(usize::try_from(from).unwrap()..);
         Ok(stream::iter([Ok(octets)]).boxed())
     }
@@ -87,15 +81,16 @@ async fn files_are_looked_for_without_being_fetched() {
     };
     assert_eq!((look(None, "linux").await, look(None, "@one/linux").await), (Ok(()), Ok(())));
     let gone = OriginError::Unreachable("gone".into());
-    for (failing, name, expect) in [
-        (None, "none", "no such file"),
-        (None, "@one/none", "the origin has no such file"),
-        (None, "@on/linux", "there is no [upstream.on] that has files, and no [storage.on]; did you mean `one`?"),
-        (None, "@one", "no file of `one` is named; write @one/FILE"),
-        (Some(OriginError::Refused("no key".into())), "@one/linux", "the origin refuses: no key"),
+    for (name, expect) in [
+        ("none", "no such file"),
+        ("@one/none", "the origin has no such file"),
+        ("@on/linux", "there is no [upstream.on] that has files, and no [storage.on]; did you mean `one`?"),
+        ("@one", "no file of `one` is named; write @one/FILE"),
     ] {
-        assert_eq!(look(failing, name).await, Err(NotFound::Missing(expect.into())), "{name}");
+        assert_eq!(look(None, name).await, Err(NotFound::Missing(expect.into())), "{name}");
     }
+    let refused = Some(OriginError::Refused("no key".into()));
+    assert_eq!(look(refused, "@one/linux").await, Err(NotFound::Refused("the origin refuses: no key".into())));
     assert!(matches!(look(Some(gone), "@one/linux").await, Err(NotFound::Unsure(why)) if why.contains("gone")));
     assert!(!folder.path().join("cache").exists());
     let small = super::tests::config(folder.path(), "[cache]\nsize_max = \"5B\"\n");

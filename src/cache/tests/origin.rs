@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::StreamExt;
-use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, stream};
 
 use super::super::*;
 
@@ -141,12 +140,7 @@ impl Origin for Memory {
         Ok(RemoteFile { length: file.octets.len() as u64, tag: file.tag })
     }
 
-    async fn read(
-        &self,
-        file: &FileName,
-        tag: &str,
-        from: u64,
-    ) -> Result<BoxStream<'static, Result<Bytes, OriginError>>, OriginError> {
+    async fn read(&self, file: &FileName, tag: &str, from: u64) -> Result<Octets, OriginError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
         let fault = self.faults.lock().unwrap().pop_front().unwrap_or(Fault::None);
         if let Fault::Refuse(error) = fault {

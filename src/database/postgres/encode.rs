@@ -94,7 +94,7 @@ pub(super) fn encode(value: &Value, kind: &PgTypeInfo) -> Encoded {
         "TIMESTAMP" => date_time(&text).and_then(micros).map(|n| n.to_be_bytes().into()),
         "DATE" => days(text.trim()).map(|n| n.to_be_bytes().into()),
         "TIME" => text.trim().parse().ok().map(|time| micros_of_day(time).to_be_bytes().into()),
-        "BYTEA" => column::unhex(text.strip_prefix("\\x").unwrap_or(&text)),
+        "BYTEA" => crate::hex::octets(text.strip_prefix("\\x").unwrap_or(&text)),
         _ => return Encoded::Unknown,
     };
     octets.map_or(Encoded::Unfit, Encoded::Octets)
@@ -128,7 +128,7 @@ fn is_json(text: &str) -> bool {
 /// `52:54:00:12:34:56` with `:`, `-`, `.` or nothing between the digits.
 fn hardware_address(text: &str, len: usize) -> Option<Vec<u8>> {
     let digits: String = text.trim().chars().filter(|c| !matches!(c, ':' | '-' | '.')).collect();
-    column::unhex(&digits).filter(|octets| octets.len() == len)
+    crate::hex::octets(&digits).filter(|octets| octets.len() == len)
 }
 
 /// Six octets as eight, as the server widens them.

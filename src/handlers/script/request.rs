@@ -251,5 +251,5 @@ fn show(value: impl ToString) -> Dynamic {
 }
 
 fn hex(octets: &[u8]) -> Dynamic {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect::<String>().into()
+    crate::hex::digits(octets).into()
 }

@@ -242,7 +242,7 @@ fn shown(value: Option<impl ToString>) -> Value {
 }
 
 fn hex(octets: Option<&[u8]>) -> Value {
-    text(&octets.unwrap_or_default().iter().map(|octet| format!("{octet:02x}")).collect::<String>())
+    text(&crate::hex::digits(octets.unwrap_or_default()))
 }
 
 #[cfg(test)]

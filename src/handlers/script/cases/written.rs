@@ -218,11 +218,11 @@ impl WrittenCase {
     fn ipxe_build(&self) -> Result<IpxeBuild, Wrong> {
         let mut build = IpxeBuild::default();
         for name in self.ipxe_features.iter().flatten() {
-            match FEATURES.iter().find(|feature| *feature == name.as_ref()) {
+            match IpxeBuild::feature(name.as_ref()) {
                 Some(feature) => build.features.insert(feature),
                 None => {
                     let (offset, name) = (name.span().start, name.as_ref());
-                    let remedy = remedy(name, FEATURES.iter().copied());
+                    let remedy = remedy(name, IpxeBuild::FEATURES.iter().map(|(_, feature)| *feature));
                     return wrong(offset, format!("iPXE has no feature `{name}`; {remedy}"));
                 }
             };
@@ -320,29 +320,3 @@ fn record(columns: Row) -> Result<Record, Wrong> {
     }
     Ok(record)
 }
-
-/// Names of iPXE features that a case may give a client (option 175).
-const FEATURES: &[&str] = &[
-    "pxe_ext",
-    "iscsi",
-    "aoe",
-    "http",
-    "https",
-    "tftp",
-    "ftp",
-    "dns",
-    "bzimage",
-    "multiboot",
-    "slam",
-    "srp",
-    "nbi",
-    "pxe",
-    "elf",
-    "comboot",
-    "efi",
-    "fcoe",
-    "vlan",
-    "menu",
-    "sdi",
-    "nfs",
-];

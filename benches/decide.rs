@@ -178,6 +178,8 @@ fn request(n: u32) -> BootRequest {
         network: Network::default(),
         machine,
         record: None,
+        identity: std::sync::Arc::default(),
+        person: None,
         now: jiff::Timestamp::UNIX_EPOCH,
     }
 }

@@ -15,6 +15,8 @@ use crate::handlers::{self, Built};
 use crate::loaders::Loaders;
 use crate::upstream::{Storages, Upstreams};
 
+pub use crate::handlers::Purpose;
+
 /// A site, read and compiled as a whole.
 pub struct Site {
     /// Its configuration.
@@ -105,15 +107,15 @@ impl Site {
     ///
     /// # Errors
     /// Every problem that would keep the site from serving.
-    pub fn load(config: Config, run_cases: bool) -> Result<Site, Problems> {
-        Site::load_again(config, run_cases, None)
+    pub fn load(config: Config, purpose: Purpose) -> Result<Site, Problems> {
+        Site::load_again(config, purpose, None)
     }
 
     /// The same for a site that runs: its databases, upstreams and downloads go on.
     ///
     /// # Errors
     /// As [`Site::load`].
-    pub fn load_again(config: Config, run_cases: bool, before: Option<Running<'_>>) -> Result<Site, Problems> {
+    pub fn load_again(config: Config, purpose: Purpose, before: Option<Running<'_>>) -> Result<Site, Problems> {
         let mut problems = Problems::default();
         let upstreams = upstreams(&config, before.map(|before| before.upstreams));
         let upstreams = upstreams.map_err(|found| problems.extend(found)).ok();
@@ -122,7 +124,7 @@ impl Site {
             .ok();
         let mut handlers = Vec::new();
         if let (Some(databases), Some(upstreams)) = (&databases, &upstreams) {
-            handlers = handlers::build(&config, databases, upstreams, run_cases).unwrap_or_else(|found| {
+            handlers = handlers::build(&config, databases, upstreams, purpose).unwrap_or_else(|found| {
                 problems.extend(found);
                 Vec::new()
             });

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BootImages, Line, Referral};
+use super::{Account, BootImages, Line, Referral};
 
 /// The answer to *may I boot?*.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +65,7 @@ impl Verdict {
 }
 
 /// How one handler took a question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It answered.
@@ -81,7 +81,7 @@ pub enum Outcome {
 }
 
 /// One step on the way to a decision.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// The handler asked, or `policy`.
     pub handler: String,
@@ -91,16 +91,19 @@ pub struct Step {
     pub detail: String,
     /// How long it took, in microseconds.
     pub elapsed_us: u64,
+    /// How a script came to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Box<Account>>,
 }
 
 /// The answer to one question: what to do, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BootDecision {
     /// May the machine boot?
     #[serde(flatten)]
     pub verdict: Verdict,
     /// What it boots; absent when only *may I boot?* was asked.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<BootImages>,
     /// Who answered: a handler's name, or `policy`.
     pub handler: String,

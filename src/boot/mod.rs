@@ -6,30 +6,36 @@
 //!
 //! **Invariant**: nothing here does I/O, reads a clock or knows a protocol crate.
 
+mod account;
 mod architecture;
 mod client;
 mod decision;
 mod file_name;
 mod hardware;
+mod identity;
 mod image;
 mod image_spec;
 mod line;
 mod machine;
+mod person;
 mod record;
 mod referral;
 mod request;
 mod session_id;
 mod url;
 
+pub use account::{Account, Found, Reading};
 pub use architecture::{Architecture, Platform};
 pub use client::{Client, IpxeBuild, MachineId, NicBus};
 pub use decision::{BootDecision, Outcome, Step, Verdict};
 pub use file_name::{FileName, FileNameError};
 pub use hardware::{HardwareAddress, HardwareAddressError};
+pub use identity::{Identity, IdentityStatus, KeyTrust};
 pub use image::{BootImage, BootImages, ImageError, ImageKind, InjectedFile, Menu, Source, SourceError};
 pub use image_spec::ImageSpecError;
 pub use line::{Line, LineError};
 pub use machine::{FACTS, Fact, Machine};
+pub use person::{Method, Person};
 pub use record::{Record, Value};
 pub use referral::{FactsForm, FirmwareHandOver, Referral, ScriptHandOver, UnknownFactsForm};
 pub use request::{BootRequest, Network, Relay, Stage};

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use super::Line;
 
 /// A value in a row.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Value {
     /// Nothing known.
@@ -67,7 +69,7 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 }
 
 /// A row: column names in lower case, and their values.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Record {
     columns: BTreeMap<String, Value>,
@@ -94,6 +96,18 @@ impl Record {
     /// The text of a column that is there and not null.
     pub fn text(&self, name: &str) -> Option<String> {
         self.get(name)?.to_text()
+    }
+
+    /// What it knows, in a few words for a trail.
+    pub fn in_words(&self) -> String {
+        let named = |column: &str| self.text(column).map(|text| Line::clean(&text));
+        let machine = named("hostname").or_else(|| named("machine_id"));
+        match (machine, named("upstream")) {
+            (Some(name), None) => format!("knows the machine: {name}"),
+            (Some(name), Some(upstream)) => format!("knows the machine: {name}; refers it to {upstream}"),
+            (None, Some(upstream)) => format!("refers the machine to {upstream}"),
+            (None, None) => "knows the machine".into(),
+        }
     }
 
     /// All columns, by name.

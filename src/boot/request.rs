@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Client, Machine, Record, SessionId};
+use super::{Client, Identity, Machine, Person, Record, SessionId};
 
 /// One question from one client: who asks, at which stage of its boot, seen from where.
 #[derive(Clone, Debug)]
@@ -24,6 +24,10 @@ pub struct BootRequest {
     pub machine: Machine,
     /// What a handler that was asked before and had no opinion knows of the machine.
     pub record: Option<Arc<Record>>,
+    /// Which machine of the site it is.
+    pub identity: Arc<Identity>,
+    /// Who is at the machine, once that was asked and verified.
+    pub person: Option<Arc<Person>>,
     /// When the question arrived.
     pub now: Timestamp,
 }

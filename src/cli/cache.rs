@@ -17,7 +17,7 @@ use crate::boot::{Architecture, BootImage, BootImages, FileName, HardwareAddress
 use crate::cache::{Cache as Files, Entry, Library, Warmed};
 use crate::config::Config;
 use crate::observe::{LogTarget, start_logging};
-use crate::site::{Site, files_of, library};
+use crate::site::{Purpose, Site, files_of, library};
 use crate::store::{ImageEntry, Name, Store};
 
 /// List, fetch, verify and tidy up the files of upstreams and object storage that are kept here
@@ -227,7 +227,8 @@ async fn wanted(config: Config, warm: &Warm) -> anyhow::Result<(Library, BTreeSe
         let library = library(&config).map_err(|problems| anyhow::anyhow!("the site has problems\n{problems}"))?;
         return Ok((library, names));
     }
-    let site = Site::load(config, false).map_err(|problems| anyhow::anyhow!("the site has problems\n{problems}"))?;
+    let site =
+        Site::load(config, Purpose::DryRun).map_err(|problems| anyhow::anyhow!("the site has problems\n{problems}"))?;
     for mac in &warm.mac {
         let machine = MachineArgs { mac: *mac, uuid: None, arch: warm.arch, facts: Vec::new() };
         let decision = super::decide::what_boots(&machine, &site.private_engine()?).await;

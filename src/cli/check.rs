@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::output::{Mark, mark, say, say_json};
 use crate::boot::{Architecture, Client, Machine, Network, Outcome, Stage};
 use crate::config::{Config, HandlerSection, Problems};
-use crate::site::{Absent, Site};
+use crate::site::{Absent, Purpose, Site};
 
 /// Find every problem of the site: configuration, scripts and their cases, loaders, images, certificate
 ///
@@ -100,7 +100,7 @@ fn check_site(config: Config, findings: &mut Findings) -> anyhow::Result<()> {
     if let Err(error) = crate::daemon::addresses(&config) {
         findings.bad(format!("{error:#}"));
     }
-    match Site::load(config, true) {
+    match Site::load(config, Purpose::Check) {
         Ok(site) => {
             handlers(&site, findings);
             loaders(&site, findings);

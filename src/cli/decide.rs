@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::decision::DecisionEngine;
 use crate::ipxe;
 use crate::observe::{LogTarget, start_logging};
-use crate::site::{Absent, Site};
+use crate::site::{Absent, Purpose, Site};
 
 /// Try the rules for one machine: verdict, reason, trail, and the very script that it would get
 ///
@@ -83,7 +83,8 @@ pub(super) fn run(command: &Decide, file: &Path) -> anyhow::Result<ExitCode> {
 }
 
 async fn decide(command: &Decide, config: Config) -> anyhow::Result<ExitCode> {
-    let site = Site::load(config, false).map_err(|problems| anyhow::anyhow!("the site has problems\n{problems}"))?;
+    let site =
+        Site::load(config, Purpose::DryRun).map_err(|problems| anyhow::anyhow!("the site has problems\n{problems}"))?;
     let engine = site.private_engine()?;
     let decision = ask(command, &engine).await;
     let images = decision.images.as_ref();

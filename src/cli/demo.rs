@@ -18,7 +18,7 @@ use crate::config::{Config, FILE_NAME, LogFormat, LogSection};
 use crate::daemon::{Daemon, Ports};
 use crate::observe::{LogTarget, start_logging};
 use crate::simulate::{Failure, Installer, Machine, Server, boot};
-use crate::site::Site;
+use crate::site::{Purpose, Site};
 
 /// See it work: a server and simulated machines on loopback, without privileges
 ///
@@ -96,7 +96,7 @@ pub(super) fn run(command: &Demo) -> anyhow::Result<ExitCode> {
     let log = LogSection { format: LogFormat::Text, level: "info".into() };
     start_logging(&log, LogTarget::Stderr);
     let config = Config::read(&folder.path().join(FILE_NAME)).map_err(anyhow::Error::from)?;
-    let site = Site::load(config, true).map_err(anyhow::Error::from)?;
+    let site = Site::load(config, Purpose::Serve).map_err(anyhow::Error::from)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(play(command, folder.path(), site))
 }

@@ -13,7 +13,7 @@ use tracing::{error, info};
 
 use crate::daemon::{Daemon, ReloadSignal};
 use crate::observe::{LogTarget, start_logging};
-use crate::site::Site;
+use crate::site::{Purpose, Site};
 
 /// Run the server
 ///
@@ -33,7 +33,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(20);
 pub(super) fn run(_: &Serve, file: &Path) -> anyhow::Result<ExitCode> {
     let config = super::read_config(file)?;
     start_logging(&config.log, LogTarget::Stdout);
-    let site = Site::load(config, true).map_err(|problems| anyhow::anyhow!("the site has problems\n{problems}"))?;
+    let site =
+        Site::load(config, Purpose::Serve).map_err(|problems| anyhow::anyhow!("the site has problems\n{problems}"))?;
     // A server that was good yesterday starts today, although a case fails: it is told, loudly.
     for failure in site.handlers.iter().flat_map(|built| &built.cases.failures) {
         error!("a case of the scripts fails: {failure}");

@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 
 use crate::config::{Config, Problems};
 use crate::observe::ReasonLabel;
-use crate::site::Site;
+use crate::site::{Purpose, Site};
 use crate::store::Store;
 use crate::tls::{Acceptor, Identity};
 
@@ -114,7 +114,7 @@ impl Reloader {
     async fn reload(&mut self) -> bool {
         let (file, before) = (self.config.file.clone(), self.shared.site.load_full());
         let load = move || {
-            let site = Site::load_again(Config::read(&file)?, true, Some(before.running()))?;
+            let site = Site::load_again(Config::read(&file)?, Purpose::Serve, Some(before.running()))?;
             let now = Timestamp::now();
             let https = site.config.https.enabled.then(|| Ok(certificate(&site.config, now)?.identity));
             let api = site.config.api.enabled.then(|| Ok(private(&site.config, now)?.0));

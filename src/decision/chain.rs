@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::boot::{BootDecision, BootImages, BootRequest, Line, Outcome, Record, Referral, Step, Verdict};
+use crate::boot::{BootDecision, BootImages, BootRequest, Outcome, Referral, Step, Verdict};
 
 use super::log::{DecisionLog, image_ids};
 use super::{Answer, HandlerError, RequestHandler, World};
@@ -79,28 +79,29 @@ async fn ask(
     for handler in &world.handlers {
         let started = Instant::now();
         let answer = ask_one(&**handler, request, question).await;
-        let mut step = |outcome, detail: String| {
+        let mut step = |outcome, detail: String, account| {
             let handler = handler.name().to_owned();
-            trail.push(Step { handler, outcome, detail, elapsed_us: micros(started.elapsed()) });
+            trail.push(Step { handler, outcome, detail, elapsed_us: micros(started.elapsed()), account });
         };
         match answer {
             Ok(Answer::Given(said)) => {
-                step(Outcome::Given, summary(&said));
+                step(Outcome::Given, summary(&said), None);
                 return Some(said);
             }
-            Ok(Answer::Explained { given, why, known }) => {
+            Ok(Answer::Explained { given, why, known, account }) => {
                 request.record = known.map(Arc::new).or_else(|| request.record.take());
                 match given {
                     Some(said) => {
-                        step(Outcome::Given, format!("{} ({why})", summary(&said)));
+                        let why = if why.is_empty() { why } else { format!(" ({why})") };
+                        step(Outcome::Given, format!("{}{why}", summary(&said)), account);
                         return Some(said);
                     }
-                    None => step(Outcome::Passed, why),
+                    None => step(Outcome::Passed, why, account),
                 }
             }
-            Ok(Answer::Pass) => step(Outcome::Passed, String::new()),
+            Ok(Answer::Pass) => step(Outcome::Passed, String::new(), None),
             Ok(Answer::Noted(record)) => {
-                step(Outcome::Passed, known(&record));
+                step(Outcome::Passed, record.in_words(), None);
                 request.record = Some(Arc::new(record));
             }
             Err(error) => {
@@ -110,7 +111,7 @@ async fn ask(
                     handler = handler.name(), %error, "handler failed"
                     );
                 }
-                step(Outcome::Failed, error.message);
+                step(Outcome::Failed, error.message, error.account);
                 if let Some(fallback) = world.policy.on_error.fallback() {
                     let verdict = fallback.verdict("the server could not decide; see its log");
                     trail.push(policy_step(Outcome::Policy, format!("on_error: {}", verdict.name()), 0));
@@ -175,19 +176,7 @@ pub(super) async fn guarded<T>(work: impl Future<Output = Result<T, HandlerError
 }
 
 fn policy_step(outcome: Outcome, detail: String, elapsed_us: u64) -> Step {
-    Step { handler: "policy".into(), outcome, detail, elapsed_us }
-}
-
-/// What a handler knows that has no opinion.
-fn known(record: &Record) -> String {
-    let named = |column: &str| record.text(column).map(|text| Line::clean(&text));
-    let machine = named("hostname").or_else(|| named("machine_id"));
-    match (machine, named("upstream")) {
-        (Some(name), None) => format!("knows the machine: {name}"),
-        (Some(name), Some(upstream)) => format!("knows the machine: {name}; refers it to {upstream}"),
-        (None, Some(upstream)) => format!("refers the machine to {upstream}"),
-        (None, None) => "knows the machine".into(),
-    }
+    Step { handler: "policy".into(), outcome, detail, elapsed_us, account: None }
 }
 
 fn summary(said: &Said) -> String {

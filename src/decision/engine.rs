@@ -229,7 +229,7 @@ impl DecisionEngine {
         }
         let verdict = policy.on_timeout.verdict(&detail);
         let elapsed_us = micros(limit);
-        let step = Step { handler: "policy".into(), outcome: Outcome::TimedOut, detail, elapsed_us };
+        let step = Step { handler: "policy".into(), outcome: Outcome::TimedOut, detail, elapsed_us, account: None };
         BootDecision { verdict, images: None, handler: "policy".into(), trail: vec![step], elapsed_us }
     }
 
@@ -263,7 +263,17 @@ impl DecisionEngine {
             network.site = Arc::clone(&world.site);
         }
         let client = (*session.client()).clone();
-        BootRequest { session: session.id(), stage, client, network, machine, record: None, now }
+        BootRequest {
+            session: session.id(),
+            stage,
+            client,
+            network,
+            machine,
+            record: None,
+            identity: Arc::default(),
+            person: None,
+            now,
+        }
     }
 
     /// Most evaluations are ready at once. One that is not goes on in the background, whether or not this client is
@@ -297,6 +307,7 @@ fn of_token(is_allowed: bool) -> BootDecision {
         true => (Verdict::Allow, "the session's token says that the boot was allowed"),
         false => (Verdict::deny("this boot was denied; start the machine again to ask anew"), "denied by its token"),
     };
-    let step = Step { handler: "token".into(), outcome: Outcome::Given, detail: detail.into(), elapsed_us: 0 };
+    let step =
+        Step { handler: "token".into(), outcome: Outcome::Given, detail: detail.into(), elapsed_us: 0, account: None };
     BootDecision { verdict, images: None, handler: "token".into(), trail: vec![step], elapsed_us: 0 }
 }

@@ -19,7 +19,7 @@ mod token;
 
 use async_trait::async_trait;
 
-use crate::boot::{BootImages, BootRequest, Record, Verdict};
+use crate::boot::{Account, BootImages, BootRequest, Record, Verdict};
 
 pub use chain::Question;
 pub use engine::{DecisionEngine, Observer, World};
@@ -80,6 +80,8 @@ pub enum Answer<T> {
         why: String,
         /// What is known of the machine: for handlers asked later, and for the history.
         known: Option<Record>,
+        /// How a script came to it.
+        account: Option<Box<Account>>,
     },
 }
 
@@ -90,7 +92,9 @@ impl<T> Answer<T> {
             Answer::Given(content) => Answer::Given(turn(content)),
             Answer::Pass => Answer::Pass,
             Answer::Noted(record) => Answer::Noted(record),
-            Answer::Explained { given, why, known } => Answer::Explained { given: given.map(turn), why, known },
+            Answer::Explained { given, why, known, account } => {
+                Answer::Explained { given: given.map(turn), why, known, account }
+            }
         }
     }
 }
@@ -103,16 +107,23 @@ pub struct HandlerError {
     pub message: String,
     /// Whether what was reported must not happen, rather than could not be noted: asking again does not help.
     pub is_refusal: bool,
+    /// How far a script came.
+    pub account: Option<Box<Account>>,
 }
 
 impl HandlerError {
     /// An error with this text.
     pub fn new(message: impl Into<String>) -> HandlerError {
-        HandlerError { message: message.into(), is_refusal: false }
+        HandlerError { message: message.into(), is_refusal: false, account: None }
+    }
+
+    /// The same error, with how a script came to it.
+    pub fn with_account(self, account: Account) -> HandlerError {
+        HandlerError { account: Some(Box::new(account)), ..self }
     }
 
     /// A handler's no to an event, for this reason.
     pub fn refused(reason: impl Into<String>) -> HandlerError {
-        HandlerError { message: reason.into(), is_refusal: true }
+        HandlerError { message: reason.into(), is_refusal: true, account: None }
     }
 }

@@ -314,10 +314,15 @@ impl RequestHandler for Explains {
         "explains"
     }
     async fn allow_boot(&self, _: &BootRequest) -> Result<Answer<Verdict>, HandlerError> {
-        Ok(Answer::Explained { given: Some(Verdict::Allow), why: "lab-07 by uuid".into(), known: Some(row("lab-07")) })
+        Ok(Answer::Explained {
+            given: Some(Verdict::Allow),
+            why: "lab-07 by uuid".into(),
+            known: Some(row("lab-07")),
+            account: None,
+        })
     }
     async fn boot_images(&self, _: &BootRequest) -> Result<Answer<BootImages>, HandlerError> {
-        Ok(Answer::Explained { given: None, why: "nothing for lab-07".into(), known: None })
+        Ok(Answer::Explained { given: None, why: "nothing for lab-07".into(), known: None, account: None })
     }
 }
 

@@ -24,7 +24,7 @@ fn site(config: &str, files: &[(&str, &str)]) -> (TempDir, Result<Vec<Built>, Pr
     }
     let config = Config::parse(&folder.path().join("pointsman.toml"), config).unwrap();
     let databases = Databases::open(&config, None).unwrap();
-    let built = build(&config, &databases, &Upstreams::open(&config, None).unwrap(), true);
+    let built = build(&config, &databases, &Upstreams::open(&config, None).unwrap(), Purpose::Check);
     (folder, built)
 }
 
@@ -133,7 +133,7 @@ async fn a_database_says_who_it_is_and_a_script_what_follows() {
     .await;
     let config = Config::parse(&folder.path().join("pointsman.toml"), &text).unwrap();
     let databases = Databases::open(&config, None).unwrap();
-    let built = build(&config, &databases, &Upstreams::open(&config, None).unwrap(), false)
+    let built = build(&config, &databases, &Upstreams::open(&config, None).unwrap(), Purpose::DryRun)
         .unwrap_or_else(|problems| panic!("{problems}"));
     let handlers = built.into_iter().map(|built| built.handler).collect();
     let sessions = Sessions::new(TokenKey::new(&[1; TokenKey::LEN]), 100);

@@ -37,6 +37,23 @@ pub struct Built {
     pub sql: Option<Arc<SqlHandler>>,
 }
 
+/// What a site is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To serve machines: the cases must hold, and what scripts note is kept.
+    Serve,
+    /// To find its problems: the cases are run, and nothing is kept.
+    Check,
+    /// To ask it as it is: nothing is kept.
+    DryRun,
+}
+
+impl Purpose {
+    fn runs_cases(self) -> bool {
+        self != Purpose::DryRun
+    }
+}
+
 /// How the cases of a handler went.
 #[derive(Clone, Debug, Default)]
 pub struct Cases {
@@ -58,7 +75,7 @@ pub fn build(
     config: &Config,
     databases: &Databases,
     upstreams: &Upstreams,
-    run_cases: bool,
+    purpose: Purpose,
 ) -> Result<Vec<Built>, Problems> {
     let mut built = Vec::new();
     let mut problems = Problems::default();
@@ -71,7 +88,7 @@ pub fn build(
             }
         };
         match section {
-            HandlerSection::Script(section) => match script(section, name, &queries, run_cases) {
+            HandlerSection::Script(section) => match script(section, name, &queries, purpose) {
                 Ok(handler) => built.push(handler),
                 Err(errors) => errors.iter().for_each(|error| problems.push(problem(error))),
             },
@@ -87,7 +104,7 @@ pub fn build(
             }
         }
     }
-    if run_cases {
+    if purpose.runs_cases() {
         unused_cases(config, &mut built);
     }
     if problems.is_empty() { Ok(built) } else { Err(problems) }
@@ -111,7 +128,7 @@ fn script(
     section: &ScriptSection,
     name: &str,
     queries: &Arc<NamedQueries>,
-    run_cases: bool,
+    purpose: Purpose,
 ) -> Result<Built, Vec<ScriptError>> {
     let time_zone = section.time_zone.as_deref().and_then(|name| TimeZone::get(name).ok());
     let config = ScriptConfig {
@@ -130,7 +147,7 @@ fn script(
     };
     let handler = ScriptHandler::load(&config).map_err(|errors| errors.0)?;
     let mut cases = Cases::default();
-    if run_cases {
+    if purpose.runs_cases() {
         let report = handler.check_cases();
         if !report.errors.is_empty() {
             return Err(report.errors);

@@ -35,6 +35,11 @@ const MIGRATIONS: &[[&str; 3]] = &[
         include_str!("migrations/postgres/0003_sites.sql"),
         include_str!("migrations/mysql/0003_sites.sql"),
     ],
+    [
+        include_str!("migrations/sqlite/0004_scripts.sql"),
+        include_str!("migrations/postgres/0004_scripts.sql"),
+        include_str!("migrations/mysql/0004_scripts.sql"),
+    ],
 ];
 
 const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL PRIMARY KEY, \

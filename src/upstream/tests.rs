@@ -148,6 +148,8 @@ pub(crate) fn request(last: u8) -> BootRequest {
         network: Network::default(),
         machine: Machine::default(),
         record: None,
+        identity: std::sync::Arc::default(),
+        person: None,
         now: Timestamp::now(),
     }
 }

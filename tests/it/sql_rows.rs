@@ -134,7 +134,17 @@ pub(crate) fn machine(uuid: &str, mac: &str, facts: &[(&str, &str)], boot: u8) -
     let stage = if facts.is_empty() { Stage::Discover } else { Stage::Http };
     let session = format!("0001abcdef{boot:02x}").parse().unwrap();
     let now = "2026-05-01T12:00:00Z".parse().unwrap();
-    BootRequest { session, stage, client, network: Network::default(), machine, record: None, now }
+    BootRequest {
+        session,
+        stage,
+        client,
+        network: Network::default(),
+        machine,
+        record: None,
+        identity: std::sync::Arc::default(),
+        person: None,
+        now,
+    }
 }
 
 /// Every scenario, in the order that the assignments go on.

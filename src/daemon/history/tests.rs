@@ -24,12 +24,20 @@ fn request(number: u8, stage: Stage) -> BootRequest {
         network: Network::default(),
         machine: Machine::default(),
         record: None,
+        identity: std::sync::Arc::default(),
+        person: None,
         now: Timestamp::now(),
     }
 }
 
 fn decision(verdict: Verdict, handler: &str) -> BootDecision {
-    let step = Step { handler: handler.into(), outcome: Outcome::Given, detail: "because".into(), elapsed_us: 7 };
+    let step = Step {
+        handler: handler.into(),
+        outcome: Outcome::Given,
+        detail: "because".into(),
+        elapsed_us: 7,
+        account: None,
+    };
     BootDecision { verdict, images: None, handler: handler.into(), trail: vec![step], elapsed_us: 9 }
 }
 

@@ -34,7 +34,12 @@ impl ReferralHandler {
         let why = reasons(failures);
         let on_error = self.rules.on_error;
         if on_error == ReferralError::Next {
-            return Ok(Answer::Explained { given: None, why: format!("on_error = \"next\": {why}"), known: None });
+            return Ok(Answer::Explained {
+                given: None,
+                why: format!("on_error = \"next\": {why}"),
+                known: None,
+                account: None,
+            });
         }
         let known = self.memory.verdict(request).await;
         let known = known.filter(|known| self.is_young(request.now, known.decided));
@@ -42,7 +47,7 @@ impl ReferralHandler {
             let age = age(request.now, known.decided);
             self.tell(request, &why, Some(known.decided));
             let why = format!("last known, decided {age} ago by upstream {}: {why}", known.upstream);
-            return Ok(Answer::Explained { given: Some(known.answer), why, known: None });
+            return Ok(Answer::Explained { given: Some(known.answer), why, known: None, account: None });
         }
         if on_error == ReferralError::LastKnown {
             let message = format!("{why}; and nothing that was decided for this machine before can stand in");
@@ -50,7 +55,7 @@ impl ReferralHandler {
         }
         self.tell(request, &why, None);
         let why = format!("so that the screen can say: {why}");
-        Ok(Answer::Explained { given: Some(Verdict::Allow), why, known: None })
+        Ok(Answer::Explained { given: Some(Verdict::Allow), why, known: None, account: None })
     }
 
     /// Images without an upstream.
@@ -59,7 +64,12 @@ impl ReferralHandler {
         let silent = silent(failures);
         let (given, then, decided) = match self.rules.on_error {
             ReferralError::Next => {
-                return Answer::Explained { given: None, why: format!("on_error = \"next\": {why}"), known: None };
+                return Answer::Explained {
+                    given: None,
+                    why: format!("on_error = \"next\": {why}"),
+                    known: None,
+                    account: None,
+                };
             }
             ReferralError::Local => (BootImages::none(), "This machine starts from its own disk.".to_owned(), None),
             ReferralError::Retry => {
@@ -79,7 +89,7 @@ impl ReferralHandler {
             Ok(images) => images.with_notice(notice),
             Err(_) => BootImages::none().with_notice(notice),
         };
-        Answer::Explained { given: Some(given), why, known: None }
+        Answer::Explained { given: Some(given), why, known: None, account: None }
     }
 
     async fn last_known(&self, request: &BootRequest) -> (BootImages, String, Option<Timestamp>) {

@@ -191,11 +191,11 @@ impl RequestHandler for ReferralHandler {
         };
         let why = by(&asked, &asked.answer.handler);
         let Some(verdict) = asked.answer.answer else {
-            return Ok(Answer::Explained { given: None, why: format!("no opinion {why}"), known: None });
+            return Ok(Answer::Explained { given: None, why: format!("no opinion {why}"), known: None, account: None });
         };
         self.remember(request, &asked.candidate);
         self.keep_refusal(request, &asked.candidate, &verdict);
-        Ok(Answer::Explained { given: Some(verdict), why, known: None })
+        Ok(Answer::Explained { given: Some(verdict), why, known: None, account: None })
     }
 
     async fn boot_images(&self, request: &BootRequest) -> Result<Answer<BootImages>, HandlerError> {
@@ -211,7 +211,12 @@ impl RequestHandler for ReferralHandler {
         let Asked { candidate, answer: (said, _), .. } = asked;
         let given = match said {
             Said::Nothing => {
-                return Ok(Answer::Explained { given: None, why: format!("no opinion {why}"), known: None });
+                return Ok(Answer::Explained {
+                    given: None,
+                    why: format!("no opinion {why}"),
+                    known: None,
+                    account: None,
+                });
             }
             Said::Denied(verdict) => {
                 self.keep_refusal(request, &candidate, &verdict);
@@ -225,7 +230,7 @@ impl RequestHandler for ReferralHandler {
             }
         };
         self.remember(request, &candidate);
-        Ok(Answer::Explained { given: Some(given), why, known: None })
+        Ok(Answer::Explained { given: Some(given), why, known: None, account: None })
     }
 
     async fn boot_event(&self, request: &BootRequest, event: &BootEvent) -> Result<(), HandlerError> {

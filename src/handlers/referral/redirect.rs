@@ -117,6 +117,8 @@ mod tests {
             network: Network::default(),
             machine: Machine::default(),
             record: None,
+            identity: std::sync::Arc::default(),
+            person: None,
             now: Timestamp::UNIX_EPOCH,
         }
     }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rhai::Dynamic;
 
 use super::diagnose::ScriptError;
-use super::{Question, ScriptHandler, answer, query};
+use super::{Question, ScriptHandler, answer, outside};
 use crate::boot::BootImages;
 use crate::decision::Answer;
 use crate::nearest::nearest;
@@ -118,10 +118,13 @@ fn run_and_keep(handler: &ScriptHandler, cases: &CaseFile, images: &mut Vec<Boot
             images.push(answer.clone());
         }
         let differences = match unanswered {
-            Some(query) => vec![
-                format!("the script asks {query}, which this case does not answer; add the rows that it finds:"),
-                format!("  queries.\"{query}\" = [{{ column = \"value\" }}]"),
-            ],
+            Some(source) => {
+                let query = source.trim_start_matches("query ");
+                vec![
+                    format!("the script asks {query}, which this case does not answer; add the rows that it finds:"),
+                    format!("  queries.\"{query}\" = [{{ column = \"value\" }}]"),
+                ]
+            }
             None => actual.differences(&case.expected),
         };
         let failure = || CaseFailure {
@@ -162,7 +165,7 @@ impl ScriptHandler {
 
 /// What the script answers to a case, what it logged, and the query that the case does not answer.
 fn ask(handler: &ScriptHandler, case: &Case) -> (Actual, Vec<String>, Option<String>) {
-    let ((actual, log), unanswered) = query::with_answers(&case.answers, || match case.question {
+    let ((actual, log), unanswered) = outside::with_answers(&case.answers, || match case.question {
         Question::AllowBoot => run(handler, case, answer::verdict, Actual::Verdict),
         Question::BootImages => run(handler, case, answer::images, Actual::Images),
     });

@@ -24,6 +24,7 @@ mod limits;
 mod memory;
 mod modules;
 mod options;
+mod outside;
 mod program;
 mod query;
 mod record;
@@ -49,7 +50,7 @@ use rhai::{Dynamic, Engine};
 use tokio::sync::Semaphore;
 use tracing::info;
 
-use crate::boot::{BootImages, BootRequest, Record, Verdict};
+use crate::boot::{Account, BootImages, BootRequest, Record, Verdict};
 use crate::database::NamedQueries;
 use crate::decision::{Answer, HandlerError, RequestHandler};
 use crate::pace::Pace;
@@ -126,6 +127,11 @@ impl ScriptHandler {
         self.program.answers(question).then(|| self.program.file(question))
     }
 
+    /// Which scripts these are: see [`Account::scripts`].
+    pub fn revision(&self) -> &str {
+        self.program.revision()
+    }
+
     /// The folders that the scripts and what they import were read from.
     pub fn folders(&self) -> BTreeSet<PathBuf> {
         self.program.folders()
@@ -159,11 +165,23 @@ impl ScriptHandler {
         {
             info!(handler = %self.name, session = %request.session, %mac, stage = request.stage.name(), "script: {line}");
         }
-        let answer = ended.value.map_err(|error| HandlerError::new(format!("{} (machine {mac})", error.one_line())))?;
-        match answer {
-            Answer::Noted(note) => with_note(request, &note).map(Answer::Noted),
-            answer => Ok(answer),
-        }
+        let account = Account {
+            scripts: self.program.revision().to_owned(),
+            line: String::new(),
+            readings: ended.readings,
+            log: ended.log,
+        };
+        let (given, known) = match ended.value {
+            Ok(Answer::Given(given)) => (Some(given), None),
+            Ok(Answer::Noted(note)) => (None, Some(with_note(request, &note)?)),
+            Ok(_) => (None, None),
+            Err(error) => {
+                let error = HandlerError::new(format!("{} (machine {mac})", error.one_line()));
+                return Err(error.with_account(account));
+            }
+        };
+        let why = known.as_ref().map_or_else(String::new, Record::in_words);
+        Ok(Answer::Explained { given, why, known, account: Some(Box::new(account)) })
     }
 }
 

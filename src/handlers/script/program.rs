@@ -45,6 +45,7 @@ pub(super) struct Program {
     allow_boot: Script,
     boot_images: Script,
     sources: Sources,
+    revision: String,
     queries: Arc<NamedQueries>,
     zone: TimeZone,
     limits: Limits,
@@ -98,6 +99,7 @@ impl Program {
             engine,
             allow_boot,
             boot_images,
+            revision: sources.revision(),
             sources,
             queries: Arc::clone(&config.queries),
             zone: config.time_zone.clone(),
@@ -113,6 +115,11 @@ impl Program {
     /// The file of a question's function.
     pub(super) fn file(&self, question: Question) -> &str {
         &self.script(question).file
+    }
+
+    /// Which scripts these are.
+    pub(super) fn revision(&self) -> &str {
+        &self.revision
     }
 
     /// The folders of all files.

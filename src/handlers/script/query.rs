@@ -1,34 +1,24 @@
 //! `query("DATABASE.QUERY", ...)`: what a script asks the databases of the site.
 //!
 //! A database is waited for on a thread of the background only. On the caller's thread the run ends there and begins
-//! anew in the background; in a case the answers are data.
+//! anew in the background.
 //!
 //! **Invariant**: a value of a script goes to a database as a parameter, never as a part of a query's text.
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, Map};
 use tokio::runtime::Handle;
 
 use super::api::plain_type;
+use super::outside;
 use super::record::{self, Row};
 use super::request::Request;
 use super::sandbox::{self, fail};
 use crate::boot::{Record, Value};
 use crate::database::{NamedQueries, NamedQuery, Rows};
 use crate::nearest::{cut, nearest, remedy};
-
-/// What the queries of a case answer, by name: rows, or why the database fails.
-pub(super) type Answers = BTreeMap<String, Result<Vec<Record>, String>>;
-
-thread_local! {
-    /// The answers of the case that runs in this thread.
-    static ANSWERS: RefCell<Option<Arc<Answers>>> = const { RefCell::new(None) };
-    /// A query of that case which has no answer.
-    static UNANSWERED: Cell<Option<String>> = const { Cell::new(None) };
-}
 
 /// Where the values of a query's parameters come from.
 enum Given {
@@ -62,57 +52,21 @@ pub(super) fn register(engine: &mut Engine, queries: &Arc<NamedQueries>) {
     }
 }
 
-/// Does `work` with the answers of a case in the place of databases. Tells as well which query had no answer.
-pub(super) fn with_answers<T>(answers: &Arc<Answers>, work: impl FnOnce() -> T) -> (T, Option<String>) {
-    struct Clear;
-    impl Drop for Clear {
-        fn drop(&mut self) {
-            // The next run in this thread may be that of a machine.
-            ANSWERS.set(None);
-        }
-    }
-    ANSWERS.set(Some(Arc::clone(answers)));
-    UNANSWERED.set(None);
-    let clear = Clear;
-    let value = work();
-    drop(clear);
-    (value, UNANSWERED.take())
-}
-
-/// Whether a case answers in this thread.
-#[cfg(test)]
-pub(super) fn is_answered_by_a_case() -> bool {
-    ANSWERS.with_borrow(Option::is_some)
-}
-
 fn ask(queries: &NamedQueries, name: &str, given: &Given, age: Age) -> Found<Array> {
     let query = queries.find(name).or_else(|error| fail(error.to_string()))?;
     let parameters = given.parameters(query)?;
-    let rows = match ANSWERS.with_borrow(Clone::clone) {
-        Some(answers) => of_case(query, &answers)?,
-        None => of_database(query, &parameters, age)?,
-    };
-    if let Some(age) = rows.age {
-        let age = age.as_secs();
-        sandbox::log(&format!("query {}: the database failed; its answer of {age} s ago stands in", query.name()));
-    }
-    Ok(rows.records.into_iter().map(|record| Dynamic::from(Row(Arc::new(record)))).collect())
+    let asked = serde_json::to_value(&parameters).unwrap_or_default();
+    let source = format!("query {}", query.name());
+    let rows = outside::ask(&source, asked, |_| {
+        let limit = sandbox::may_wait()?;
+        Ok(of_database(query, &parameters, age, limit).map(|rows| serde_json::to_value(rows).unwrap_or_default()))
+    })?;
+    let rows: Vec<Record> = serde_json::from_value(rows).or_else(|error| failed(query, &error.to_string()))?;
+    Ok(rows.into_iter().map(|record| Dynamic::from(Row(Arc::new(record)))).collect())
 }
 
-fn of_case(query: &NamedQuery, answers: &Answers) -> Found<Rows> {
-    match answers.get(query.name()) {
-        Some(Ok(records)) => Ok(Rows { records: records.clone(), age: None }),
-        Some(Err(reason)) => failed(query, reason),
-        None => {
-            UNANSWERED.set(Some(query.name().to_owned()));
-            sandbox::end(format!("the query {} has no answer in this case", query.name()))
-        }
-    }
-}
-
-fn of_database(query: &NamedQuery, parameters: &Record, age: Age) -> Found<Rows> {
-    let limit = sandbox::may_wait()?;
-    let Ok(runtime) = Handle::try_current() else { return failed(query, "there is no runtime to wait in") };
+fn of_database(query: &NamedQuery, parameters: &Record, age: Age, limit: Duration) -> Result<Vec<Record>, String> {
+    let Ok(runtime) = Handle::try_current() else { return Err("there is no runtime to wait in".to_owned()) };
     let asked = async {
         match age {
             Age::Any => query.rows(parameters, limit).await,
@@ -122,7 +76,12 @@ fn of_database(query: &NamedQuery, parameters: &Record, age: Age) -> Found<Rows>
             }
         }
     };
-    runtime.block_on(asked).or_else(|error| failed(query, &error.to_string()))
+    let rows = runtime.block_on(asked).map_err(|error| error.to_string())?;
+    if let Some(age) = rows.age {
+        let age = age.as_secs();
+        sandbox::log(&format!("query {}: the database failed; its answer of {age} s ago stands in", query.name()));
+    }
+    Ok(rows.records)
 }
 
 fn failed<T>(query: &NamedQuery, reason: &str) -> Found<T> {

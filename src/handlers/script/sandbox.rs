@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use rhai::{Dynamic, Engine, EvalAltResult, Position};
 
 use super::limits::*;
-use super::memory;
+use super::{memory, outside};
+use crate::boot::Reading;
 
 /// What one run may use.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +60,8 @@ pub(super) struct Ended<T> {
     pub(super) value: T,
     /// What the script logged.
     pub(super) log: Vec<String>,
+    /// What it was told by others.
+    pub(super) readings: Vec<Reading>,
     /// Whether the run was on the caller's thread and needs more than it may use there.
     pub(super) overrun: bool,
     /// Whether it waited for somebody else, as a run on the caller's thread never may.
@@ -75,6 +78,7 @@ pub(super) fn run<T>(budget: Budget, work: impl FnOnce() -> T) -> Ended<T> {
     }
     let memory_max = budget.memory.and_then(|growth| Some(memory::resident()?.saturating_add(growth)));
     LOG.take();
+    outside::begin();
     RUN.set(Some(Run {
         operations: budget.operations,
         deadline: Instant::now() + budget.time,
@@ -88,7 +92,13 @@ pub(super) fn run<T>(budget: Budget, work: impl FnOnce() -> T) -> Ended<T> {
     let value = work();
     let (overran, waited) = RUN.get().map_or((false, false), |run| (run.overran, run.waited));
     drop(clear);
-    Ended { value, log: LOG.take(), overrun: overran && budget.place == Place::Inline, waited }
+    Ended {
+        value,
+        log: LOG.take(),
+        readings: outside::readings(),
+        overrun: overran && budget.place == Place::Inline,
+        waited,
+    }
 }
 
 /// Asks whether work of native code that takes milliseconds may go on here; else the run ends, to be begun anew in the

@@ -1,7 +1,10 @@
 //! The texts of the scripts, kept to show lines in errors, and the checks that need no run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
+
+use aws_lc_rs::digest::{Context, SHA256};
 
 use super::api;
 use super::diagnose::{ScriptError, at_place};
@@ -41,6 +44,20 @@ impl Sources {
     /// All scripts, by the name that errors give them.
     pub(super) fn files(&self) -> impl Iterator<Item = &str> {
         self.files.keys().map(String::as_str)
+    }
+
+    /// The beginning of the digest of all scripts: another text, or another name, makes another revision.
+    pub(super) fn revision(&self) -> String {
+        let mut hash = Context::new(&SHA256);
+        for (file, source) in &self.files {
+            let name = Path::new(file).file_name().unwrap_or_default();
+            for part in [name.as_encoded_bytes(), source.text.as_bytes()] {
+                hash.update(&(part.len() as u64).to_be_bytes());
+                hash.update(part);
+            }
+        }
+        let digest = hash.finish();
+        crate::hex::digits(digest.as_ref().get(..6).unwrap_or_default())
     }
 
     /// A line of a script, numbered from 1; long ones are cut.

@@ -51,7 +51,17 @@ fn claims(text: &str, shared: &[&str]) -> Claims {
     }
     let (network, now) = (Network::default(), Timestamp::UNIX_EPOCH);
     let session = "0001abcdefff".parse().unwrap();
-    let request = BootRequest { session, stage, client, network, machine, record: None, now };
+    let request = BootRequest {
+        session,
+        stage,
+        client,
+        network,
+        machine,
+        record: None,
+        identity: std::sync::Arc::default(),
+        person: None,
+        now,
+    };
     Claims::of(&request, &SharedMacs::read(shared.iter().copied()).unwrap())
 }
 
@@ -299,7 +309,17 @@ fn the_nic_is_what_dhcp_and_what_ipxe_say() {
     let client = Client::new("52:54:00:ab:cd:01".parse().unwrap(), Architecture::X64_UEFI);
     let (network, now) = (Network::default(), Timestamp::UNIX_EPOCH);
     let session = "0001abcdefff".parse().unwrap();
-    let request = BootRequest { session, stage: Stage::Http, client, network, machine, record: None, now };
+    let request = BootRequest {
+        session,
+        stage: Stage::Http,
+        client,
+        network,
+        machine,
+        record: None,
+        identity: std::sync::Arc::default(),
+        person: None,
+        now,
+    };
     let claims = Claims::of(&request, &SharedMacs::default());
     assert_eq!(claims.macs().count(), 2);
     let rows = candidates(&["a mac=M9"]);

@@ -141,12 +141,17 @@ impl SqlHandler {
         if let Permission::Given(Verdict::Deny { reason } | Verdict::Ignore { reason }) = permission(machine)? {
             let images = BootImages::none().with_notice([reason]);
             let (why, known) = (format!("{}: it may not boot", who.why()), Some(who.noted(machine, keys)));
-            return Ok(Answer::Explained { given: Some(images), why, known });
+            return Ok(Answer::Explained { given: Some(images), why, known, account: None });
         }
         let images = self.images(asked, Some(machine), who.age.is_some()).await?;
         match self.rules.no_image {
             NoImage::Pass if images.images().is_empty() => Ok(Answer::Noted(who.noted(machine, keys))),
-            _ => Ok(Answer::Explained { given: Some(images), why: who.why(), known: Some(who.noted(machine, keys)) }),
+            _ => Ok(Answer::Explained {
+                given: Some(images),
+                why: who.why(),
+                known: Some(who.noted(machine, keys)),
+                account: None,
+            }),
         }
     }
 
@@ -158,7 +163,7 @@ impl SqlHandler {
                 Some(BootImages::none().with_notice([Line::clean(NOT_KNOWN)]))
             }
         };
-        Ok(Answer::Explained { given, why: who.why(), known: None })
+        Ok(Answer::Explained { given, why: who.why(), known: None, account: None })
     }
 
     /// Whether one more line about this request may be logged.
@@ -244,7 +249,7 @@ impl RequestHandler for SqlHandler {
             },
         };
         let known = who.machine().map(|(machine, keys)| who.noted(machine, keys));
-        Ok(Answer::Explained { given, why: who.why(), known })
+        Ok(Answer::Explained { given, why: who.why(), known, account: None })
     }
 
     async fn boot_images(&self, request: &BootRequest) -> Result<Answer<BootImages>, HandlerError> {
@@ -262,7 +267,7 @@ impl RequestHandler for SqlHandler {
             Ambiguous::Pass => None,
             Ambiguous::Local => Some(BootImages::none().with_notice(who.notice())),
         };
-        Ok(Answer::Explained { given, why: who.why(), known: None })
+        Ok(Answer::Explained { given, why: who.why(), known: None, account: None })
     }
 
     async fn boot_event(&self, request: &BootRequest, event: &BootEvent) -> Result<(), HandlerError> {

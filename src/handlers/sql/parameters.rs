@@ -264,7 +264,17 @@ mod tests {
         let network = Network { relay: Some(relay), ..Network::default() };
         let session = "0001abcdefff".parse().unwrap();
         let now = "2026-05-01T08:00:00.5Z".parse().unwrap();
-        BootRequest { session, stage: Stage::Http, client, network, machine, record: None, now }
+        BootRequest {
+            session,
+            stage: Stage::Http,
+            client,
+            network,
+            machine,
+            record: None,
+            identity: std::sync::Arc::default(),
+            person: None,
+            now,
+        }
     }
 
     #[test]

@@ -82,7 +82,17 @@ fn request(stage: Stage, facts: &[(&str, &str)]) -> BootRequest {
     facts.iter().for_each(|(name, value)| assert!(machine.insert(name, value)));
     let now = Timestamp::UNIX_EPOCH;
     let session = "0001abcdefff".parse().unwrap();
-    BootRequest { session, stage, client, network: Network::default(), machine, record: None, now }
+    BootRequest {
+        session,
+        stage,
+        client,
+        network: Network::default(),
+        machine,
+        record: None,
+        identity: Arc::default(),
+        person: None,
+        now,
+    }
 }
 
 const UUID: &str = "4c4c4544-0057-5810-804a-c3c04f463701";

@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::super::Question;
 use super::super::diagnose::ScriptError;
-use super::super::query::Answers;
+use super::super::outside::Answers;
 use super::expect::Expected;
 use super::written::{WrittenCase, Wrong};
 use crate::boot::BootRequest;

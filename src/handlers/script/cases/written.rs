@@ -11,7 +11,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::super::Question;
-use super::super::query::Answers;
+use super::super::outside::Answers;
 use super::expect::{Expectation, Expected};
 use super::file::Case;
 use crate::boot::{
@@ -167,6 +167,8 @@ impl WrittenCase {
             network,
             machine,
             record: record.map(Arc::new),
+            identity: Arc::default(),
+            person: None,
             now: self.now()?,
         })
     }
@@ -278,7 +280,7 @@ fn unhex(text: &Text) -> Result<Vec<u8>, Wrong> {
 }
 
 fn answers(written: BTreeMap<Spanned<String>, WrittenAnswer>, queries: &NamedQueries) -> Result<Answers, Wrong> {
-    let mut answers = Answers::new();
+    let mut answers = Answers::default();
     for (name, answer) in written {
         let offset = name.span().start;
         let name = name.into_inner();
@@ -289,10 +291,11 @@ fn answers(written: BTreeMap<Spanned<String>, WrittenAnswer>, queries: &NamedQue
                 let at = |row: BTreeMap<String, toml::Value>| {
                     row.into_iter().map(|(column, value)| (Spanned::new(offset..offset, column), value)).collect()
                 };
-                Ok(rows.into_iter().map(|row| record(at(row))).collect::<Result<_, _>>()?)
+                let rows = rows.into_iter().map(|row| record(at(row))).collect::<Result<Vec<_>, _>>()?;
+                Ok(serde_json::to_value(rows).unwrap_or_default())
             }
         };
-        answers.insert(name, rows);
+        answers.insert(&format!("query {name}"), None, rows);
     }
     Ok(answers)
 }

@@ -377,9 +377,9 @@ fn answers_with_mistakes_say_where() {
 
 #[test]
 fn answers_of_a_case_end_with_it() {
-    let broken = || query::with_answers(&Arc::default(), || panic!("a bug of ours"));
+    let broken = || outside::with_answers(&Arc::default(), || panic!("a bug of ours"));
     assert!(std::panic::catch_unwind(broken).is_err());
     // The same thread: the next run asks the database.
     assert_eq!(found("query(\"cmdb.all\").len()"), "2");
-    assert!(!query::is_answered_by_a_case());
+    assert!(!outside::is_answered());
 }

@@ -38,16 +38,19 @@ async fn old_tables(database: &Database, version: usize) {
             include_str!("../../migrations/postgres/0001_machines.sql"),
             include_str!("../../migrations/postgres/0002_history.sql"),
             include_str!("../../migrations/postgres/0003_sites.sql"),
+            include_str!("../../migrations/postgres/0004_scripts.sql"),
         ],
         Dialect::MySql => [
             include_str!("../../migrations/mysql/0001_machines.sql"),
             include_str!("../../migrations/mysql/0002_history.sql"),
             include_str!("../../migrations/mysql/0003_sites.sql"),
+            include_str!("../../migrations/mysql/0004_scripts.sql"),
         ],
         Dialect::Sqlite | Dialect::MsSql => [
             include_str!("../../migrations/sqlite/0001_machines.sql"),
             include_str!("../../migrations/sqlite/0002_history.sql"),
             include_str!("../../migrations/sqlite/0003_sites.sql"),
+            include_str!("../../migrations/sqlite/0004_scripts.sql"),
         ],
     };
     let mut change = database.begin(LIMIT).await.unwrap();
@@ -76,7 +79,7 @@ async fn old_tables(database: &Database, version: usize) {
 
 async fn brought_forward(place: Place) {
     // The newest version comes last: there is nothing to do then, and nothing is done.
-    for version in 1..=3 {
+    for version in 1..=4 {
         let store = place.open();
         old_tables(store.database(), version).await;
         store.prepare(LIMIT).await.unwrap();
@@ -88,6 +91,10 @@ async fn brought_forward(place: Place) {
         assert_eq!(store.site(&name("lyon")).await.unwrap().is_some(), version >= 3);
         assert_eq!(store.last_known("main", "m", LIMIT).await.unwrap(), []);
         for table in [
+            "question",
+            "note",
+            "approval",
+            "failure",
             "last_known",
             "site",
             "boot_event",

@@ -1,0 +1,51 @@
+-- What scripts were asked, what they noted, who may go on at a machine, and who failed to say so.
+
+CREATE TABLE IF NOT EXISTS question (
+    session       VARCHAR(12)  NOT NULL,
+    id            BIGINT       NOT NULL, -- random: a batch that is written twice is there once
+    asked         BIGINT       NOT NULL,
+    question      VARCHAR(16)  NOT NULL, -- allow_boot, boot_images
+    stage         VARCHAR(16)  NOT NULL,
+    request       MEDIUMTEXT, -- JSON: everything that was known; null when it is too long
+    decision      MEDIUMTEXT, -- JSON: the answer, and how it came about
+    PRIMARY KEY (session, id),
+    FOREIGN KEY (session) REFERENCES boot (session) ON DELETE CASCADE,
+    INDEX question_asked (asked)
+) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+-- What scripts keep of a machine: state.set.
+CREATE TABLE IF NOT EXISTS note (
+    machine       VARCHAR(128) NOT NULL,
+    name          VARCHAR(64)  NOT NULL,
+    value         MEDIUMTEXT NOT NULL, -- JSON
+    changed       BIGINT       NOT NULL,
+    PRIMARY KEY (machine, name),
+    INDEX note_changed (changed)
+) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+-- Boots that wait for somebody to agree.
+CREATE TABLE IF NOT EXISTS approval (
+    id            VARCHAR(16)  NOT NULL PRIMARY KEY,
+    session       VARCHAR(12)  NOT NULL,
+    mac           VARCHAR(48)  NOT NULL,
+    machine       VARCHAR(64), -- its name, where it is known
+    title         VARCHAR(255) NOT NULL, -- what is asked for
+    asked         BIGINT       NOT NULL,
+    last_asked    BIGINT       NOT NULL, -- when the machine last came for the answer
+    state         VARCHAR(8)   NOT NULL, -- pending, approved, denied
+    decided       BIGINT,
+    decided_by    VARCHAR(255),
+    person_groups VARCHAR(1000), -- groups that the approval gives, separated by spaces
+    reason        VARCHAR(255), -- why not
+    UNIQUE (session, title),
+    INDEX approval_state (state, asked)
+) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+-- Wrong PINs and passwords, until one was right or the time is over.
+CREATE TABLE IF NOT EXISTS failure (
+    subject       VARCHAR(160) NOT NULL PRIMARY KEY, -- who or what failed: a machine, a user name
+    failures      INTEGER      NOT NULL,
+    last_failure  BIGINT       NOT NULL,
+    locked_until  BIGINT,
+    INDEX failure_last (last_failure)
+) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;

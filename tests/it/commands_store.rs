@@ -335,7 +335,7 @@ fn a_store_that_cannot_be_used_says_why() {
     let text = refused(&site, &["machines"]);
     assert_eq!(
         text,
-        "error: the store has schema 99, this program knows 3; use a program of the version that wrote it, or a later one"
+        "error: the store has schema 99, this program knows 4; use a program of the version that wrote it, or a later one"
     );
     remove(&site);
     std::fs::write(&file, "name,mac\nlab-07,52:54:00:00:00:07\n".repeat(100)).unwrap();

@@ -6,7 +6,7 @@ use pointsman::config::Config;
 use pointsman::site::{Purpose, files_of};
 use serde_json::Value;
 
-use crate::documents::copy;
+use crate::documents::{copy, make_database_named, on_loopback};
 use crate::harness::{Daemon, Site, printed};
 
 /// A site whose rules are those of a scenario, with a stand-in for every file that its cases boot.
@@ -46,6 +46,15 @@ impl Scenario {
         let site = site_of(name);
         change(&site);
         let daemon = served(&site);
+        Scenario { site, daemon }
+    }
+
+    /// A configuration of `examples/`.
+    fn of_example(name: &str) -> Scenario {
+        let site = Site::new();
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name), &site.path(""));
+        on_loopback(Path::new(&site.config()));
+        let daemon = site.serve();
         Scenario { site, daemon }
     }
 
@@ -145,4 +154,78 @@ fn technicians_choose_tools() {
     assert_eq!(lab.boot(&["--pick", "shell"]), "shell");
     let title = lab.report(&["--fact", "product=OptiPlex 7010"])["script"].to_string();
     assert!(title.contains("menu Tools: OptiPlex 7010"), "{title}");
+}
+
+/// The customer's server is another Pointsman, which decides by rules of its own.
+#[test]
+fn the_bench_hands_machines_over_to_their_customers() {
+    let rules = "fn allow_boot(request) { allow() }\nfn boot_images(request) {\n\
+                 if request.serial != \"7XK3N22\" { return local_disk(); }\n\
+                 linux(#{ id: \"d\", kernel: \"debian/linux\" }) }";
+    let customer = Site::with_rules(rules);
+    customer.configure("http", "entry = true");
+    let theirs = customer.serve();
+    let bench = Scenario::with("staging-bench", |site| {
+        let address = format!("http://127.0.0.1:{}", theirs.port("http"));
+        site.edit("rules/orders.csv", |text| text.replace("http://boot.acme.example", &address));
+    });
+    assert_eq!(bench.boot(&["--fact", "serial=7XK3N22"]), "booted: debian/linux");
+    assert_eq!(bench.boot(&["--fact", "serial=9QQ1111"]), "exit:1", "nobody chose");
+    assert_eq!(bench.boot(&["--fact", "serial=9QQ1111", "--pick", "acme"]), "exit:1", "the customer's rules: its disk");
+    theirs.wait_for_log(|line| line["question"] == "boot_images" && line["images"] == "d");
+}
+
+/// What the inventory's rows say, in a database of the test.
+#[test]
+fn the_inventory_finds_the_machine_and_the_script_refines() {
+    let lab = Scenario::with("record-and-script", |site| {
+        let written = std::fs::read_to_string(site.path("rules/pointsman.toml")).unwrap();
+        let written = written.replace("postgres://pointsman@db.example.com/inventory", "sqlite:inventory.db?mode=rwc");
+        let written = written
+            .replace("password_file = \"inventory.password\"\n", "")
+            .replace("\"site.rhai\"", "\"rules/site.rhai\"");
+        let written =
+            written.replace("scripts = \".\"", "scripts = \"rules\"").replace("data = \".\"", "data = \"rules\"");
+        site.edit("pointsman.toml", |text| {
+            let handler = text.find("[[handler]]").unwrap();
+            let (before, after) = text.split_at(handler);
+            format!("{before}{written}\n{}", &after[after.find("\n[log]").unwrap()..])
+        });
+        site.write("schema.sql", INVENTORY);
+        make_database_named("inventory", &site.path(""));
+    });
+    assert_eq!(lab.boot(&["--mac", "52:54:00:00:05:01"]), "booted: debian/linux debian/initrd.gz");
+    assert_eq!(lab.boot(&["--mac", "52:54:00:00:05:02"]), "booted: kiosk/linux kiosk/initrd.img");
+    assert_eq!(lab.boot(&["--mac", "52:54:00:00:05:03"]), "no_offer");
+    assert_eq!(lab.boot(&["--mac", "52:54:00:00:05:09", "--pick", "poweroff"]), "poweroff");
+}
+
+const INVENTORY: &str = "\
+CREATE TABLE machines (id INTEGER, uuid TEXT, manufacturer TEXT, serial TEXT, mac TEXT, hostname TEXT, role TEXT, disk TEXT, team TEXT);
+CREATE TABLE jobs (machine_id INTEGER, os TEXT, done_at TEXT, created_at TEXT);
+CREATE TABLE kiosks (team TEXT, page TEXT);
+INSERT INTO machines VALUES (1, NULL, NULL, NULL, '52:54:00:00:05:01', 'web-01', 'server', NULL, 'web');
+INSERT INTO machines VALUES (2, NULL, NULL, NULL, '52:54:00:00:05:02', 'hall-1', 'kiosk', NULL, 'museum');
+INSERT INTO machines VALUES (3, NULL, NULL, NULL, '52:54:00:00:05:03', 'old-3', 'retired', NULL, NULL);
+INSERT INTO jobs VALUES (1, 'debian', NULL, '2026-01-01');
+";
+
+/// The example of installations by order: once, and then the machine's own disk.
+#[test]
+fn an_ordered_installation_is_done_once() {
+    let lab = Scenario::of_example("assignments");
+    let run = |arguments: &[&str]| crate::assignments::run(&lab.site, arguments);
+    let line = "auto=true url={files_url}/debian/preseed.cfg report={done_url}";
+    let files = ["--kernel", "debian/linux", "--initrd", "debian/initrd.gz", "--cmdline", line];
+    run(&[&["image", "add", "debian", "--kind", "linux"], &files[..]].concat());
+    run(&["machine", "add", "lab-07", "--mac", "52:54:00:40:00:07"]);
+    run(&["assign", "lab-07", "debian", "--mandatory", "--spent-by", "done"]);
+    let boot = |more: &[&str]| lab.boot(&[&["--mac", "52:54:00:40:00:07"], more].concat());
+    let installs = "booted: debian/linux debian/initrd.gz";
+    assert_eq!(boot(&["--failed", "no disk"]), installs);
+    run(&["assign", "lab-07", "debian", "--mandatory", "--spent-by", "done"]);
+    assert_eq!(boot(&[]), installs, "nothing was reported: it begins anew");
+    assert_eq!(boot(&["--done"]), installs);
+    assert_eq!(boot(&[]), "exit:1");
+    assert_eq!(lab.boot(&["--mac", "52:54:00:40:00:08"]), "exit:1", "its screen says what to type");
 }

@@ -103,6 +103,11 @@ impl Program {
             let path = config.data_dir.join(table);
             errors.extend(hidden.iter().map(|hidden| diagnose::of_table(&path, hidden, Some(hint.clone()))));
         }
+        for (table, column) in sources.searched_networks() {
+            let path = config.data_dir.join(&table);
+            let wrong = tables.wrong_networks(&table, &column);
+            errors.extend(wrong.iter().map(|wrong| diagnose::of_table(&path, wrong, None)));
+        }
         // One file may hold both functions, and its errors are told once.
         let mut told = Vec::new();
         errors.retain(|error| !told.contains(error) && (told.push(error.clone()), true).1);

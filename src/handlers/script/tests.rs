@@ -2,6 +2,7 @@
 
 mod battery;
 mod contract;
+mod data_files;
 mod documents;
 mod errors;
 mod lines;

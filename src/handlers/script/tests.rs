@@ -5,6 +5,7 @@ mod contract;
 mod data_files;
 mod documents;
 mod errors;
+mod lines;
 mod nonsense;
 mod queries;
 mod shipped;

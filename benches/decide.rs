@@ -127,6 +127,7 @@ fn site(source: &str) -> (tempfile::TempDir, ScriptHandler) {
         data_dir: folder.path().to_owned(),
         time_zone: jiff::tz::TimeZone::UTC,
         queries: Arc::default(),
+        reach: pointsman::handlers::script::Reach::default(),
         limits: Limits::default(),
     };
     let begin = Instant::now();

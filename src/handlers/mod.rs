@@ -19,10 +19,11 @@ use crate::boot::BootImages;
 use crate::config::{Config, HandlerSection, Problem, Problems, ScriptSection, SqlSection};
 use crate::database::{Databases, NamedQueries};
 use crate::decision::RequestHandler;
+use crate::store::Store;
 use crate::upstream::Upstreams;
 
 use referral::ReferralHandler;
-use script::{Limits, ScriptConfig, ScriptError, ScriptHandler};
+use script::{Limits, Reach, ScriptConfig, ScriptError, ScriptHandler};
 use sql::SqlHandler;
 
 /// A handler that is ready, and what a check of the site wants to know of it.
@@ -80,6 +81,9 @@ pub fn build(
     let mut built = Vec::new();
     let mut problems = Problems::default();
     let queries = Arc::new(NamedQueries::read(config, databases)?);
+    // A store that cannot hold one is told where the store is used.
+    let store = Store::on(databases.store().clone()).ok();
+    let reach = Reach { web: upstreams.web().clone(), store, keeps: purpose == Purpose::Serve };
     for section in &config.handlers {
         let name = section.display_name();
         let mut wrong = |found: Vec<(String, String)>| {
@@ -88,7 +92,7 @@ pub fn build(
             }
         };
         match section {
-            HandlerSection::Script(section) => match script(section, name, &queries, purpose) {
+            HandlerSection::Script(section) => match script(section, name, &queries, reach.clone(), purpose) {
                 Ok(handler) => built.push(handler),
                 Err(errors) => errors.iter().for_each(|error| problems.push(problem(error))),
             },
@@ -128,6 +132,7 @@ fn script(
     section: &ScriptSection,
     name: &str,
     queries: &Arc<NamedQueries>,
+    reach: Reach,
     purpose: Purpose,
 ) -> Result<Built, Vec<ScriptError>> {
     let time_zone = section.time_zone.as_deref().and_then(|name| TimeZone::get(name).ok());
@@ -139,6 +144,7 @@ fn script(
         data_dir: section.data.clone(),
         time_zone: time_zone.unwrap_or_else(TimeZone::system),
         queries: Arc::clone(queries),
+        reach,
         limits: Limits {
             allow_boot: section.allow_boot_limit,
             boot_images: section.boot_images_limit,

@@ -5,10 +5,15 @@ use std::sync::Arc;
 
 use rhai::Engine;
 
+use super::reach::Reach;
 use super::tables::Tables;
-use super::{answer, functions, images, patterns, query, record, request, rings, sandbox, tables, time, versions};
+use super::{
+    answer, functions, identity, images, notes, patterns, query, record, request, rings, sandbox, tables, time,
+    versions, web,
+};
 use crate::database::NamedQueries;
 
+pub use super::identity::{IDENTITY_PARTS, IdentityPart};
 pub use super::request::{FIELDS, Field};
 pub use super::time::PARTS;
 
@@ -133,13 +138,33 @@ pub const FUNCTIONS: &[Function] = &[
     ),
     function("ring", "a number from 0 to 99 that stays the same for a machine", "ring(request, \"debian-13\")"),
     function("in_ring", "whether a machine is among the first so many percent", "in_ring(request, 5)"),
+    function(
+        "http_get",
+        "asks a web service of the configuration; the answer has `status`, `ok`, `body` and `json`",
+        "http_get(\"nac\", [\"mab\", request.mac], #{ query: #{ site: request.site } }).ok",
+    ),
+    function(
+        "http_post",
+        "the same by POST; a map or an array goes as JSON, text as text",
+        "http_post(\"nac\", \"/mab\", #{ mac: request.mac }).status",
+    ),
+    function("state.get", "what was noted of the machine under this name, or `()`", "state.get(\"tries\")"),
+    function(
+        "state.set",
+        "notes text, a number, true or false of the machine, for its later boots; `()` takes the note away",
+        "state.set(\"last_image\", \"debian\")",
+    ),
+    function("state.add", "adds to a number that is noted, which is 0 at first", "state.add(\"tries\", 1)"),
+    function("state.clear", "takes a note away", "state.clear(\"tries\")"),
+    function("count", "counts in the server's metrics, under a name of your choice", "count(\"sent_to_repair\")"),
     function("log", "writes a line to the server's log", "log(\"seen \" + request.mac)"),
 ];
 
 /// An engine with the whole contract.
-pub(super) fn engine(tables: Arc<Tables>, queries: &Arc<NamedQueries>) -> Engine {
+pub(super) fn engine(tables: Arc<Tables>, queries: &Arc<NamedQueries>, reach: &Reach) -> Engine {
     let mut engine = sandbox::engine();
     request::register(&mut engine);
+    identity::register(&mut engine);
     time::register(&mut engine);
     answer::register(&mut engine);
     images::register(&mut engine);
@@ -150,6 +175,8 @@ pub(super) fn engine(tables: Arc<Tables>, queries: &Arc<NamedQueries>) -> Engine
     patterns::register(&mut engine);
     versions::register(&mut engine);
     rings::register(&mut engine);
+    notes::register(&mut engine, reach);
+    web::register(&mut engine, reach);
     engine
 }
 
@@ -219,8 +246,11 @@ pub(super) fn plain_type(name: &str) -> &str {
             "Request" => "the request",
             "Facts" => "the facts",
             "Row" => "a row of a table",
+            "Identity" => "the identity of the machine",
             "Record" => "a row of a database",
             "Table" => "a table",
+            "WebAnswer" => "an answer of a web service",
+            "State" => "the notes of the machine",
             "Part" => "a map of a data file",
             "Time" => "a time",
             "Pass" => "pass()",

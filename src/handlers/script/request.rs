@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString};
 
+use super::identity::Who;
 use super::record::Row;
 use super::sandbox::fail;
 use super::time::Time;
@@ -143,6 +144,13 @@ pub const FIELDS: &[Field] = &[
         "what an earlier handler found of the machine in a database; `()` when none did",
         "request.record.hostname",
         |s| s.request.record.as_ref().map_or(Dynamic::UNIT, |record| Dynamic::from(Row(Arc::clone(record)))),
+    ),
+    field(
+        "identity",
+        "identity",
+        "which machine of the site it is, as far as an earlier handler found out, and how far its keys can be trusted",
+        "request.identity.status",
+        |s| Dynamic::from(Who(Arc::clone(&s.request.identity))),
     ),
     field(
         "facts",

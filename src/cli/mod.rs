@@ -15,6 +15,7 @@ mod machine;
 mod machine_store;
 mod machines;
 mod output;
+mod script;
 mod serve;
 mod simulate;
 mod site;
@@ -52,6 +53,7 @@ const AFTER_HELP: &str = "Examples:
   pointsman check                     find every problem of the site before a machine does
   pointsman decide --mac 52:54:00:12:34:56 --arch x64-uefi
                                       what would this machine boot, and why?
+  pointsman script help               what can a decision script read and call?
   pointsman serve                     run the server
   pointsman machine add lab-07 --mac 52:54:00:12:34:56
   pointsman assign lab-07 debian --mandatory
@@ -77,6 +79,7 @@ enum Command {
     History(history::History),
     Site(site::Site),
     Cache(cache::Cache),
+    Script(script::Script),
 }
 
 /// Runs the command of the arguments. Exit codes: 0 done, 1 a problem was found or the command failed, 2 wrong arguments.
@@ -99,6 +102,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::History(command) => history::run(&command, &find_config(config)),
         Command::Site(command) => site::run(&command, &find_config(config)),
         Command::Cache(command) => cache::run(&command, &find_config(config)),
+        Command::Script(command) => script::run(&command),
     };
     match result {
         Ok(code) => code,

@@ -11,9 +11,12 @@
 
 pub mod api;
 pub mod cases;
+pub mod definitions;
+pub mod help;
 pub mod reference;
 
 mod answer;
+mod contract;
 mod csv_file;
 mod diagnose;
 mod document;

@@ -113,6 +113,7 @@ fn the_reference_is_that_of_the_code() {
         ("facts", reference::facts()),
         ("time", reference::time()),
         ("functions", reference::functions()),
+        ("options", reference::options()),
     ];
     for (name, table) in parts {
         let (before, rest) = expect.split_once(&format!("<!-- {name} -->\n")).unwrap();

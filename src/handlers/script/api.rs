@@ -117,6 +117,33 @@ pub(super) fn callable(engine: &Engine) -> BTreeSet<String> {
     signatures.iter().filter_map(|signature| signature.split('(').next()).map(|name| name.trim().to_owned()).collect()
 }
 
+/// Whether a function builds an answer, so that what it gives knows where it was made.
+pub(super) fn builds_answers(name: &str) -> bool {
+    ANSWERS.contains(&name)
+}
+
+/// Functions whose only use is to be the answer, or a part of it.
+pub(super) const ANSWERS: [&str; 18] = [
+    "allow",
+    "deny",
+    "ignore",
+    "pass",
+    "refer",
+    "linux",
+    "wim",
+    "chain",
+    "efi",
+    "sanboot",
+    "ipxe",
+    "referral",
+    "retry",
+    "local_disk",
+    "reboot",
+    "poweroff",
+    "shell",
+    "menu",
+];
+
 /// Whether `request` has this field.
 pub(super) fn is_request_field(name: &str) -> bool {
     request::names().any(|field| field == name)

@@ -25,6 +25,21 @@ impl Answers {
         self.0.insert((source.to_owned(), asked.map(Json::to_string)), answer);
     }
 
+    /// What a script was told in an earlier run.
+    pub(super) fn of(readings: &[Reading]) -> Answers {
+        let mut answers = Answers::default();
+        for reading in readings {
+            let answer = match &reading.found {
+                Found::Answer(answer) => Ok(answer.clone()),
+                Found::Failed(reason) => Err(reason.clone()),
+                // It ends the run there, which is as far as can be told.
+                Found::NotKept => continue,
+            };
+            answers.insert(&reading.source, Some(&reading.asked), answer);
+        }
+        answers
+    }
+
     fn find(&self, source: &str, asked: &Json) -> Option<&Result<Json, String>> {
         let exact = (source.to_owned(), Some(asked.to_string()));
         self.0.get(&exact).or_else(|| self.0.get(&(source.to_owned(), None)))

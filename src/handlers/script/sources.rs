@@ -27,6 +27,8 @@ pub(super) struct Sources {
 struct Source {
     text: String,
     tokens: Vec<Token>,
+    /// The lines on which something begins that can run.
+    code_lines: BTreeSet<usize>,
 }
 
 impl Sources {
@@ -38,7 +40,19 @@ impl Sources {
     /// Keeps a script's text.
     pub(super) fn insert(&mut self, file: &str, text: String) {
         let tokens = tokens(&text);
-        self.files.insert(file.to_owned(), Source { text, tokens });
+        self.files.insert(file.to_owned(), Source { text, tokens, code_lines: BTreeSet::new() });
+    }
+
+    /// Keeps the lines of a script on which something begins that can run.
+    pub(super) fn set_code_lines(&mut self, file: &str, lines: BTreeSet<usize>) {
+        if let Some(source) = self.files.get_mut(file) {
+            source.code_lines = lines;
+        }
+    }
+
+    /// The lines of each script on which something begins that can run.
+    pub(super) fn code_lines(&self) -> BTreeMap<String, BTreeSet<usize>> {
+        self.files.iter().map(|(file, source)| (file.clone(), source.code_lines.clone())).collect()
     }
 
     /// All scripts, by the name that errors give them.

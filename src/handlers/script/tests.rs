@@ -4,6 +4,7 @@ mod battery;
 mod contract;
 mod documents;
 mod errors;
+mod lines;
 mod nonsense;
 mod queries;
 mod shipped;

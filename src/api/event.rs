@@ -116,7 +116,12 @@ mod tests {
             BootEvent::Offered { images: vec!["debian".into()], assignments: vec!["sql~a1".into()] },
             BootEvent::Started { image: "debian".into(), assignment: "sql~a1".into() },
             BootEvent::LoadFailed { image: "debian".into(), error: Some(0x3e11_6001) },
-            BootEvent::FileSent { file: "linux".into(), octets: 5, elapsed: Duration::from_millis(7), by: Carrier::Elsewhere },
+            BootEvent::FileSent {
+                file: "linux".into(),
+                octets: 5,
+                elapsed: Duration::from_millis(7),
+                by: Carrier::Elsewhere,
+            },
             BootEvent::Done,
             BootEvent::Failed { reason: Line::clean("disk full") },
         ];

@@ -154,8 +154,7 @@ mod tests {
         assert!(told(Verdict::Allow, &DhcpAnswer::Silent).told.contains("no boot loader for x64-uefi"));
         let mut client = Client::new([2, 0, 0, 0, 0, 1].into(), Architecture::X86_BIOS);
         client.ipxe = Some(IpxeBuild { version: Some((1, 21, 1)), ..IpxeBuild::default() });
-        let relay =
-            Relay { giaddr: [10, 1, 0, 1].into(), circuit_id: vec![], remote_id: vec![], link_selection: None };
+        let relay = Relay { giaddr: [10, 1, 0, 1].into(), circuit_id: vec![], remote_id: vec![], link_selection: None };
         let network = Network { relay: Some(relay), ..Network::default() };
         assert_eq!(asked(&client, &network), "iPXE 1.21.1 (x86-bios) by relay 10.1.0.1");
     }

@@ -92,8 +92,7 @@ impl TftpSource for TftpAnswers {
             return self.0.engine.exchanged(&session, Transport::Tftp, now, told);
         };
         let by = Carrier::Tftp { retransmissions: outcome.retransmissions };
-        let sent =
-            BootEvent::FileSent { file: name.to_string(), octets: outcome.bytes, elapsed: outcome.duration, by };
+        let sent = BootEvent::FileSent { file: name.to_string(), octets: outcome.bytes, elapsed: outcome.duration, by };
         self.0.engine.happened(&session, &sent, now);
         let (to, step) = match wanted {
             Wanted::Loader(_) => (Progress::LoaderFetched, Funnel::loader_fetched),

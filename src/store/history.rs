@@ -204,7 +204,8 @@ impl Store {
         let boots: Vec<_> = entries.iter().map(|entry| entry.columns()).collect();
         let events = entries.iter().flat_map(|entry| entry.events.iter().map(|event| event.columns(entry.session)));
         let events: Vec<_> = events.collect();
-        let questions = entries.iter().flat_map(|entry| entry.questions.iter().map(|asked| asked.columns(entry.session)));
+        let questions =
+            entries.iter().flat_map(|entry| entry.questions.iter().map(|asked| asked.columns(entry.session)));
         let questions: Vec<_> = questions.collect();
         let mut change = self.change(Self::PATIENCE).await?;
         change.batch(&WRITE, &boots).await?;

@@ -91,7 +91,9 @@ prop_compose! {
         person in proptest::option::of(("[a-z]{1,9}", 0..3usize)), second in 0..4_000_000_000i64, nano in 0..999_999_999i32,
     ) -> BootRequest {
         let mut machine = Machine::default();
-        facts.iter().for_each(|(fact, value)| drop(machine.insert(FACTS[*fact].name, value)));
+        for (fact, value) in &facts {
+            machine.insert(FACTS[*fact].name, value);
+        }
         let now = Timestamp::new(second, nano).unwrap();
         let person = person.map(|(name, method)| Person {
             name: Line::clean(&name),
@@ -157,7 +159,11 @@ fn a_later_form_says_so_and_an_unknown_key_is_passed_over() {
     let more = text.replacen("\"v\":1", "\"v\":1,\"mood\":\"good\"", 1);
     assert!(same(&Recorded::read(&more).unwrap(), &plain()));
     // Facts that no machine may send, or longer than it may.
-    let long = text.replacen("\"stage\"", &format!("\"machine\":{{\"x\":\"1\",\"serial\":\"{}\"}},\"stage\"", "9".repeat(999)), 1);
+    let long = text.replacen(
+        "\"stage\"",
+        &format!("\"machine\":{{\"x\":\"1\",\"serial\":\"{}\"}},\"stage\"", "9".repeat(999)),
+        1,
+    );
     let read = Recorded::read(&long).unwrap();
     assert_eq!((read.machine.iter().count(), read.machine.get("serial").unwrap().len()), (1, Machine::VALUE_LEN_MAX));
 }

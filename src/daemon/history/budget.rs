@@ -108,12 +108,7 @@ impl PerBoot {
     }
 
     /// What was written of a boot that may be written at all.
-    fn admitted(
-        &self,
-        session: SessionId,
-        is_newcomer: bool,
-        admit: impl FnOnce() -> bool,
-    ) -> Option<Arc<Taken>> {
+    fn admitted(&self, session: SessionId, is_newcomer: bool, admit: impl FnOnce() -> bool) -> Option<Arc<Taken>> {
         let taken = self.0.get_with(session, Arc::default);
         if !taken.is_admitted.load(Ordering::Relaxed) {
             if is_newcomer && !admit() {

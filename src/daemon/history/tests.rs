@@ -6,9 +6,9 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::*;
-use crate::decision::{Carrier, Sessions, TokenKey};
 use crate::boot::{Architecture, Client, Line, Machine, Network, Outcome, Record, SessionId, Step, Verdict};
 use crate::database::{Database, Query};
+use crate::decision::{Carrier, Sessions, TokenKey};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const RETENTION: Retention = Retention { keep: Duration::from_secs(86_400), boots_max: 1_000, questions_max: 1_000 };
@@ -75,7 +75,12 @@ async fn a_boot_is_written_with_what_was_decided_and_what_happened() {
     for event in [
         BootEvent::Offered { images: vec!["install".into(), "disk".into()], assignments: vec!["a1".into()] },
         BootEvent::Started { image: "install".into(), assignment: "a1".into() },
-        BootEvent::FileSent { file: "debian/linux".into(), octets: 9, elapsed: Duration::from_millis(3), by: Carrier::Tftp { retransmissions: 2 } },
+        BootEvent::FileSent {
+            file: "debian/linux".into(),
+            octets: 9,
+            elapsed: Duration::from_millis(3),
+            by: Carrier::Tftp { retransmissions: 2 },
+        },
         BootEvent::LoadFailed { image: "install".into(), error: Some(0x2d0c_613b) },
         BootEvent::Failed { reason: Line::clean("no disk") },
         BootEvent::Done,
@@ -149,7 +154,10 @@ async fn packets_and_requests_are_written_without_end_by_nobody() {
     let boot = store.boot(session.id()).await.unwrap().unwrap();
     assert_eq!((boot.events.len(), boot.mac), (60, Some([2, 0, 0, 0, 0, 9].into())));
     let event = &boot.events[0];
-    assert_eq!((event.name.as_str(), event.detail.as_str()), ("discover", "UEFI firmware -> no answer: ignored; 0.2 ms"));
+    assert_eq!(
+        (event.name.as_str(), event.detail.as_str()),
+        ("discover", "UEFI firmware -> no answer: ignored; 0.2 ms")
+    );
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ pub mod api;
 pub mod cases;
 pub mod reference;
 
+mod again;
 mod answer;
 mod csv_file;
 mod diagnose;
@@ -57,6 +58,7 @@ use crate::database::NamedQueries;
 use crate::decision::{Answer, HandlerError, RequestHandler};
 use crate::pace::Pace;
 
+pub use again::{Again, NOTED, Unanswered};
 pub use diagnose::{ScriptError, ScriptErrors};
 pub use limits::Limits;
 pub use program::Question;

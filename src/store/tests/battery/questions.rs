@@ -56,7 +56,10 @@ async fn whole(place: Place) {
     }
     let (kept, unreadable) = store.questions_of(boot_of(1)).await.unwrap();
     let ([kept], 0) = (&kept[..], unreadable) else { panic!("{kept:#?} {unreadable}") };
-    assert_eq!((kept.session, kept.asked, kept.question, kept.stage), (boot_of(1), at(5), Question::AllowBoot, Stage::Http));
+    assert_eq!(
+        (kept.session, kept.asked, kept.question, kept.stage),
+        (boot_of(1), at(5), Question::AllowBoot, Stage::Http)
+    );
     assert_eq!(kept.machine.as_deref(), Some("m1"));
     assert_eq!(format!("{:?}", kept.request().unwrap()), format!("{:?}", request(1, 5)));
     assert_eq!(kept.decision().unwrap().verdict, Verdict::deny("not ours"));

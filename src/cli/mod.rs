@@ -7,6 +7,7 @@ mod check_store;
 mod check_upstream;
 mod decide;
 mod demo;
+mod explain;
 mod group;
 mod history;
 mod image;
@@ -59,6 +60,7 @@ const AFTER_HELP: &str = "Examples:
   pointsman assign lab-07 debian --mandatory
                                       install this machine at its next boot, once
   pointsman history --since 1d        what booted, and what became of it
+  pointsman explain lab-07            why its last boot went as it did
   pointsman site add lyon             let the server of another site ask this one";
 
 #[derive(Debug, Subcommand)]
@@ -77,6 +79,7 @@ enum Command {
     Unassign(assign::Unassign),
     Assignments(assign::Assignments),
     History(history::History),
+    Explain(explain::Explain),
     Site(site::Site),
     Cache(cache::Cache),
     Script(script::Script),
@@ -100,6 +103,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Unassign(command) => assign::unassign(&command, &find_config(config)),
         Command::Assignments(command) => assign::assignments(&command, &find_config(config)),
         Command::History(command) => history::run(&command, &find_config(config)),
+        Command::Explain(command) => explain::run(&command, &find_config(config)),
         Command::Site(command) => site::run(&command, &find_config(config)),
         Command::Cache(command) => cache::run(&command, &find_config(config)),
         Command::Script(command) => script::run(&command),

@@ -9,6 +9,7 @@ mod api;
 mod cache;
 mod certificate;
 mod dhcp;
+mod exchanges;
 mod history;
 mod http;
 mod listeners;
@@ -232,7 +233,8 @@ fn begin_history(site: &Site, metrics: &Metrics) -> anyhow::Result<Option<Histor
         return Ok(None);
     }
     let store = Store::on(site.databases.store().clone()).context("[store]")?;
-    let retention = Retention { keep: section.keep, boots_max: section.boots_max };
+    let retention =
+        Retention { keep: section.keep, boots_max: section.boots_max, questions_max: section.questions_max };
     Ok(Some(History::start(store, retention, metrics)))
 }
 

@@ -35,6 +35,8 @@ pub struct Built {
     pub folders: Vec<PathBuf>,
     /// The same handler, when it asks a database: a check asks the database what it takes the queries for.
     pub sql: Option<Arc<SqlHandler>>,
+    /// The same handler, when it asks scripts: old questions are asked of it again.
+    pub script: Option<Arc<ScriptHandler>>,
 }
 
 /// What a site is read for.
@@ -159,7 +161,9 @@ fn script(
     folders.extend([section.scripts.clone(), section.data.clone()]);
     folders.sort();
     folders.dedup();
-    Ok(Built { handler: Arc::new(handler), cases, folders, sql: None })
+    let handler = Arc::new(handler);
+    let script = Some(Arc::clone(&handler));
+    Ok(Built { handler, cases, folders, sql: None, script })
 }
 
 fn sql(section: &SqlSection, name: &str, databases: &Databases) -> Result<Built, Vec<(String, String)>> {
@@ -170,7 +174,7 @@ fn sql(section: &SqlSection, name: &str, databases: &Databases) -> Result<Built,
 
 /// A handler that is made of nothing but its section.
 fn plain(handler: Arc<dyn RequestHandler>) -> Built {
-    Built { handler, cases: Cases::default(), folders: Vec::new(), sql: None }
+    Built { handler, cases: Cases::default(), folders: Vec::new(), sql: None, script: None }
 }
 
 fn problem(error: &ScriptError) -> Problem {

@@ -22,6 +22,8 @@ mod lookup;
 mod machine;
 mod name;
 mod prune;
+mod question;
+mod recorded;
 mod row;
 mod schema;
 mod site;
@@ -56,6 +58,8 @@ pub use lookup::Keys;
 pub use machine::MachineEntry;
 pub use name::{Name, NameError, fold_serial};
 pub use prune::Pruned;
+pub use question::{After, Kept, QuestionEntry, QuestionFilter, QuestionPage};
+pub use recorded::{Recorded, RecordedError};
 pub use site::{SiteEntry, SiteToken, TokenProblem};
 pub use transition::LoopGuard;
 

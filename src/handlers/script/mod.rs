@@ -15,6 +15,7 @@ pub mod definitions;
 pub mod help;
 pub mod reference;
 
+mod again;
 mod answer;
 mod contract;
 mod csv_file;
@@ -67,6 +68,7 @@ use crate::database::NamedQueries;
 use crate::decision::{Answer, HandlerError, RequestHandler};
 use crate::pace::Pace;
 
+pub use again::{Again, NOTED, Unanswered};
 pub use diagnose::{ScriptError, ScriptErrors};
 pub use limits::Limits;
 pub use program::Question;

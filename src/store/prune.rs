@@ -44,6 +44,15 @@ static FORGOTTEN: Statement = Statement::each([
     "DELETE FROM last_known WHERE decided < :before ORDER BY decided LIMIT :chunk",
 ]);
 
+/// Notes of machines that nobody knows.
+static STALE_NOTES: Statement = Statement::each([
+    "DELETE FROM note WHERE rowid IN (SELECT rowid FROM note WHERE changed < :before AND machine NOT LIKE 'name:%' \
+     ORDER BY changed LIMIT :chunk)",
+    "DELETE FROM note WHERE (machine, name) IN (SELECT machine, name FROM note WHERE changed < :before \
+     AND machine NOT LIKE 'name:%' ORDER BY changed LIMIT :chunk)",
+    "DELETE FROM note WHERE changed < :before AND machine NOT LIKE 'name:%' ORDER BY changed LIMIT :chunk",
+]);
+
 /// How long a decision of an upstream is kept. A handler believes it for a shorter time, which it says itself.
 const KNOWN_FOR: SignedDuration = SignedDuration::from_hours(366 * 24);
 
@@ -63,7 +72,7 @@ pub struct Pruned {
 
 impl Store {
     /// Removes boots that began longer than `keep` ago, the oldest of those beyond `boots_max`, assignments that ended
-    /// longer than `keep` ago, and what an upstream decided longer than a year ago, or beyond what so many boots leave:
+    /// longer than `keep` ago, notes of machines that nobody knows which are as old, and what an upstream decided longer than a year ago, or beyond what so many boots leave:
     /// machines that somebody makes up must not fill the disk with it. It goes in small steps, each of which is done for
     /// itself.
     ///
@@ -84,6 +93,7 @@ impl Store {
             assignments: self.remove(&ENDED, &before, u64::MAX, limit).await?,
             last_known: self.remove(&FORGOTTEN, &known, u64::MAX, limit).await?,
         };
+        self.remove(&STALE_NOTES, &before, u64::MAX, limit).await?;
         let all = Value::Integer(i64::MAX);
         let excess = self.count(&COUNT, limit).await?.saturating_sub(boots_max);
         pruned.boots += self.remove(&OLDEST, &all, excess, limit).await?;

@@ -5,6 +5,7 @@ mod assignments;
 mod history;
 mod machines;
 mod questions;
+mod notes;
 mod schema;
 mod sites;
 mod transitions;
@@ -47,6 +48,8 @@ pub(crate) fn cases() -> Vec<(&'static str, Case)> {
         schema::CASES,
     ]
     .concat()
+    [machines::CASES, assignments::CASES, transitions::CASES, history::CASES, sites::CASES, schema::CASES, notes::CASES]
+        .concat()
 }
 
 /// How long a question may take.

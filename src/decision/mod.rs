@@ -7,6 +7,7 @@
 //! **Invariant**: this module names no transport, no script language and no database.
 
 mod chain;
+mod difference;
 mod engine;
 mod event;
 mod flight;
@@ -22,6 +23,7 @@ use async_trait::async_trait;
 use crate::boot::{Account, BootImages, BootRequest, Record, Verdict};
 
 pub use chain::Question;
+pub use difference::{Compared, differences};
 pub use engine::{DecisionEngine, Observer, World};
 pub use event::BootEvent;
 pub use policy::{Fallback, OnError, Policy, TimeLimits};

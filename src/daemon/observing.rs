@@ -36,4 +36,9 @@ impl Observer for Observing {
             history.happened(request, event);
         }
     }
+    fn compared(&self, question: Question, request: &BootRequest, would: &str) {
+        if let Some(history) = &self.history {
+            history.compared(question, request, would);
+        }
+    }
 }

@@ -58,6 +58,9 @@ pub trait Observer: Send + Sync {
 
     /// Something happened in a boot.
     fn happened(&self, request: &BootRequest, event: &BootEvent);
+
+    /// Scripts that are not live yet would have answered a question in another way: how, in words.
+    fn compared(&self, _question: Question, _request: &BootRequest, _would: &str) {}
 }
 
 /// Nobody who wants to know.

@@ -14,7 +14,8 @@ pub(super) fn check(config: &Config, broken: &mut Vec<Broken>) {
     for section in &config.handlers {
         let HandlerSection::Script(script) = section else { continue };
         let name = section.display_name();
-        let mut wrong = |what: String, remedy: &str| broken.push((format!("handler `{name}`{what}"), remedy.to_owned()));
+        let mut wrong =
+            |what: String, remedy: &str| broken.push((format!("handler `{name}`{what}"), remedy.to_owned()));
         if !(0.0..=100.0).contains(&script.canary_percent) {
             wrong(format!(".canary_percent: {} is no percentage", script.canary_percent), "use 0 to 100");
         }

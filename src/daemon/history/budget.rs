@@ -72,6 +72,15 @@ impl PerBoot {
             BootEvent::FileSent { .. } | BootEvent::LoadFailed { .. } => FILES_PER_BOOT,
             _ => EVENTS_PER_BOOT,
         };
+        self.take_of(session, max)
+    }
+
+    /// Takes one place of this boot for what is no event of the machine's.
+    pub(super) fn take_one(&self, session: SessionId) -> bool {
+        self.take_of(session, FILES_PER_BOOT)
+    }
+
+    fn take_of(&self, session: SessionId, max: u32) -> bool {
         let count = self.0.get_with(session, Arc::default);
         count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| (taken < max).then_some(taken + 1)).is_ok()
     }

@@ -14,6 +14,7 @@ pub mod cases;
 pub mod reference;
 
 mod answer;
+mod beside;
 mod csv_file;
 mod diagnose;
 mod dropped;
@@ -55,6 +56,8 @@ use crate::database::NamedQueries;
 use crate::decision::{Answer, HandlerError, RequestHandler};
 use crate::pace::Pace;
 
+pub use beside::Would;
+pub(in crate::handlers) use beside::account;
 pub use diagnose::{ScriptError, ScriptErrors};
 pub use limits::Limits;
 pub use program::Question;
@@ -165,6 +168,16 @@ impl ScriptHandler {
         {
             info!(handler = %self.name, session = %request.session, %mac, stage = request.stage.name(), "script: {line}");
         }
+        self.answer_of(request, ended)
+    }
+
+    /// What a run said, with how it came to it.
+    fn answer_of<T>(
+        &self,
+        request: &BootRequest,
+        ended: Ended<Result<Answer<T>, ScriptError>>,
+    ) -> Result<Answer<T>, HandlerError> {
+        let mac = request.client.hardware;
         let account = Account {
             scripts: self.program.revision().to_owned(),
             line: String::new(),

@@ -15,6 +15,7 @@ mod machine;
 mod machine_store;
 mod machines;
 mod output;
+mod scripts;
 mod serve;
 mod simulate;
 mod site;
@@ -57,6 +58,7 @@ const AFTER_HELP: &str = "Examples:
   pointsman assign lab-07 debian --mandatory
                                       install this machine at its next boot, once
   pointsman history --since 1d        what booted, and what became of it
+  pointsman scripts stage             try new rules beside those that decide
   pointsman site add lyon             let the server of another site ask this one";
 
 #[derive(Debug, Subcommand)]
@@ -77,6 +79,7 @@ enum Command {
     History(history::History),
     Site(site::Site),
     Cache(cache::Cache),
+    Scripts(scripts::Scripts),
 }
 
 /// Runs the command of the arguments. Exit codes: 0 done, 1 a problem was found or the command failed, 2 wrong arguments.
@@ -99,6 +102,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::History(command) => history::run(&command, &find_config(config)),
         Command::Site(command) => site::run(&command, &find_config(config)),
         Command::Cache(command) => cache::run(&command, &find_config(config)),
+        Command::Scripts(command) => scripts::run(&command, &find_config(config)),
     };
     match result {
         Ok(code) => code,

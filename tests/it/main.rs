@@ -22,6 +22,7 @@ mod redirect;
 mod referral;
 mod reload;
 mod reports;
+mod rollout;
 mod s3;
 mod servers;
 mod sql_rows;

@@ -218,8 +218,11 @@ impl Candidate {
         Candidate { folder: section.candidate.clone(), folders: Vec::new(), state: Err(errors) }
     }
 
-    /// What there is to say of it to the log, in one text.
-    fn in_words(&self, handler: &str) -> Result<String, String> {
+    /// What there is to say of it.
+    ///
+    /// # Errors
+    /// Why it answers no machine.
+    pub fn in_words(&self, handler: &str) -> Result<String, String> {
         let folder = self.folder.display();
         match &self.state {
             Err(errors) => {

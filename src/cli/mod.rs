@@ -17,6 +17,7 @@ mod machine_store;
 mod machines;
 mod output;
 mod script;
+mod scripts;
 mod serve;
 mod simulate;
 mod site;
@@ -61,6 +62,7 @@ const AFTER_HELP: &str = "Examples:
                                       install this machine at its next boot, once
   pointsman history --since 1d        what booted, and what became of it
   pointsman explain lab-07            why its last boot went as it did
+  pointsman scripts stage             try new rules beside those that decide
   pointsman site add lyon             let the server of another site ask this one";
 
 #[derive(Debug, Subcommand)]
@@ -83,6 +85,7 @@ enum Command {
     Site(site::Site),
     Cache(cache::Cache),
     Script(script::Script),
+    Scripts(scripts::Scripts),
 }
 
 /// Runs the command of the arguments. Exit codes: 0 done, 1 a problem was found or the command failed, 2 wrong arguments.
@@ -107,6 +110,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Site(command) => site::run(&command, &find_config(config)),
         Command::Cache(command) => cache::run(&command, &find_config(config)),
         Command::Script(command) => script::run(&command),
+        Command::Scripts(command) => scripts::run(&command, &find_config(config)),
     };
     match result {
         Ok(code) => code,

@@ -198,6 +198,16 @@ impl HistorySender {
         self.put(entries::happened(request, event));
     }
 
+    /// Scripts that are not live yet would have said something else.
+    pub(super) fn compared(&self, question: Question, request: &BootRequest, would: &str) {
+        let is_new = request.stage == Stage::Discover;
+        if is_new && !self.newcomers.take(request.now) || !self.per_boot.take_one(request.session) {
+            add(&self.counts.excess, 1);
+            return;
+        }
+        self.put(entries::compared(question, request, would));
+    }
+
     fn put(&self, entry: BootEntry) {
         match self.queue.try_send(entry) {
             Ok(()) => add(&self.counts.queued, 1),

@@ -15,6 +15,7 @@ mod http;
 mod listeners;
 mod observing;
 mod reload;
+mod rollouts;
 mod secret;
 mod shared;
 mod tftp;
@@ -31,7 +32,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::database::{Database, Health};
-use crate::decision::{DecisionEngine, Sessions};
+use crate::decision::{DecisionEngine, Observer, Sessions};
 use crate::dhcp::counters::Counters;
 use crate::dhcp::question::Port;
 use crate::dhcp::server::DhcpServer;
@@ -97,7 +98,9 @@ impl Daemon {
         let sessions = Sessions::new(key, config.server.sessions_max);
         let history = begin_history(&site, &metrics)?;
         let told = Observing { metrics: Arc::clone(&metrics), history: history.as_ref().map(History::sender) };
-        let engine = Arc::new(DecisionEngine::new(site.world(), sessions).observed(Arc::new(told)));
+        let told: Arc<dyn Observer> = Arc::new(told);
+        site.rollouts.tell(Arc::clone(&told));
+        let engine = Arc::new(DecisionEngine::new(site.world(), sessions).observed(told));
         let mut problems = listeners::BindProblems::default();
         let addresses = listeners::addresses(&config)?;
         let http = listeners::web("http", &addresses, config.http.port, &mut problems);
@@ -125,6 +128,7 @@ impl Daemon {
         watch_databases(&metrics, &shared);
         upstreams::show(&metrics, &shared);
         cache::show(&metrics, &shared);
+        rollouts::show(&metrics, &shared);
         // The engine counts into the metrics: held strongly both ways, neither would ever end.
         let counted = Arc::downgrade(&shared.engine);
         metrics.count_sessions(Box::new(move || counted.upgrade().map_or(0, |engine| engine.sessions().count())));
@@ -202,6 +206,7 @@ impl Daemon {
         if tokio::time::timeout(std::time::Duration::from_secs(5), self.shared.engine.drain()).await.is_err() {
             warn!("decisions are still under way; they are dropped");
         }
+        self.shared.site.load().rollouts.save();
         if let Some(history) = self.history {
             history.finish().await;
         }

@@ -48,4 +48,10 @@ impl Observer for Observing {
             history.exchanged(session, exchange, at);
         }
     }
+
+    fn compared(&self, question: Question, request: &BootRequest, would: &str) {
+        if let Some(history) = &self.history {
+            history.compared(question, request, would);
+        }
+    }
 }

@@ -66,6 +66,8 @@ pub trait Observer: Send + Sync {
 
     /// A packet or request came, and this is what was answered. Told only where it is wanted.
     fn exchanged(&self, _session: &Session, _exchange: &Exchange, _at: Timestamp) {}
+    /// Scripts that are not live yet would have answered a question in another way: how, in words.
+    fn compared(&self, _question: Question, _request: &BootRequest, _would: &str) {}
 }
 
 /// Nobody who wants to know.

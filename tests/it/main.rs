@@ -23,6 +23,7 @@ mod redirect;
 mod referral;
 mod reload;
 mod reports;
+mod rollout;
 mod s3;
 mod scenarios;
 mod servers;

@@ -90,6 +90,11 @@ impl PerBoot {
         take(&taken.events, max)
     }
 
+    /// Takes one place of this boot for what is no event of the machine's.
+    pub(super) fn take_one(&self, session: SessionId) -> bool {
+        take(&self.0.get_with(session, Arc::default).events, FILES_PER_BOOT)
+    }
+
     /// Takes one place for a packet or request. One that only asks by DHCP must have a place among the newcomers.
     pub(super) fn take_packet(&self, session: SessionId, by: Transport, admit: impl FnOnce() -> bool) -> bool {
         let is_newcomer = by == Transport::Discover;

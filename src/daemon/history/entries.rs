@@ -87,6 +87,13 @@ fn carried(by: Carrier) -> String {
     }
 }
 
+/// The entry of what scripts that are not live yet would have said.
+pub(super) fn compared(question: Question, request: &BootRequest, would: &str) -> BootEntry {
+    let mut entry = of(request);
+    entry.events.push(EventEntry::new(request.now, "shadow", &format!("{}: {would}", question.name())));
+    entry
+}
+
 /// What every entry says of its boot.
 fn of(request: &BootRequest) -> BootEntry {
     let mut entry = BootEntry::new(request.session, request.now);

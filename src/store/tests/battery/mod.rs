@@ -4,8 +4,8 @@
 mod assignments;
 mod history;
 mod machines;
-mod questions;
 mod notes;
+mod questions;
 mod schema;
 mod sites;
 mod transitions;
@@ -45,11 +45,10 @@ pub(crate) fn cases() -> Vec<(&'static str, Case)> {
         history::CASES,
         sites::CASES,
         questions::CASES,
+        notes::CASES,
         schema::CASES,
     ]
     .concat()
-    [machines::CASES, assignments::CASES, transitions::CASES, history::CASES, sites::CASES, schema::CASES, notes::CASES]
-        .concat()
 }
 
 /// How long a question may take.

@@ -288,9 +288,12 @@ fn complete(config: &mut Config) {
     }
     for handler in &mut config.handlers {
         let HandlerSection::Script(script) = handler else { continue };
-        [&mut script.allow_boot, &mut script.boot_images, &mut script.scripts, &mut script.data]
-            .into_iter()
-            .for_each(resolve);
+        if script.candidate.as_os_str().is_empty() {
+            script.candidate = script.usual_candidate();
+        }
+        let files = [&mut script.allow_boot, &mut script.boot_images];
+        let folders = [&mut script.scripts, &mut script.data, &mut script.candidate];
+        files.into_iter().chain(folders).for_each(resolve);
     }
     for (architecture, name) in defaults::loader_files() {
         config.loaders.files.entry(architecture).or_insert(name);

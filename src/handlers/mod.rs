@@ -4,12 +4,14 @@
 //! [`build`], the one place where the configuration's handlers become running ones.
 
 pub mod referral;
+pub mod rollout;
 pub mod script;
 pub mod sql;
 
 #[cfg(test)]
 mod build_tests;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,6 +25,7 @@ use crate::store::Store;
 use crate::upstream::Upstreams;
 
 use referral::ReferralHandler;
+use rollout::{Candidate, RolloutHandler};
 use script::{Limits, Reach, ScriptConfig, ScriptError, ScriptHandler};
 use sql::SqlHandler;
 
@@ -36,6 +39,10 @@ pub struct Built {
     pub folders: Vec<PathBuf>,
     /// The same handler, when it asks a database: a check asks the database what it takes the queries for.
     pub sql: Option<Arc<SqlHandler>>,
+    /// The same handler, when it asks scripts: old questions are asked of it again.
+    pub script: Option<Arc<ScriptHandler>>,
+    /// The scripts that are to become its own, where there are some.
+    pub candidate: Option<Candidate>,
 }
 
 /// What a site is read for.
@@ -92,7 +99,7 @@ pub fn build(
             }
         };
         match section {
-            HandlerSection::Script(section) => match script(section, name, &queries, reach.clone(), purpose) {
+            HandlerSection::Script(section) => match script(config, section, &queries, &reach, purpose) {
                 Ok(handler) => built.push(handler),
                 Err(errors) => errors.iter().for_each(|error| problems.push(problem(error))),
             },
@@ -129,31 +136,99 @@ fn unused_cases(config: &Config, built: &mut [Built]) {
 }
 
 fn script(
+    config: &Config,
     section: &ScriptSection,
-    name: &str,
     queries: &Arc<NamedQueries>,
-    reach: Reach,
+    reach: &Reach,
     purpose: Purpose,
 ) -> Result<Built, Vec<ScriptError>> {
+    let (handler, cases) = load(section, queries, reach, purpose.runs_cases())?;
+    let mut folders: Vec<PathBuf> = handler.folders().into_iter().collect();
+    folders.extend([section.scripts.clone(), section.data.clone()]);
+    folders.sort();
+    folders.dedup();
+    let live = Arc::new(handler);
+    let script = Some(Arc::clone(&live));
+    if !section.candidate.is_dir() {
+        return Ok(Built { handler: live, cases, folders, sql: None, script, candidate: None });
+    }
+    // As a canary it answers machines: then its cases count for every purpose.
+    let (handler, candidate) = match candidate(section, queries, reach, purpose.runs_cases() || section.has_canary()) {
+        Ok((candidate, cases)) => {
+            let is_good = cases.failures.is_empty();
+            let both = Arc::new(RolloutHandler::new(config, section, live, candidate, is_good));
+            let candidate = Candidate::loaded(section, &both, (cases.passed, cases.failures));
+            (both as Arc<dyn RequestHandler>, candidate)
+        }
+        Err(errors) => {
+            let errors = errors.iter().map(ToString::to_string).collect();
+            (live as Arc<dyn RequestHandler>, Candidate::broken(section, errors))
+        }
+    };
+    Ok(Built { handler, cases, folders, sql: None, script, candidate: Some(candidate) })
+}
+
+/// Loads the candidate of a section and runs its cases.
+///
+/// # Errors
+/// Everything that keeps it from loading.
+fn candidate(
+    section: &ScriptSection,
+    queries: &Arc<NamedQueries>,
+    reach: &Reach,
+    runs_cases: bool,
+) -> Result<(ScriptHandler, Cases), Vec<ScriptError>> {
+    match section.in_folder(&section.candidate) {
+        Some(section) => load(&section, queries, reach, runs_cases),
+        None => {
+            let message = format!("a script of the handler is not in {}", section.scripts.display());
+            Err(vec![ScriptError::of_file(section.candidate.display().to_string(), message)])
+        }
+    }
+}
+
+/// Loads the scripts of a section, and runs their cases.
+///
+/// # Errors
+/// Everything that keeps them from loading.
+fn load(
+    section: &ScriptSection,
+    queries: &Arc<NamedQueries>,
+    reach: &Reach,
+    runs_cases: bool,
+) -> Result<(ScriptHandler, Cases), Vec<ScriptError>> {
     let time_zone = section.time_zone.as_deref().and_then(|name| TimeZone::get(name).ok());
     let config = ScriptConfig {
-        name: name.to_owned(),
+        name: section.name.as_ref().map_or(&*section.kind, |name| name.as_str()).to_owned(),
         allow_boot: section.allow_boot.clone(),
         boot_images: section.boot_images.clone(),
         scripts_dir: section.scripts.clone(),
         data_dir: section.data.clone(),
         time_zone: time_zone.unwrap_or_else(TimeZone::system),
         queries: Arc::clone(queries),
-        reach,
+        reach: reach.clone(),
         limits: Limits {
             allow_boot: section.allow_boot_limit,
             boot_images: section.boot_images_limit,
             ..Limits::default()
         },
     };
-    let handler = ScriptHandler::load(&config).map_err(|errors| errors.0)?;
+    let mut tries = 0..EXCHANGED_MAX;
+    loop {
+        let folder = || std::fs::metadata(&section.scripts).map(|found| (found.dev(), found.ino())).ok();
+        let before = folder();
+        let loaded = load_once(&config, runs_cases);
+        // Another set of scripts may have taken the folder's name between two files.
+        if folder() == before || tries.next().is_none() {
+            return loaded;
+        }
+    }
+}
+
+fn load_once(config: &ScriptConfig, runs_cases: bool) -> Result<(ScriptHandler, Cases), Vec<ScriptError>> {
+    let handler = ScriptHandler::load(config).map_err(|errors| errors.0)?;
     let mut cases = Cases::default();
-    if purpose.runs_cases() {
+    if runs_cases {
         let report = handler.check_cases();
         if !report.errors.is_empty() {
             return Err(report.errors);
@@ -161,11 +236,27 @@ fn script(
         let failures = report.failures.iter().map(ToString::to_string).collect();
         cases = Cases { passed: report.passed, failures, unused: Vec::new(), images: report.images };
     }
-    let mut folders: Vec<PathBuf> = handler.folders().into_iter().collect();
-    folders.extend([section.scripts.clone(), section.data.clone()]);
-    folders.sort();
-    folders.dedup();
-    Ok(Built { handler: Arc::new(handler), cases, folders, sql: None })
+    Ok((handler, cases))
+}
+
+/// How often a folder may change while it is read, before it is taken as it is.
+const EXCHANGED_MAX: u32 = 5;
+
+/// The scripts of a section in another folder: whether they load, their revision, and how their cases go.
+///
+/// # Errors
+/// Everything that keeps them from loading, ready to be shown.
+pub fn try_scripts(
+    config: &Config,
+    section: &ScriptSection,
+    folder: &Path,
+    databases: &Databases,
+) -> Result<(String, Cases), Vec<String>> {
+    let queries = NamedQueries::read(config, databases).map_err(|problems| vec![problems.to_string()])?;
+    let section = ScriptSection { candidate: folder.to_owned(), ..section.clone() };
+    let tried = candidate(&section, &Arc::new(queries), true);
+    let (handler, cases) = tried.map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    Ok((handler.revision().to_owned(), cases))
 }
 
 fn sql(section: &SqlSection, name: &str, databases: &Databases) -> Result<Built, Vec<(String, String)>> {
@@ -176,7 +267,7 @@ fn sql(section: &SqlSection, name: &str, databases: &Databases) -> Result<Built,
 
 /// A handler that is made of nothing but its section.
 fn plain(handler: Arc<dyn RequestHandler>) -> Built {
-    Built { handler, cases: Cases::default(), folders: Vec::new(), sql: None }
+    Built { handler, cases: Cases::default(), folders: Vec::new(), sql: None, script: None, candidate: None }
 }
 
 fn problem(error: &ScriptError) -> Problem {

@@ -23,6 +23,8 @@ mod machine;
 mod name;
 mod note;
 mod prune;
+mod question;
+mod recorded;
 mod row;
 mod schema;
 mod site;
@@ -58,6 +60,8 @@ pub use machine::MachineEntry;
 pub use name::{Name, NameError, fold_serial};
 pub use note::{Note, NoteChange, NoteValue};
 pub use prune::Pruned;
+pub use question::{After, Kept, QuestionEntry, QuestionFilter, QuestionPage};
+pub use recorded::{Recorded, RecordedError};
 pub use site::{SiteEntry, SiteToken, TokenProblem};
 pub use transition::LoopGuard;
 

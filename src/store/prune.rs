@@ -1,4 +1,4 @@
-//! What is not kept for ever: old boots, assignments that ended long ago, and what upstreams decided.
+//! What is not kept for ever: old boots, the questions asked in them, assignments that ended long ago, and what upstreams decided.
 
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ const CHUNK: u64 = 500;
 
 static COUNT: Statement = Statement::new("SELECT COUNT(*) AS present FROM boot");
 
+static COUNT_QUESTIONS: Statement = Statement::new("SELECT COUNT(*) AS present FROM question");
+
 static COUNT_KNOWN: Statement = Statement::new("SELECT COUNT(*) AS present FROM last_known");
 
 /// The inner query is there for MySQL, which does not select from a table that it deletes from.
@@ -21,6 +23,13 @@ static OLDEST: Statement = Statement::new(
     "DELETE FROM boot WHERE session IN (SELECT session FROM \
      (SELECT session FROM boot WHERE started < :before ORDER BY started LIMIT :chunk) o)",
 );
+
+static ASKED: Statement = Statement::each([
+    "DELETE FROM question WHERE rowid IN (SELECT rowid FROM question WHERE asked < :before ORDER BY asked LIMIT :chunk)",
+    "DELETE FROM question WHERE (session, id) IN \
+     (SELECT session, id FROM question WHERE asked < :before ORDER BY asked LIMIT :chunk)",
+    "DELETE FROM question WHERE asked < :before ORDER BY asked LIMIT :chunk",
+]);
 
 static ENDED: Statement = Statement::new(
     "DELETE FROM assignment WHERE id IN (SELECT id FROM (SELECT id FROM assignment \
@@ -92,6 +101,15 @@ impl Store {
         let excess = self.count(&COUNT_KNOWN, limit).await?.saturating_sub(known_max);
         pruned.last_known += self.remove(&FORGOTTEN, &all, excess, limit).await?;
         Ok(pruned)
+    }
+
+    /// Removes the oldest questions beyond so many, of boots that stay; how many.
+    ///
+    /// # Errors
+    /// As [`Store::prune`].
+    pub async fn prune_questions(&self, questions_max: u64, limit: Duration) -> Result<u64, StoreError> {
+        let excess = self.count(&COUNT_QUESTIONS, limit).await?.saturating_sub(questions_max);
+        self.remove(&ASKED, &Value::Integer(i64::MAX), excess, limit).await
     }
 
     async fn count(&self, statement: &Statement, limit: Duration) -> Result<u64, StoreError> {

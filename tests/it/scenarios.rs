@@ -229,3 +229,28 @@ fn an_ordered_installation_is_done_once() {
     assert_eq!(boot(&[]), "exit:1");
     assert_eq!(lab.boot(&["--mac", "52:54:00:40:00:08"]), "exit:1", "its screen says what to type");
 }
+
+#[test]
+fn a_new_image_comes_to_a_few_first() {
+    let rings = |lines: &str| {
+        let change = |site: &Site| {
+            site.write("rules/rings.csv", &format!("from,percent\n{lines}\n"));
+            site.write("rules/freezes.csv", "first,last,before,why\n2001-01-01,2001-01-02,2000-12-31,test\n");
+            std::fs::remove_file(site.path("rules/site.cases.toml")).unwrap();
+            for name in ["debian-12", "debian-13"] {
+                site.write(&format!("images/{name}/linux"), "x");
+                site.write(&format!("images/{name}/initrd.gz"), "x");
+            }
+        };
+        let lab = Scenario::with("staged-rollout", change);
+        let boot = |mac: &str| {
+            let uuid = format!("00000000-1111-4222-8333-{}", mac.replace(':', ""));
+            lab.boot(&["--mac", mac, "--uuid", &uuid]).contains("debian-13")
+        };
+        (0..12).map(|n| boot(&format!("52:54:00:00:08:{n:02x}"))).collect::<Vec<bool>>()
+    };
+    let (few, more, all) = (rings("2001-01-01,20"), rings("2001-01-01,60"), rings("2001-01-01,100"));
+    assert!(all.iter().all(|has| *has));
+    assert!(few.iter().zip(&more).all(|(before, now)| !before || *now), "who has it keeps it: {few:?} {more:?}");
+    assert!(more.iter().any(|has| *has) && more.iter().any(|has| !has), "{more:?}");
+}

@@ -35,7 +35,7 @@ impl std::error::Error for ScriptErrors {}
 
 impl ScriptError {
     /// A problem of a whole file.
-    pub(super) fn of_file(file: impl Into<String>, message: impl Into<String>) -> ScriptError {
+    pub(in crate::handlers) fn of_file(file: impl Into<String>, message: impl Into<String>) -> ScriptError {
         ScriptError { file: file.into(), place: None, message: message.into(), hint: None, source_line: None }
     }
 

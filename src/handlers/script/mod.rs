@@ -11,9 +11,14 @@
 
 pub mod api;
 pub mod cases;
+pub mod definitions;
+pub mod help;
 pub mod reference;
 
+mod again;
 mod answer;
+mod beside;
+mod contract;
 mod csv_file;
 mod diagnose;
 mod document;
@@ -68,6 +73,9 @@ use crate::database::NamedQueries;
 use crate::decision::{Answer, HandlerError, RequestHandler};
 use crate::pace::Pace;
 
+pub use again::{Again, NOTED, Unanswered};
+pub use beside::Would;
+pub(in crate::handlers) use beside::account;
 pub use diagnose::{ScriptError, ScriptErrors};
 pub use limits::Limits;
 pub use notes::counts;
@@ -225,6 +233,17 @@ impl ScriptHandler {
         {
             info!(handler = %self.name, session = %request.session, %mac, stage = request.stage.name(), "script: {line}");
         }
+        self.answer_of(question, request, ended)
+    }
+
+    /// What a run said, with how it came to it.
+    fn answer_of<T>(
+        &self,
+        question: Question,
+        request: &BootRequest,
+        ended: Ended<Result<Answer<T>, ScriptError>>,
+    ) -> Result<Answer<T>, HandlerError> {
+        let mac = request.client.hardware;
         let line = self.program.line(question, request, &ended);
         let account =
             Account { scripts: self.program.revision().to_owned(), line, readings: ended.readings, log: ended.log };

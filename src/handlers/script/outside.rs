@@ -24,6 +24,19 @@ pub(super) struct Answers {
 }
 
 impl Answers {
+    /// What a run was told, to be told again.
+    pub(super) fn of_readings(readings: &[Reading]) -> Answers {
+        let mut answers = Answers::default();
+        for Reading { source, asked, found } in readings {
+            match found {
+                Found::Answer(answer) => answers.insert(source, Some(asked), Ok(answer.clone())),
+                Found::Failed(reason) => answers.insert(source, Some(asked), Err(reason.clone())),
+                Found::NotKept => {}
+            }
+        }
+        answers
+    }
+
     /// Keeps an answer, or why there is none; `asked` is none where the answer is always the same.
     pub(super) fn insert(&mut self, source: &str, asked: Option<&Json>, answer: Result<Json, String>) {
         self.told.insert((source.to_owned(), asked.map(Json::to_string)), answer);
@@ -60,6 +73,8 @@ impl Answers {
 thread_local! {
     /// The answers that stand in for the outside in this thread.
     static ANSWERS: RefCell<Option<Arc<Answers>>> = const { RefCell::new(None) };
+    /// Whether who is not in them is really asked, where asking changes nothing.
+    static ASKS_OTHERS: Cell<bool> = const { Cell::new(false) };
     /// Who was asked and is not in them.
     static UNANSWERED: Cell<Option<String>> = const { Cell::new(None) };
     /// What the run in this thread was told, and its length.
@@ -68,14 +83,25 @@ thread_local! {
 
 /// Does `work` with these answers in the place of the outside. Tells as well who was asked and is not in them.
 pub(super) fn with_answers<T>(answers: &Arc<Answers>, work: impl FnOnce() -> T) -> (T, Option<String>) {
+    with(answers, false, work)
+}
+
+/// As [`with_answers`], but who is not in them is really asked where asking changes nothing, and told as well.
+pub(super) fn with_answers_first<T>(answers: &Arc<Answers>, work: impl FnOnce() -> T) -> (T, Option<String>) {
+    with(answers, true, work)
+}
+
+fn with<T>(answers: &Arc<Answers>, asks_others: bool, work: impl FnOnce() -> T) -> (T, Option<String>) {
     struct Clear;
     impl Drop for Clear {
         fn drop(&mut self) {
             // The next run in this thread may be that of a machine.
             ANSWERS.set(None);
+            ASKS_OTHERS.set(false);
         }
     }
     ANSWERS.set(Some(Arc::clone(answers)));
+    ASKS_OTHERS.set(asks_others);
     UNANSWERED.set(None);
     let clear = Clear;
     let value = work();
@@ -94,6 +120,11 @@ pub(super) fn ask(
         None => really(&asked)?,
         Some(answers) => match answers.find(source, &asked) {
             Some(answer) => answer.clone(),
+            None if ASKS_OTHERS.get() && only_reads(source) => {
+                let answer = really(&asked)?;
+                UNANSWERED.set(Some(source.to_owned()));
+                answer
+            }
             None => {
                 UNANSWERED.set(Some(source.to_owned()));
                 return sandbox::end(format!("{source} has no answer here"));
@@ -102,6 +133,11 @@ pub(super) fn ask(
     };
     keep(source, asked, &answer);
     answer.or_else(|reason| fail(format!("{source}: {reason}")))
+}
+
+/// Whether asking changes nothing there.
+fn only_reads(source: &str) -> bool {
+    ["query ", "http GET ", "note "].iter().any(|kind| source.starts_with(kind))
 }
 
 fn keep(source: &str, asked: Json, answer: &Result<Json, String>) {

@@ -7,12 +7,12 @@ use crate::boot::FACTS;
 
 /// The fields of `request`.
 pub fn fields() -> String {
-    let mut text = "| field | type | what it is | example |\n|---|---|---|---|\n".to_owned();
+    let mut text =
+        "| field | type | what it is | there | whose word | example |\n|---|---|---|---|---|---|\n".to_owned();
     for field in FIELDS {
-        row(
-            &mut text,
-            &[&format!("`request.{}`", field.name), field.kind, field.about, &format!("`{}`", field.example)],
-        );
+        let name = format!("`request.{}`", field.name);
+        let example = format!("`{}`", field.example);
+        row(&mut text, &[&name, field.kind, field.about, field.when.name(), field.source, &example]);
     }
     text
 }
@@ -45,11 +45,25 @@ pub fn identity() -> String {
     text
 }
 
+/// The keys of the builders' options.
+pub fn options() -> String {
+    let mut text = "| function | option | type | what it is |\n|---|---|---|---|\n".to_owned();
+    for function in FUNCTIONS {
+        for option in function.options {
+            let about =
+                if option.is_needed { format!("{}; must be there", option.about) } else { option.about.to_owned() };
+            row(&mut text, &[&format!("`{}`", function.name), &format!("`{}`", option.name), option.kind, &about]);
+        }
+    }
+    text
+}
+
 /// The functions.
 pub fn functions() -> String {
-    let mut text = "| function | what it does | example |\n|---|---|---|\n".to_owned();
+    let mut text = "| function | gives | what it does | example |\n|---|---|---|---|\n".to_owned();
     for function in FUNCTIONS {
-        row(&mut text, &[&format!("`{}`", function.name), function.about, &format!("`{}`", function.example)]);
+        let (name, example) = (format!("`{}`", function.name), format!("`{}`", function.example));
+        row(&mut text, &[&name, function.gives(), function.about, &example]);
     }
     text
 }

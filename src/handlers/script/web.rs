@@ -108,7 +108,7 @@ fn path_of(function: &str, path: &Dynamic) -> Found<Vec<String>> {
 }
 
 fn query_of(function: &'static str, options: Map) -> Found<Vec<(String, String)>> {
-    let mut options = Options::new(function, options, &["query"])?;
+    let mut options = Options::new(function, options, super::contract::HTTP)?;
     let Some(query) = options.take("query") else { return Ok(Vec::new()) };
     let Some(query) = query.try_cast::<Map>() else {
         return fail(format!("{function}: `query` must be a map: #{{ mac: request.mac }}"));

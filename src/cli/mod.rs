@@ -15,6 +15,7 @@ mod init;
 mod machine;
 mod machine_store;
 mod machines;
+mod notes;
 mod output;
 mod script;
 mod scripts;
@@ -82,6 +83,7 @@ enum Command {
     Assignments(assign::Assignments),
     History(history::History),
     Explain(explain::Explain),
+    Notes(notes::Notes),
     Site(site::Site),
     Cache(cache::Cache),
     Script(script::Script),
@@ -107,6 +109,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Assignments(command) => assign::assignments(&command, &find_config(config)),
         Command::History(command) => history::run(&command, &find_config(config)),
         Command::Explain(command) => explain::run(&command, &find_config(config)),
+        Command::Notes(command) => notes::run(&command, &find_config(config)),
         Command::Site(command) => site::run(&command, &find_config(config)),
         Command::Cache(command) => cache::run(&command, &find_config(config)),
         Command::Script(command) => script::run(&command),

@@ -3,6 +3,7 @@
 //! A new kind implements [`RequestHandler`] in a folder of its own, and gets an arm in
 //! [`build`], the one place where the configuration's handlers become running ones.
 
+mod identity;
 pub mod referral;
 pub mod rollout;
 pub mod script;
@@ -254,7 +255,7 @@ pub fn try_scripts(
 ) -> Result<(String, Cases), Vec<String>> {
     let queries = NamedQueries::read(config, databases).map_err(|problems| vec![problems.to_string()])?;
     let section = ScriptSection { candidate: folder.to_owned(), ..section.clone() };
-    let tried = candidate(&section, &Arc::new(queries), true);
+    let tried = candidate(&section, &Arc::new(queries), &Reach::default(), true);
     let (handler, cases) = tried.map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     Ok((handler.revision().to_owned(), cases))
 }

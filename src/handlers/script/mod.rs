@@ -53,6 +53,7 @@ mod time;
 mod trace;
 mod versions;
 mod web;
+mod who;
 
 #[cfg(test)]
 mod tests;
@@ -220,7 +221,7 @@ impl ScriptHandler {
         if inline.as_ref().is_some_and(|ended| ended.overrun) {
             shy.store(SHY_RUNS, Ordering::Relaxed);
         }
-        let ended = match inline.filter(|ended| !ended.overrun) {
+        let mut ended = match inline.filter(|ended| !ended.overrun) {
             Some(ended) => ended,
             None => self.run_in_background(question, request, convert).await?,
         };
@@ -233,7 +234,12 @@ impl ScriptHandler {
         {
             info!(handler = %self.name, session = %request.session, %mac, stage = request.stage.name(), "script: {line}");
         }
-        self.answer_of(question, request, ended)
+        let kept = std::mem::take(&mut ended.kept);
+        let said = self.answer_of(question, request, ended);
+        if said.is_ok() {
+            kept.keep(&self.reach, request.now).await;
+        }
+        said
     }
 
     /// What a run said, with how it came to it.
@@ -256,7 +262,6 @@ impl ScriptHandler {
                 return Err(error.with_account(account));
             }
         };
-        ended.kept.keep(&self.reach, request.now).await;
         let why = known.as_ref().map_or_else(String::new, Record::in_words);
         Ok(Answer::Explained { given, why, known, account: Some(Box::new(account)) })
     }

@@ -16,6 +16,7 @@ mod machine;
 mod machine_store;
 mod machines;
 mod output;
+mod replay;
 mod script;
 mod scripts;
 mod serve;
@@ -62,6 +63,7 @@ const AFTER_HELP: &str = "Examples:
                                       install this machine at its next boot, once
   pointsman history --since 1d        what booted, and what became of it
   pointsman explain lab-07            why its last boot went as it did
+  pointsman replay --scripts new      what new scripts would have said to the boots of the last week
   pointsman scripts stage             try new rules beside those that decide
   pointsman site add lyon             let the server of another site ask this one";
 
@@ -82,6 +84,7 @@ enum Command {
     Assignments(assign::Assignments),
     History(history::History),
     Explain(explain::Explain),
+    Replay(replay::Replay),
     Site(site::Site),
     Cache(cache::Cache),
     Script(script::Script),
@@ -107,6 +110,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Assignments(command) => assign::assignments(&command, &find_config(config)),
         Command::History(command) => history::run(&command, &find_config(config)),
         Command::Explain(command) => explain::run(&command, &find_config(config)),
+        Command::Replay(command) => replay::run(&command, &find_config(config)),
         Command::Site(command) => site::run(&command, &find_config(config)),
         Command::Cache(command) => cache::run(&command, &find_config(config)),
         Command::Script(command) => script::run(&command),

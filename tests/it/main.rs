@@ -24,6 +24,7 @@ mod reload;
 mod reports;
 mod rollout;
 mod s3;
+mod scenarios;
 mod servers;
 mod sql_rows;
 mod sql_store;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rhai::Engine;
 
 use super::tables::Tables;
-use super::{answer, functions, images, query, record, request, sandbox, tables, time};
+use super::{answer, functions, images, patterns, query, record, request, rings, sandbox, tables, time, versions};
 use crate::database::NamedQueries;
 
 pub use super::request::{FIELDS, Field};
@@ -66,13 +66,23 @@ pub const FUNCTIONS: &[Function] = &[
         "offers several images",
         "menu(#{ title: \"Lab\", timeout: 10, default_image: \"local\", images: [local_disk(), shell()] })",
     ),
-    function("table", "a CSV or TSV file of the data folder", "table(\"machines.csv\")"),
+    function(
+        "table",
+        "a table of the data folder: a CSV or TSV file, or a list of maps in JSON, TOML or YAML",
+        "table(\"machines.csv\")",
+    ),
+    function("data", "what a JSON, TOML or YAML file of the data folder says", "data(\"site.yaml\").gateway"),
     function(
         "find",
         "the first row of a table with this value in a column, or `()`",
         "table(\"machines.csv\").find(\"mac\", request.mac)",
     ),
     function("find_all", "all such rows, as an array", "table(\"machines.csv\").find_all(\"role\", \"lab\")"),
+    function(
+        "find_network",
+        "the row whose network in a column holds an address, and is the smallest that does; or `()`",
+        "table(\"sites.json\").find_network(\"network\", request.subnet_address)",
+    ),
     function("rows", "all rows of a table, as an array", "table(\"machines.csv\").rows()"),
     function(
         "query",
@@ -94,6 +104,35 @@ pub const FUNCTIONS: &[Function] = &[
         "whether a time of day lies in a window, which may go over midnight",
         "request.now.between(\"22:00\", \"05:00\")",
     ),
+    function(
+        "is_between",
+        "whether a time lies between two dates, both with it; dates without a year come every year",
+        "request.now.is_between(\"2026-12-20\", \"2027-01-04\")",
+    ),
+    function("is_on", "whether it is one of these days of the week", "request.now.is_on(\"mon-fri, sun\")"),
+    function("in_zone", "the same time in another time zone", "request.now.in_zone(\"America/New_York\").hour"),
+    function(
+        "matches",
+        "whether a regular expression is found in a text; `^` and `$` stand for its ends",
+        "matches(request.product, \"^OptiPlex [0-9]+\")",
+    ),
+    function(
+        "captures",
+        "what a regular expression finds: the whole, then its groups; an empty array when it finds nothing",
+        "captures(request.product, \"^([A-Za-z]+) ([0-9]+)\")",
+    ),
+    function(
+        "compare_versions",
+        "-1, 0 or 1: whether a version is before another one, the same, or after it",
+        "compare_versions(request.bios_version, \"1.9.0\")",
+    ),
+    function(
+        "version_at_least",
+        "whether a version is not before another one",
+        "version_at_least(request.bios_version, \"1.9.0\")",
+    ),
+    function("ring", "a number from 0 to 99 that stays the same for a machine", "ring(request, \"debian-13\")"),
+    function("in_ring", "whether a machine is among the first so many percent", "in_ring(request, 5)"),
     function("log", "writes a line to the server's log", "log(\"seen \" + request.mac)"),
 ];
 
@@ -108,6 +147,9 @@ pub(super) fn engine(tables: Arc<Tables>, queries: &Arc<NamedQueries>) -> Engine
     record::register(&mut engine);
     query::register(&mut engine, queries);
     functions::register(&mut engine);
+    patterns::register(&mut engine);
+    versions::register(&mut engine);
+    rings::register(&mut engine);
     engine
 }
 
@@ -116,6 +158,33 @@ pub(super) fn callable(engine: &Engine) -> BTreeSet<String> {
     let signatures = engine.gen_fn_signatures(true);
     signatures.iter().filter_map(|signature| signature.split('(').next()).map(|name| name.trim().to_owned()).collect()
 }
+
+/// Whether a function builds an answer, so that what it gives knows where it was made.
+pub(super) fn builds_answers(name: &str) -> bool {
+    ANSWERS.contains(&name)
+}
+
+/// Functions whose only use is to be the answer, or a part of it.
+pub(super) const ANSWERS: [&str; 18] = [
+    "allow",
+    "deny",
+    "ignore",
+    "pass",
+    "refer",
+    "linux",
+    "wim",
+    "chain",
+    "efi",
+    "sanboot",
+    "ipxe",
+    "referral",
+    "retry",
+    "local_disk",
+    "reboot",
+    "poweroff",
+    "shell",
+    "menu",
+];
 
 /// Whether `request` has this field.
 pub(super) fn is_request_field(name: &str) -> bool {
@@ -152,6 +221,7 @@ pub(super) fn plain_type(name: &str) -> &str {
             "Row" => "a row of a table",
             "Record" => "a row of a database",
             "Table" => "a table",
+            "Part" => "a map of a data file",
             "Time" => "a time",
             "Pass" => "pass()",
             "Refer" => "refer(...)",

@@ -283,6 +283,7 @@ fn unknown_function(signature: &str) -> (String, Option<String>) {
 /// A problem of a table.
 pub(super) fn of_table(file: &Path, broken: &Broken, hint: Option<String>) -> ScriptError {
     let number = broken.line.and_then(|line| usize::try_from(line).ok());
+    let column = broken.column.and_then(|column| usize::try_from(column).ok()).unwrap_or(1);
     // The text of a table is not kept: it is read again, to show the line.
     let line = |number: usize| {
         let text = std::fs::read(file).ok()?;
@@ -291,7 +292,7 @@ pub(super) fn of_table(file: &Path, broken: &Broken, hint: Option<String>) -> Sc
     };
     ScriptError {
         file: file.display().to_string(),
-        place: number.map(|number| (number, 1)),
+        place: number.map(|number| (number, column)),
         message: broken.message.clone(),
         hint,
         source_line: number.and_then(line),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, Map};
 
 use super::answer::images_of;
+use super::made::{Builders, Made, Place};
 use super::options::Options;
 use super::sandbox::fail;
 use crate::boot::{BootImage, BootImages, FactsForm, FileName, ImageKind, InjectedFile, Line, Menu, Source, Url};
@@ -15,36 +16,63 @@ pub(super) struct Image {
     pub(super) image: BootImage,
     /// Whether the script gave the id; one of ours may be changed to be unique in a list.
     pub(super) named: bool,
+    /// Where the script made it.
+    pub(super) place: Place,
 }
 
 /// A menu in a script.
 #[derive(Clone, Debug)]
-pub(super) struct ImageMenu(pub(super) BootImages);
+pub(super) struct ImageMenu(pub(super) BootImages, Place);
+
+impl Made for Image {
+    fn place(&self) -> &Place {
+        &self.place
+    }
+
+    fn set_place(&mut self, place: Place) {
+        self.place = place;
+    }
+}
+
+impl Made for ImageMenu {
+    fn place(&self) -> &Place {
+        &self.1
+    }
+
+    fn set_place(&mut self, place: Place) {
+        self.1 = place;
+    }
+}
 
 type Built = Result<Image, Box<EvalAltResult>>;
 
 /// Registers the builders.
 pub(super) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Image>("Image").register_type_with_name::<ImageMenu>("Menu");
-    engine.register_fn("linux", linux).register_fn("wim", wim).register_fn("efi", efi).register_fn("menu", menu);
-    engine.register_fn("chain", |map: Map| one_source("chain", map, |source| ImageKind::Chain { source }));
-    engine.register_fn("chain", |text: ImmutableString| {
+    let mut builders = Builders(engine);
+    builders.one("linux", linux);
+    builders.one("wim", wim);
+    builders.one("efi", efi);
+    builders.one("efi", |text: ImmutableString| efi(only("source", text)));
+    builders.one("menu", menu);
+    builders.one("chain", |map: Map| one_source("chain", map, |source| ImageKind::Chain { source }));
+    builders.one("chain", |text: ImmutableString| {
         one_source("chain", only("source", text), |source| ImageKind::Chain { source })
     });
-    engine.register_fn("sanboot", |map: Map| one_source("sanboot", map, |source| ImageKind::Sanboot { source }));
-    engine.register_fn("sanboot", |text: ImmutableString| {
+    builders.one("sanboot", |map: Map| one_source("sanboot", map, |source| ImageKind::Sanboot { source }));
+    builders.one("sanboot", |text: ImmutableString| {
         one_source("sanboot", only("source", text), |source| ImageKind::Sanboot { source })
     });
-    engine.register_fn("efi", |text: ImmutableString| efi(only("source", text)));
-    engine.register_fn("ipxe", ipxe);
-    engine.register_fn("ipxe", |text: ImmutableString| ipxe(only("text", text)));
-    engine.register_fn("referral", referral);
-    engine.register_fn("referral", |text: ImmutableString| referral(only("url", text)));
-    engine.register_fn("retry", retry).register_fn("retry", |seconds: i64| retry(only("wait", seconds)));
+    builders.one("ipxe", ipxe);
+    builders.one("ipxe", |text: ImmutableString| ipxe(only("text", text)));
+    builders.one("referral", referral);
+    builders.one("referral", |text: ImmutableString| referral(only("url", text)));
+    builders.one("retry", retry);
+    builders.one("retry", |seconds: i64| retry(only("wait", seconds)));
     for (name, id, title, kind) in PLAIN {
-        engine.register_fn(*name, move || Image::new(id, Line::clean(title), kind.clone()));
-        engine.register_fn(*name, move |text: ImmutableString| plain(name, id, title, kind, only("title", text)));
-        engine.register_fn(*name, move |map: Map| plain(name, id, title, kind, map));
+        builders.none(name, move || Ok(Image::new(id, Line::clean(title), kind.clone())));
+        builders.one(name, move |text: ImmutableString| plain(name, id, title, kind, only("title", text)));
+        builders.one(name, move |map: Map| plain(name, id, title, kind, map));
     }
     engine.register_get("id", |image: &mut Image| ImmutableString::from(image.image.id.as_str()));
     engine.register_get("title", |image: &mut Image| ImmutableString::from(image.image.title.as_str()));
@@ -60,7 +88,11 @@ const PLAIN: &[(&str, &str, &str, ImageKind)] = &[
 
 impl Image {
     fn new(id: &str, title: Line, kind: ImageKind) -> Image {
-        Image { image: BootImage { id: id.to_owned(), title, assignment: None, kind }, named: false }
+        Image {
+            image: BootImage { id: id.to_owned(), title, assignment: None, kind },
+            named: false,
+            place: Place::default(),
+        }
     }
 }
 
@@ -77,7 +109,7 @@ fn named(options: &mut Options, id: &str, title: &str, kind: ImageKind) -> Built
         options.line("title")?.unwrap_or_else(|| Line::clean(if given.is_some() { &image.id } else { title }));
     // The list checks ids again; a single image is checked here, where the line is known.
     match BootImages::new(vec![image.clone()], None) {
-        Ok(_) => Ok(Image { image, named: given.is_some() }),
+        Ok(_) => Ok(Image { image, named: given.is_some(), place: Place::default() }),
         Err(error) => fail(error.to_string()),
     }
 }
@@ -221,7 +253,7 @@ fn menu(map: Map) -> Result<ImageMenu, Box<EvalAltResult>> {
     let images = options.required("images", images, "menu(#{ title: \"Boot\", images: [ ... ] })")?;
     let images = images_of(images).or_else(|message| fail(format!("menu: {message}")))?;
     match BootImages::new(images, Some(Menu { title, default, timeout })) {
-        Ok(images) => Ok(ImageMenu(images)),
+        Ok(images) => Ok(ImageMenu(images, Place::default())),
         Err(error) => fail(format!("menu: {error}")),
     }
 }

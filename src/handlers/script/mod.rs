@@ -17,25 +17,34 @@ mod answer;
 mod beside;
 mod csv_file;
 mod diagnose;
+mod document;
 mod dropped;
 mod functions;
 mod images;
 mod lexer;
 mod limits;
+mod made;
 mod memory;
 mod modules;
 mod options;
 mod outside;
+mod parts;
+mod patterns;
+mod prefixes;
 mod program;
 mod query;
 mod record;
 mod request;
+mod rings;
+mod rows;
 mod sandbox;
 mod searches;
 mod slips;
 mod sources;
 mod tables;
 mod time;
+mod trace;
+mod versions;
 
 #[cfg(test)]
 mod tests;
@@ -51,7 +60,7 @@ use rhai::{Dynamic, Engine};
 use tokio::sync::Semaphore;
 use tracing::info;
 
-use crate::boot::{Account, BootImages, BootRequest, Record, Verdict};
+use crate::boot::{Account, BootImages, BootRequest, Reading, Record, Verdict};
 use crate::database::NamedQueries;
 use crate::decision::{Answer, HandlerError, RequestHandler};
 use crate::pace::Pace;
@@ -61,6 +70,7 @@ pub(in crate::handlers) use beside::account;
 pub use diagnose::{ScriptError, ScriptErrors};
 pub use limits::Limits;
 pub use program::Question;
+pub use trace::Trace;
 
 use program::Program;
 use sandbox::Ended;
@@ -95,6 +105,21 @@ pub struct ScriptHandler {
     shy: [AtomicU32; 2],
     /// What the scripts log: machines that somebody makes up must not fill the disk with it.
     pace: Pace,
+}
+
+/// One run of a script, line by line.
+#[derive(Debug, Clone)]
+pub struct Traced {
+    /// Where the answer was made, as `FILE:LINE`; empty when that is not known.
+    pub line: String,
+    /// The lines that ran.
+    pub trace: Trace,
+    /// Why there is no answer.
+    pub error: Option<ScriptError>,
+    /// What the script logged.
+    pub log: Vec<String>,
+    /// Who was asked, and did not answer the earlier run: the run ends there.
+    pub unanswered: Option<String>,
 }
 
 /// Lines that scripts may log in one second.
@@ -135,6 +160,31 @@ impl ScriptHandler {
         self.program.revision()
     }
 
+    /// Asks a question once more, with what the scripts were told then, and follows it line by line. Nobody else is asked,
+    /// and nothing is kept. Takes as long as the script takes, on this thread.
+    pub fn trace(&self, question: Question, request: &BootRequest, told: &[Reading]) -> Traced {
+        let answers = Arc::new(outside::Answers::of(told));
+        let budget = self.program.full(question);
+        let convert = match question {
+            Question::AllowBoot => |value| answer::verdict(value).map(|_| ()),
+            Question::BootImages => |value| answer::images(value).map(|_| ()),
+        };
+        let run = || self.program.run_traced(question, request, budget, convert);
+        let ((ended, trace), unanswered) = outside::with_answers(&answers, run);
+        Traced {
+            line: self.program.line(question, request, &ended),
+            trace,
+            error: ended.value.err(),
+            log: ended.log,
+            unanswered,
+        }
+    }
+
+    /// A line of a script, by the file's name in a trace; long lines are cut.
+    pub fn source_line(&self, file: &str, line: usize) -> Option<String> {
+        self.program.source_line(file, line)
+    }
+
     /// The folders that the scripts and what they import were read from.
     pub fn folders(&self) -> BTreeSet<PathBuf> {
         self.program.folders()
@@ -168,22 +218,20 @@ impl ScriptHandler {
         {
             info!(handler = %self.name, session = %request.session, %mac, stage = request.stage.name(), "script: {line}");
         }
-        self.answer_of(request, ended)
+        self.answer_of(question, request, ended)
     }
 
     /// What a run said, with how it came to it.
     fn answer_of<T>(
         &self,
+        question: Question,
         request: &BootRequest,
         ended: Ended<Result<Answer<T>, ScriptError>>,
     ) -> Result<Answer<T>, HandlerError> {
         let mac = request.client.hardware;
-        let account = Account {
-            scripts: self.program.revision().to_owned(),
-            line: String::new(),
-            readings: ended.readings,
-            log: ended.log,
-        };
+        let line = self.program.line(question, request, &ended);
+        let account =
+            Account { scripts: self.program.revision().to_owned(), line, readings: ended.readings, log: ended.log };
         let (given, known) = match ended.value {
             Ok(Answer::Given(given)) => (Some(given), None),
             Ok(Answer::Noted(note)) => (None, Some(with_note(request, &note)?)),

@@ -15,6 +15,7 @@ use super::diagnose::{self, ScriptError, at_place};
 use super::limits::SCRIPT_LEN_MAX;
 use super::sandbox::{self, Budget, Place};
 use super::sources::Sources;
+use super::trace;
 
 /// The modules that are loaded already.
 #[derive(Default)]
@@ -22,6 +23,13 @@ pub(super) struct Modules {
     resolver: StaticModuleResolver,
     /// By import name: whether the file is without problems.
     done: BTreeMap<String, bool>,
+}
+
+impl Modules {
+    /// What finds the modules by name.
+    pub(super) fn into_resolver(self) -> StaticModuleResolver {
+        self.resolver
+    }
 }
 
 /// Compiles the modules that scripts import, and those that these import.
@@ -71,6 +79,7 @@ impl Loader<'_> {
             }
         };
         ast.set_source(file.as_str());
+        self.sources.set_code_lines(&file, trace::code_lines(&ast));
         let problems = self.sources.problems(&file);
         let good = problems.is_empty();
         self.errors.extend(problems);

@@ -20,22 +20,24 @@ use crate::boot::{Account, Found, Reading};
 pub(super) struct Answers(BTreeMap<(String, Option<String>), Result<Json, String>>);
 
 impl Answers {
-    /// What a run was told, to be told again.
-    pub(super) fn of_readings(readings: &[Reading]) -> Answers {
-        let mut answers = Answers::default();
-        for Reading { source, asked, found } in readings {
-            match found {
-                Found::Answer(answer) => answers.insert(source, Some(asked), Ok(answer.clone())),
-                Found::Failed(reason) => answers.insert(source, Some(asked), Err(reason.clone())),
-                Found::NotKept => {}
-            }
-        }
-        answers
-    }
-
     /// Keeps an answer, or why there is none; `asked` is none where the answer is always the same.
     pub(super) fn insert(&mut self, source: &str, asked: Option<&Json>, answer: Result<Json, String>) {
         self.0.insert((source.to_owned(), asked.map(Json::to_string)), answer);
+    }
+
+    /// What a script was told in an earlier run.
+    pub(super) fn of(readings: &[Reading]) -> Answers {
+        let mut answers = Answers::default();
+        for reading in readings {
+            let answer = match &reading.found {
+                Found::Answer(answer) => Ok(answer.clone()),
+                Found::Failed(reason) => Err(reason.clone()),
+                // It ends the run there, which is as far as can be told.
+                Found::NotKept => continue,
+            };
+            answers.insert(&reading.source, Some(&reading.asked), answer);
+        }
+        answers
     }
 
     fn find(&self, source: &str, asked: &Json) -> Option<&Result<Json, String>> {

@@ -179,6 +179,11 @@ pub(super) fn register(engine: &mut Engine) {
 }
 
 impl Request {
+    /// What the machine's ring follows from: its UUID, else its serial number, else its MAC address.
+    pub(super) fn ring_key(&self) -> String {
+        sql::machine_key(&self.0.request)
+    }
+
     /// The value of a query's parameter: what queries of the `sql` handler have by this name, or a column of the record;
     /// null for what is not known.
     pub(super) fn parameter(&self, name: &str) -> Option<Value> {

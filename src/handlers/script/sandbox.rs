@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rhai::{Dynamic, Engine, EvalAltResult, Position};
 
 use super::limits::*;
+use super::made::Origin;
 use super::{memory, outside};
 use crate::boot::Reading;
 
@@ -66,6 +67,8 @@ pub(super) struct Ended<T> {
     pub(super) overrun: bool,
     /// Whether it waited for somebody else, as a run on the caller's thread never may.
     pub(super) waited: bool,
+    /// Where the value was made: filled by who ran a script.
+    pub(super) origin: Origin,
 }
 
 /// Does `work` within a budget. Runs do not nest.
@@ -98,6 +101,7 @@ pub(super) fn run<T>(budget: Budget, work: impl FnOnce() -> T) -> Ended<T> {
         readings: outside::readings(),
         overrun: overran && budget.place == Place::Inline,
         waited,
+        origin: Origin::OneOf(Vec::new()),
     }
 }
 

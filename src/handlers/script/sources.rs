@@ -10,6 +10,7 @@ use super::api;
 use super::diagnose::{ScriptError, at_place};
 use super::dropped::dropped_answers;
 use super::lexer::{Kind, Token, tokens};
+use super::patterns;
 use super::searches::searches;
 use crate::database::NamedQueries;
 use crate::nearest::{nearest, remedy};
@@ -27,6 +28,8 @@ pub(super) struct Sources {
 struct Source {
     text: String,
     tokens: Vec<Token>,
+    /// The lines on which something begins that can run.
+    code_lines: BTreeSet<usize>,
 }
 
 impl Sources {
@@ -38,7 +41,19 @@ impl Sources {
     /// Keeps a script's text.
     pub(super) fn insert(&mut self, file: &str, text: String) {
         let tokens = tokens(&text);
-        self.files.insert(file.to_owned(), Source { text, tokens });
+        self.files.insert(file.to_owned(), Source { text, tokens, code_lines: BTreeSet::new() });
+    }
+
+    /// Keeps the lines of a script on which something begins that can run.
+    pub(super) fn set_code_lines(&mut self, file: &str, lines: BTreeSet<usize>) {
+        if let Some(source) = self.files.get_mut(file) {
+            source.code_lines = lines;
+        }
+    }
+
+    /// The lines of each script on which something begins that can run.
+    pub(super) fn code_lines(&self) -> BTreeMap<String, BTreeSet<usize>> {
+        self.files.iter().map(|(file, source)| (file.clone(), source.code_lines.clone())).collect()
     }
 
     /// All scripts, by the name that errors give them.
@@ -112,11 +127,21 @@ impl Sources {
         let mut all = BTreeSet::new();
         for source in self.files.values() {
             for (table, function, column) in searches(&source.tokens) {
-                let set = if function == "find" { &mut first } else { &mut all };
-                set.insert((table.to_owned(), column.to_owned()));
+                match function {
+                    "find" => first.insert((table.to_owned(), column.to_owned())),
+                    "find_all" => all.insert((table.to_owned(), column.to_owned())),
+                    _ => false,
+                };
             }
         }
         first.difference(&all).cloned().collect()
+    }
+
+    /// The columns that scripts look for networks in: table and column, by their plain names.
+    pub(super) fn searched_networks(&self) -> BTreeSet<(String, String)> {
+        let all = self.files.values().flat_map(|source| searches(&source.tokens));
+        let networks = all.filter(|(_, function, _)| *function == "find_network");
+        networks.map(|(table, _, column)| (table.to_owned(), column.to_owned())).collect()
     }
 
     /// What Rhai would accept and a run would fail on, or do every time: statements at the top level, calls of
@@ -128,6 +153,9 @@ impl Sources {
         self.unknown_calls(file, tokens, &mut problems);
         self.unknown_fields(file, tokens, &mut problems);
         self.unknown_queries(file, tokens, &mut problems);
+        for (token, message) in patterns::wrong_patterns(tokens) {
+            problems.push(at_place(file, (token.line, token.column), message, None, self));
+        }
         for (token, name) in dropped_answers(tokens) {
             let message = format!("the answer of {name}() is thrown away, and the function goes on");
             let hint = Some(format!("write `return {name}(...);`, or make it the last line of the function"));

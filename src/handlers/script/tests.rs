@@ -2,8 +2,10 @@
 
 mod battery;
 mod contract;
+mod data_files;
 mod documents;
 mod errors;
+mod lines;
 mod nonsense;
 mod queries;
 mod shipped;

@@ -24,7 +24,14 @@ fn every_field_and_fact_can_be_read_and_has_its_type() {
         expressions.push((format!("request.facts.{}", fact.name), "string"));
     }
     for (name, kind, _, _) in api::PARTS {
-        expressions.push((format!("request.now.{name}"), if *kind == "number" { "i64" } else { "string" }));
+        expressions.push((
+            format!("request.now.{name}"),
+            match *kind {
+                "number" => "i64",
+                "true or false" => "bool",
+                _ => "string",
+            },
+        ));
     }
     let checks = expressions.iter().map(|(expression, kind)| {
         format!(
@@ -41,6 +48,8 @@ fn every_example_runs() {
     let site = queries::Cmdb::new("");
     std::fs::create_dir(&site.config.data_dir).unwrap();
     std::fs::write(site.config.data_dir.join("machines.csv"), "mac,role\n525400123456,lab\n").unwrap();
+    std::fs::write(site.config.data_dir.join("sites.json"), "[{\"network\": \"10.1.0.0/16\"}]").unwrap();
+    std::fs::write(site.config.data_dir.join("site.yaml"), "gateway: 10.1.0.1\n").unwrap();
     for function in api::FUNCTIONS {
         let source = format!("fn boot_images(request) {{ let x = {}; [] }}", function.example);
         std::fs::write(&site.config.boot_images, source).unwrap();

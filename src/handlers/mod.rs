@@ -63,6 +63,8 @@ pub struct Cases {
     pub failures: Vec<String>,
     /// Files of cases that are never run, ready to be shown.
     pub unused: Vec<String>,
+    /// What is likely wrong in scripts that work, ready to be shown.
+    pub warnings: Vec<String>,
     /// What the cases boot, so that a check can look for its files.
     pub images: Vec<BootImages>,
 }
@@ -130,6 +132,48 @@ fn script(
     queries: &Arc<NamedQueries>,
     purpose: Purpose,
 ) -> Result<Built, Vec<ScriptError>> {
+    let handler = load_script(section, name, queries)?;
+    let mut cases =
+        Cases { warnings: handler.warnings().iter().map(ToString::to_string).collect(), ..Cases::default() };
+    if purpose.runs_cases() {
+        let report = handler.check_cases();
+        if !report.errors.is_empty() {
+            return Err(report.errors);
+        }
+        cases.passed = report.passed;
+        cases.failures = report.failures.iter().map(ToString::to_string).collect();
+        cases.images = report.images;
+    }
+    let mut folders: Vec<PathBuf> = handler.folders().into_iter().collect();
+    folders.extend([section.scripts.clone(), section.data.clone()]);
+    folders.sort();
+    folders.dedup();
+    Ok(Built { handler: Arc::new(handler), cases, folders, sql: None })
+}
+
+/// The script handlers of a configuration, each by its name, for commands that are about scripts alone. No database is
+/// asked.
+///
+/// # Errors
+/// When the configuration's databases or queries cannot be read.
+pub fn scripts(config: &Config) -> Result<Vec<(String, Result<ScriptHandler, Vec<ScriptError>>)>, Problems> {
+    let databases = Databases::open(config, None)?;
+    let queries = Arc::new(NamedQueries::read(config, &databases)?);
+    let load = |section: &HandlerSection| match section {
+        HandlerSection::Script(script) => {
+            let name = section.display_name();
+            Some((name.to_owned(), load_script(script, name, &queries)))
+        }
+        HandlerSection::Sql(_) | HandlerSection::Referral(_) => None,
+    };
+    Ok(config.handlers.iter().filter_map(load).collect())
+}
+
+fn load_script(
+    section: &ScriptSection,
+    name: &str,
+    queries: &Arc<NamedQueries>,
+) -> Result<ScriptHandler, Vec<ScriptError>> {
     let time_zone = section.time_zone.as_deref().and_then(|name| TimeZone::get(name).ok());
     let config = ScriptConfig {
         name: name.to_owned(),
@@ -145,21 +189,7 @@ fn script(
             ..Limits::default()
         },
     };
-    let handler = ScriptHandler::load(&config).map_err(|errors| errors.0)?;
-    let mut cases = Cases::default();
-    if purpose.runs_cases() {
-        let report = handler.check_cases();
-        if !report.errors.is_empty() {
-            return Err(report.errors);
-        }
-        let failures = report.failures.iter().map(ToString::to_string).collect();
-        cases = Cases { passed: report.passed, failures, unused: Vec::new(), images: report.images };
-    }
-    let mut folders: Vec<PathBuf> = handler.folders().into_iter().collect();
-    folders.extend([section.scripts.clone(), section.data.clone()]);
-    folders.sort();
-    folders.dedup();
-    Ok(Built { handler: Arc::new(handler), cases, folders, sql: None })
+    ScriptHandler::load(&config).map_err(|errors| errors.0)
 }
 
 fn sql(section: &SqlSection, name: &str, databases: &Databases) -> Result<Built, Vec<(String, String)>> {

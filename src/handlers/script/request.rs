@@ -246,6 +246,17 @@ impl Request {
         sql::fact(request, name).or_else(|| request.record.as_ref()?.get(name).cloned())
     }
 
+    /// A field as a script would write it, cut when it is long; none for what has parts.
+    pub(super) fn shown(&self, name: &str) -> Option<String> {
+        let value = self.by_name(name).ok()?;
+        match value.as_bool() {
+            Ok(truth) => Some(truth.to_string()),
+            Err(_) if value.is_string() => Some(format!("{:?}", cut(&value.into_immutable_string().ok()?))),
+            Err(_) if value.is_unit() => Some("()".to_owned()),
+            Err(_) => None,
+        }
+    }
+
     /// What is said of a parameter that is none of these.
     pub(super) fn unknown_parameter(&self, name: &str) -> String {
         let record = self.0.request.record.as_ref();

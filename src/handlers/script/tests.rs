@@ -5,6 +5,7 @@ mod contract;
 mod documents;
 mod errors;
 mod lines;
+mod mistakes;
 mod nonsense;
 mod queries;
 mod shipped;

@@ -162,7 +162,10 @@ fn said_parameters(call: &str) -> usize {
 #[test]
 fn every_function_is_in_one_topic() {
     for function in api::FUNCTIONS {
-        let topics = crate::handlers::script::contract::TOPICS.iter().filter(|(_, names)| names.contains(&function.name)).count();
+        let topics = crate::handlers::script::contract::TOPICS
+            .iter()
+            .filter(|(_, names)| names.contains(&function.name))
+            .count();
         assert_eq!(topics, usize::from(function.name != "log"), "{}: name it in contract::TOPICS", function.name);
     }
 }

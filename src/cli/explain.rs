@@ -56,7 +56,8 @@ async fn explain(desk: &Desk, command: &Explain) -> anyhow::Result<()> {
     let found = find(desk, &command.who, command.boot as usize).await?;
     let (kept, broken) = desk.store.questions_of(found.boot.session).await?;
     let scripts = scripts(&desk.config);
-    let story = Story::tell(found.boot, &kept, broken, &scripts);
+    let folder = format!("{}/", desk.config.folder().display());
+    let story = Story::tell_in(found.boot, &kept, broken, &scripts, if folder == "./" { "" } else { &folder });
     if command.json {
         return say_json(&story);
     }

@@ -17,6 +17,7 @@ mod machine_store;
 mod machines;
 mod notes;
 mod output;
+mod replay;
 mod script;
 mod scripts;
 mod serve;
@@ -24,6 +25,7 @@ mod simulate;
 mod site;
 mod store;
 mod table;
+mod test;
 mod times;
 
 use std::path::PathBuf;
@@ -56,6 +58,7 @@ const AFTER_HELP: &str = "Examples:
   pointsman check                     find every problem of the site before a machine does
   pointsman decide --mac 52:54:00:12:34:56 --arch x64-uefi
                                       what would this machine boot, and why?
+  pointsman test --watch              run the cases of the scripts, again with each change
   pointsman script help               what can a decision script read and call?
   pointsman serve                     run the server
   pointsman machine add lab-07 --mac 52:54:00:12:34:56
@@ -63,6 +66,7 @@ const AFTER_HELP: &str = "Examples:
                                       install this machine at its next boot, once
   pointsman history --since 1d        what booted, and what became of it
   pointsman explain lab-07            why its last boot went as it did
+  pointsman replay --scripts new      what new scripts would have said to the boots of the last week
   pointsman scripts stage             try new rules beside those that decide
   pointsman site add lyon             let the server of another site ask this one";
 
@@ -84,10 +88,12 @@ enum Command {
     History(history::History),
     Explain(explain::Explain),
     Notes(notes::Notes),
+    Replay(replay::Replay),
     Site(site::Site),
     Cache(cache::Cache),
     Script(script::Script),
     Scripts(scripts::Scripts),
+    Test(test::Test),
 }
 
 /// Runs the command of the arguments. Exit codes: 0 done, 1 a problem was found or the command failed, 2 wrong arguments.
@@ -110,10 +116,12 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::History(command) => history::run(&command, &find_config(config)),
         Command::Explain(command) => explain::run(&command, &find_config(config)),
         Command::Notes(command) => notes::run(&command, &find_config(config)),
+        Command::Replay(command) => replay::run(&command, &find_config(config)),
         Command::Site(command) => site::run(&command, &find_config(config)),
         Command::Cache(command) => cache::run(&command, &find_config(config)),
         Command::Script(command) => script::run(&command),
         Command::Scripts(command) => scripts::run(&command, &find_config(config)),
+        Command::Test(command) => test::run(&command, &find_config(config)),
     };
     match result {
         Ok(code) => code,

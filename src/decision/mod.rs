@@ -25,7 +25,7 @@ use async_trait::async_trait;
 use crate::boot::{Account, BootImages, BootRequest, Identity, Record, Verdict};
 
 pub use chain::Question;
-pub use difference::{Compared, differences};
+pub use difference::{Compared, Difference, differences, differing};
 pub use engine::{DecisionEngine, Observer, World};
 pub use event::{BootEvent, Carrier};
 pub use exchange::{Exchange, Transport};

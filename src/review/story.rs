@@ -29,6 +29,17 @@ impl Story {
     /// Tells a boot by what happened in it and what was asked; `broken` questions cannot be read. Where the scripts are
     /// those that answered, their lines are shown.
     pub fn tell(boot: BootEntry, kept: &[Kept], broken: usize, scripts: &[Arc<ScriptHandler>]) -> Story {
+        Story::tell_in(boot, kept, broken, scripts, "")
+    }
+
+    /// The same, with the folder of the site left out of the names of its files.
+    pub fn tell_in(
+        boot: BootEntry,
+        kept: &[Kept],
+        broken: usize,
+        scripts: &[Arc<ScriptHandler>],
+        folder: &str,
+    ) -> Story {
         let mut teller = Teller::new(scripts);
         let mut moments: Vec<Moment> = kept.iter().map(|kept| teller.moment(kept)).collect();
         let is_told = |event: &Moment| {
@@ -39,7 +50,14 @@ impl Story {
         };
         moments.extend(boot.events.iter().map(Moment::of_event).filter(|event| !is_told(event)));
         moments.sort_by_key(Moment::rank);
-        let moments = with_gaps(moments);
+        let mut moments = with_gaps(moments);
+        if !folder.is_empty() {
+            let short = |text: &mut String| *text = text.replace(folder, "");
+            for moment in &mut moments {
+                short(&mut moment.text);
+                moment.lines.iter_mut().for_each(short);
+            }
+        }
         let mut notes = teller.notes();
         if broken > 0 {
             notes

@@ -73,15 +73,23 @@ impl<'a> Teller<'a> {
             let at = line.map_or_else(String::new, |line| format!(" at {line}"));
             let detail = if step.detail.is_empty() { String::new() } else { format!(": {}", step.detail) };
             let took = format!("({:.1} ms)", step.elapsed_us as f64 / 1000.0);
+            let mut more = Vec::new();
+            if let Some(account) = account {
+                more.extend(account.readings.iter().map(|reading| format!("  asked {}", asked(reading))));
+                more.extend(account.log.iter().map(|line| format!("  logged {line}")));
+                // The error with its line and a caret stands for the one line that the trail has of it.
+                if self.lines(question, request, step, account, &mut more) {
+                    to.push(format!("{} {} {took}", step.handler, outcome(step)));
+                    to.append(&mut more);
+                    continue;
+                }
+            }
             to.push(format!("{} {}{at}{detail} {took}", step.handler, outcome(step)));
-            let Some(account) = account else { continue };
-            to.extend(account.readings.iter().map(|reading| format!("  asked {}", asked(reading))));
-            to.extend(account.log.iter().map(|line| format!("  logged {line}")));
-            self.lines(question, request, step, account, to);
+            to.append(&mut more);
         }
     }
 
-    /// The lines that ran, where these are the scripts that did.
+    /// The lines that ran, where these are the scripts that did; whether the error of a failure is among them.
     fn lines(
         &mut self,
         question: Question,
@@ -89,24 +97,24 @@ impl<'a> Teller<'a> {
         step: &Step,
         account: &Account,
         to: &mut Vec<String>,
-    ) {
+    ) -> bool {
         let Some(script) = self.scripts.iter().find(|script| script.revision() == account.scripts) else {
             self.notes.insert(
                 "the scripts were changed since, so that their lines are not shown; `pointsman replay` tells what they \
                  would say now"
                     .into(),
             );
-            return;
+            return false;
         };
         let asked = match question {
             Question::AllowBoot => Asked::AllowBoot,
             Question::BootImages => Asked::BootImages,
         };
-        let Some(request) = request else { return };
+        let Some(request) = request else { return false };
         let traced = script.trace(asked, request, &account.readings);
         if let (Some(error), Outcome::Failed) = (&traced.error, step.outcome) {
             to.extend(error.to_string().lines().map(|line| format!("  {line}")));
-            return;
+            return true;
         }
         let path = &traced.trace.path;
         if path.len() > PATH_MAX {
@@ -127,6 +135,7 @@ impl<'a> Teller<'a> {
                 to.push(format!("       | {blank}^ the answer"));
             }
         }
+        false
     }
 }
 

@@ -24,19 +24,6 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// What a run was told, to be told again.
-    pub(super) fn of_readings(readings: &[Reading]) -> Answers {
-        let mut answers = Answers::default();
-        for Reading { source, asked, found } in readings {
-            match found {
-                Found::Answer(answer) => answers.insert(source, Some(asked), Ok(answer.clone())),
-                Found::Failed(reason) => answers.insert(source, Some(asked), Err(reason.clone())),
-                Found::NotKept => {}
-            }
-        }
-        answers
-    }
-
     /// Keeps an answer, or why there is none; `asked` is none where the answer is always the same.
     pub(super) fn insert(&mut self, source: &str, asked: Option<&Json>, answer: Result<Json, String>) {
         self.told.insert((source.to_owned(), asked.map(Json::to_string)), answer);

@@ -2,6 +2,7 @@
 
 mod assign;
 mod cache;
+mod case;
 mod check;
 mod check_store;
 mod check_upstream;
@@ -85,6 +86,7 @@ enum Command {
     History(history::History),
     Explain(explain::Explain),
     Replay(replay::Replay),
+    Case(case::Case),
     Site(site::Site),
     Cache(cache::Cache),
     Script(script::Script),
@@ -111,6 +113,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::History(command) => history::run(&command, &find_config(config)),
         Command::Explain(command) => explain::run(&command, &find_config(config)),
         Command::Replay(command) => replay::run(&command, &find_config(config)),
+        Command::Case(command) => case::run(&command, &find_config(config)),
         Command::Site(command) => site::run(&command, &find_config(config)),
         Command::Cache(command) => cache::run(&command, &find_config(config)),
         Command::Script(command) => script::run(&command),

@@ -22,6 +22,7 @@ mod library;
 mod redirect;
 mod referral;
 mod reload;
+mod replay;
 mod reports;
 mod rollout;
 mod s3;

@@ -4,6 +4,7 @@
 
 mod expect;
 mod file;
+mod recorded;
 mod written;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use crate::decision::Answer;
 use crate::nearest::nearest;
 
 pub use file::{Case, CaseFile};
+pub use recorded::{RecordError, RecordedCase};
 
 use expect::Actual;
 

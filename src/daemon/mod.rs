@@ -126,6 +126,7 @@ impl Daemon {
         problems.check()?;
         watch_counters(&metrics, &counters, tftp.as_ref());
         watch_databases(&metrics, &shared);
+        watch_scripts(&metrics);
         upstreams::show(&metrics, &shared);
         cache::show(&metrics, &shared);
         rollouts::show(&metrics, &shared);
@@ -278,6 +279,15 @@ fn watch_databases(metrics: &Metrics, shared: &Arc<Shared>) {
         "Questions to databases, by what became of them",
         Box::new(read),
     );
+}
+
+/// Shows on the metrics page what scripts count.
+fn watch_scripts(metrics: &Metrics) {
+    let read = || {
+        let counts = crate::handlers::script::counts().into_iter();
+        counts.map(|(name, count)| (vec![("name", name)], count)).collect()
+    };
+    metrics.watch_labelled(Kind::Counter, "script_events", "What scripts counted, by their names", Box::new(read));
 }
 
 /// Shows on the metrics page what the transports count themselves.

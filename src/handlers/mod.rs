@@ -21,11 +21,12 @@ use crate::boot::BootImages;
 use crate::config::{Config, HandlerSection, Problem, Problems, ScriptSection, SqlSection};
 use crate::database::{Databases, NamedQueries};
 use crate::decision::RequestHandler;
+use crate::store::Store;
 use crate::upstream::Upstreams;
 
 use referral::ReferralHandler;
 use rollout::{Candidate, RolloutHandler};
-use script::{Limits, ScriptConfig, ScriptError, ScriptHandler};
+use script::{Limits, Reach, ScriptConfig, ScriptError, ScriptHandler};
 use sql::SqlHandler;
 
 /// A handler that is ready, and what a check of the site wants to know of it.
@@ -87,6 +88,9 @@ pub fn build(
     let mut built = Vec::new();
     let mut problems = Problems::default();
     let queries = Arc::new(NamedQueries::read(config, databases)?);
+    // A store that cannot hold one is told where the store is used.
+    let store = Store::on(databases.store().clone()).ok();
+    let reach = Reach { web: upstreams.web().clone(), store, keeps: purpose == Purpose::Serve };
     for section in &config.handlers {
         let name = section.display_name();
         let mut wrong = |found: Vec<(String, String)>| {
@@ -95,7 +99,7 @@ pub fn build(
             }
         };
         match section {
-            HandlerSection::Script(section) => match script(config, section, &queries, purpose) {
+            HandlerSection::Script(section) => match script(config, section, &queries, &reach, purpose) {
                 Ok(handler) => built.push(handler),
                 Err(errors) => errors.iter().for_each(|error| problems.push(problem(error))),
             },
@@ -135,9 +139,10 @@ fn script(
     config: &Config,
     section: &ScriptSection,
     queries: &Arc<NamedQueries>,
+    reach: &Reach,
     purpose: Purpose,
 ) -> Result<Built, Vec<ScriptError>> {
-    let (handler, cases) = load(section, queries, purpose.runs_cases())?;
+    let (handler, cases) = load(section, queries, reach, purpose.runs_cases())?;
     let mut folders: Vec<PathBuf> = handler.folders().into_iter().collect();
     folders.extend([section.scripts.clone(), section.data.clone()]);
     folders.sort();
@@ -148,7 +153,7 @@ fn script(
         return Ok(Built { handler: live, cases, folders, sql: None, script, candidate: None });
     }
     // As a canary it answers machines: then its cases count for every purpose.
-    let (handler, candidate) = match candidate(section, queries, purpose.runs_cases() || section.has_canary()) {
+    let (handler, candidate) = match candidate(section, queries, reach, purpose.runs_cases() || section.has_canary()) {
         Ok((candidate, cases)) => {
             let is_good = cases.failures.is_empty();
             let both = Arc::new(RolloutHandler::new(config, section, live, candidate, is_good));
@@ -170,10 +175,11 @@ fn script(
 fn candidate(
     section: &ScriptSection,
     queries: &Arc<NamedQueries>,
+    reach: &Reach,
     runs_cases: bool,
 ) -> Result<(ScriptHandler, Cases), Vec<ScriptError>> {
     match section.in_folder(&section.candidate) {
-        Some(section) => load(&section, queries, runs_cases),
+        Some(section) => load(&section, queries, reach, runs_cases),
         None => {
             let message = format!("a script of the handler is not in {}", section.scripts.display());
             Err(vec![ScriptError::of_file(section.candidate.display().to_string(), message)])
@@ -188,6 +194,7 @@ fn candidate(
 fn load(
     section: &ScriptSection,
     queries: &Arc<NamedQueries>,
+    reach: &Reach,
     runs_cases: bool,
 ) -> Result<(ScriptHandler, Cases), Vec<ScriptError>> {
     let time_zone = section.time_zone.as_deref().and_then(|name| TimeZone::get(name).ok());
@@ -199,6 +206,7 @@ fn load(
         data_dir: section.data.clone(),
         time_zone: time_zone.unwrap_or_else(TimeZone::system),
         queries: Arc::clone(queries),
+        reach: reach.clone(),
         limits: Limits {
             allow_boot: section.allow_boot_limit,
             boot_images: section.boot_images_limit,

@@ -6,11 +6,16 @@ use std::sync::Arc;
 use rhai::Engine;
 
 use super::contract::{self, function};
+use super::reach::Reach;
 use super::tables::Tables;
-use super::{answer, functions, images, patterns, query, record, request, rings, sandbox, tables, time, versions};
+use super::{
+    answer, functions, identity, images, notes, patterns, query, record, request, rings, sandbox, tables, time,
+    versions, web,
+};
 use crate::database::NamedQueries;
 
 pub use super::contract::{Function, OptionKey, topic, topics};
+pub use super::identity::{IDENTITY_PARTS, IdentityPart};
 pub use super::request::{CLAIM, FIELDS, Field, When};
 pub use super::time::PARTS;
 
@@ -116,14 +121,39 @@ pub const FUNCTIONS: &[Function] = &[
         "version_at_least(request.bios_version, \"1.9.0\")",
     ).calls(&["version_at_least(version: text, least: text) -> bool"]),
     function("ring", "a number from 0 to 99 that stays the same for a machine", "ring(request, \"debian-13\")").calls(&["ring(request: request) -> number", "ring(request: request, salt: text) -> number"]),
-    function("in_ring", "whether a machine is among the first so many percent", "in_ring(request, 5)").calls(&["in_ring(request: request, percent: number) -> bool"]),
+    function("in_ring", "whether a machine is among the first so many percent", "in_ring(request, 5)").calls(&["in_ring(request: request, percent: number) -> bool", "in_ring(request: request, percent: number, salt: text) -> bool"]),
+    function(
+        "http_get",
+        "asks a web service of the configuration; the answer has `status`, `ok`, `body` and `json`",
+        "http_get(\"nac\", [\"mab\", request.mac], #{ query: #{ site: request.site } }).ok",
+    ).calls(&["http_get(service: text, path: text or array) -> web answer", "http_get(service: text, path: text or array, options: map) -> web answer"]).options(contract::HTTP),
+    function(
+        "http_post",
+        "the same by POST; a map or an array goes as JSON, text as text",
+        "http_post(\"nac\", \"/mab\", #{ mac: request.mac }).status",
+    ).calls(&["http_post(service: text, path: text or array, body: anything) -> web answer", "http_post(service: text, path: text or array, body: anything, options: map) -> web answer"]).options(contract::HTTP),
+    function(
+        "identify",
+        "which machine of a table asks, by all its keys; `row` is its row",
+        "table(\"machines.csv\").identify(request).status",
+    ).calls(&["table.identify(request: request) -> identity"]),
+    function("state.get", "what was noted of the machine under this name; `()`, or what is given, when nothing was", "state.get(\"tries\", 0)").calls(&["state.get(name: text) -> anything", "state.get(name: text, otherwise: anything) -> anything"]),
+    function(
+        "state.set",
+        "notes text, a number, true or false of the machine, for its later boots; `()` takes the note away",
+        "state.set(\"last_image\", \"debian\")",
+    ).calls(&["state.set(name: text, value: anything) -> nothing"]),
+    function("state.add", "adds to a number that is noted, which is 0 at first", "state.add(\"tries\", 1)").calls(&["state.add(name: text, number: number) -> nothing"]),
+    function("state.clear", "takes a note away", "state.clear(\"tries\")").calls(&["state.clear(name: text) -> nothing"]),
+    function("count", "counts in the server's metrics, under a name of your choice", "count(\"sent_to_repair\")").calls(&["count(name: text) -> nothing"]),
     function("log", "writes a line to the server's log", "log(\"seen \" + request.mac)").calls(&["log(text: text) -> nothing"]),
 ];
 
 /// An engine with the whole contract.
-pub(super) fn engine(tables: Arc<Tables>, queries: &Arc<NamedQueries>) -> Engine {
+pub(super) fn engine(tables: Arc<Tables>, queries: &Arc<NamedQueries>, reach: &Reach) -> Engine {
     let mut engine = sandbox::engine();
     request::register(&mut engine);
+    identity::register(&mut engine);
     time::register(&mut engine);
     answer::register(&mut engine);
     images::register(&mut engine);
@@ -134,6 +164,8 @@ pub(super) fn engine(tables: Arc<Tables>, queries: &Arc<NamedQueries>) -> Engine
     patterns::register(&mut engine);
     versions::register(&mut engine);
     rings::register(&mut engine);
+    notes::register(&mut engine, reach);
+    web::register(&mut engine, reach);
     engine
 }
 
@@ -203,8 +235,11 @@ pub(super) fn plain_type(name: &str) -> &str {
             "Request" => "the request",
             "Facts" => "the facts",
             "Row" => "a row of a table",
+            "Identity" => "the identity of the machine",
             "Record" => "a row of a database",
             "Table" => "a table",
+            "WebAnswer" => "an answer of a web service",
+            "State" => "the notes of the machine",
             "Part" => "a map of a data file",
             "Time" => "a time",
             "Pass" => "pass()",

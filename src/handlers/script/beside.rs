@@ -46,7 +46,7 @@ impl ScriptHandler {
         if !self.program.answers(question) {
             return Would { said: Compared::Passed, line: String::new(), asks: None };
         }
-        let answers = Arc::new(Answers::of_readings(readings));
+        let answers = Arc::new(Answers::of(readings));
         let run = || self.program.run(question, request, self.program.full(question), convert);
         let (ended, asks) = outside::with_answers_first(&answers, run);
         let said = self.answer_of(question, request, ended);

@@ -191,9 +191,6 @@ fn facts(text: &mut String, name: &str, question: Question, request: &BootReques
     }
     optional(text, "site", given(&network.site));
     left_out.extend(client.undi.map(|(major, minor)| format!("the UNDI version {major}.{minor}")));
-    if *request.identity != Identity::default() {
-        left_out.push("the machine's identity".into());
-    }
     left_out.extend(request.person.as_ref().map(|person| format!("the person {}", person.name)));
 }
 
@@ -280,26 +277,42 @@ fn tables(
             .collect();
         line(text, "record", columns);
     }
-    let mut queries = toml::Table::new();
+    if *request.identity != Identity::default()
+        && let Ok(identity) = Toml::try_from(&*request.identity)
+    {
+        line(text, "identity", identity);
+    }
+    let [mut queries, mut http, mut notes] = [toml::Table::new(), toml::Table::new(), toml::Table::new()];
     for reading in &account.readings {
+        let source = reading.source.as_str();
         let answer = match &reading.found {
-            Found::NotKept => return Err(RecordError::NotKept(reading.source.clone())),
+            Found::NotKept => return Err(RecordError::NotKept(source.to_owned())),
             Found::Failed(why) => Toml::from(why.as_str()),
-            Found::Answer(rows) => toml_of(rows),
+            Found::Answer(answer) => toml_of(answer),
         };
-        match reading.source.strip_prefix("query ") {
-            Some(name) => {
-                if queries.get(name).is_some_and(|other| *other != answer) {
-                    left_out.push(format!("that {name} was asked several times, with other answers"));
-                } else {
-                    queries.insert(name.to_owned(), answer);
-                }
+        let (table, name) = match source.split_once(' ') {
+            Some(("query", name)) => (&mut queries, name),
+            Some(("http", name)) => (&mut http, name),
+            Some(("note", name)) if matches!(reading.found, Found::Answer(_)) => (&mut notes, name),
+            _ => {
+                left_out.push(format!("what {source} answered"));
+                continue;
             }
-            None => left_out.push(format!("the answer of {}", reading.source)),
+        };
+        match table.get(name) {
+            Some(other) if *other != answer => {
+                left_out.push(format!("that {name} was asked several times, with other answers"));
+            }
+            Some(_) => {}
+            // A note that is not there is none in a case either.
+            None if reading.found == Found::Answer(Json::Null) => {}
+            None => drop(table.insert(name.to_owned(), answer)),
         }
     }
-    if !queries.is_empty() {
-        line(text, "queries", queries);
+    for (key, table) in [("queries", queries), ("http", http), ("notes", notes)] {
+        if !table.is_empty() {
+            line(text, key, table);
+        }
     }
     left_out.sort();
     left_out.dedup();

@@ -10,6 +10,7 @@ pub mod sql;
 #[cfg(test)]
 mod build_tests;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -33,6 +34,8 @@ pub struct Built {
     pub cases: Cases,
     /// Folders whose files it was made from: when one changes, it is made anew.
     pub folders: Vec<PathBuf>,
+    /// The script files that it was made from.
+    pub scripts: Vec<PathBuf>,
     /// The same handler, when it asks a database: a check asks the database what it takes the queries for.
     pub sql: Option<Arc<SqlHandler>>,
 }
@@ -108,6 +111,7 @@ pub fn build(
     }
     if purpose.runs_cases() {
         unused_cases(config, &mut built);
+        unused_scripts(config, &mut built);
     }
     if problems.is_empty() { Ok(built) } else { Err(problems) }
 }
@@ -124,6 +128,34 @@ fn unused_cases(config: &Config, built: &mut [Built]) {
     if let Some(first) = first.and_then(|first| built.get_mut(first)) {
         first.cases.unused = script::cases::unused(&folders, &scripts).iter().map(ToString::to_string).collect();
     }
+}
+
+/// Looks for scripts that nobody asks or imports; the first handler with a script tells of them all. Where a handler
+/// does not load, nothing is known of what it imports.
+fn unused_scripts(config: &Config, built: &mut [Built]) {
+    if built.len() != config.handlers.len() {
+        return;
+    }
+    let used: BTreeSet<PathBuf> = built.iter().flat_map(|built| built.scripts.iter()).map(|file| real(file)).collect();
+    let folders: BTreeSet<PathBuf> =
+        built.iter().flat_map(|built| &built.scripts).filter_map(|file| file.parent()).map(real).collect();
+    let unused = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
+    let mut unused: Vec<PathBuf> = unused
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|end| end == "rhai") && !used.contains(&real(path)))
+        // Definitions for editors are never run.
+        .filter(|path| !path.to_string_lossy().ends_with(".d.rhai"))
+        .collect();
+    unused.sort();
+    if let Some(first) = built.iter_mut().find(|built| !built.scripts.is_empty()) {
+        let tell =
+            |path: &PathBuf| format!("{}: no handler asks this script, and no script imports it", path.display());
+        first.cases.warnings.extend(unused.iter().map(tell));
+    }
+}
+
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 fn script(
@@ -148,7 +180,8 @@ fn script(
     folders.extend([section.scripts.clone(), section.data.clone()]);
     folders.sort();
     folders.dedup();
-    Ok(Built { handler: Arc::new(handler), cases, folders, sql: None })
+    let scripts = handler.files().map(PathBuf::from).collect();
+    Ok(Built { handler: Arc::new(handler), cases, folders, scripts, sql: None })
 }
 
 /// The script handlers of a configuration, each by its name, for commands that are about scripts alone. No database is
@@ -200,7 +233,7 @@ fn sql(section: &SqlSection, name: &str, databases: &Databases) -> Result<Built,
 
 /// A handler that is made of nothing but its section.
 fn plain(handler: Arc<dyn RequestHandler>) -> Built {
-    Built { handler, cases: Cases::default(), folders: Vec::new(), sql: None }
+    Built { handler, cases: Cases::default(), folders: Vec::new(), scripts: Vec::new(), sql: None }
 }
 
 fn problem(error: &ScriptError) -> Problem {

@@ -23,6 +23,7 @@ mod referral;
 mod reload;
 mod reports;
 mod s3;
+mod script_tools;
 mod servers;
 mod sql_rows;
 mod sql_store;

@@ -21,6 +21,11 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// The file and the line.
+    pub(super) fn parts(&self) -> (&str, usize) {
+        (&self.file, self.line)
+    }
+
     /// As `FILE:LINE`; empty for nowhere.
     pub(super) fn show(&self) -> String {
         if self.line == 0 { String::new() } else { format!("{}:{}", self.file, self.line) }

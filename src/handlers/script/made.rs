@@ -147,9 +147,8 @@ pub(super) fn ends(ast: &AST, function: &str, is_builder: impl Fn(&str) -> bool)
     let mut found = Ends { is_builder, ends: Vec::new() };
     let mut last: Option<Stmt> = None;
     ast.walk(&mut |path: &[ASTNode]| {
-        match path {
-            [ASTNode::Stmt(stmt)] => last = Some((*stmt).clone()),
-            _ => {}
+        if let [ASTNode::Stmt(statement)] = path {
+            last = Some((*statement).clone());
         }
         if let Some(ASTNode::Stmt(Stmt::Return(value, flags, at))) = path.last()
             && !flags.contains(rhai::ASTFlags::BREAK)

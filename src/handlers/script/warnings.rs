@@ -81,7 +81,7 @@ fn too_early(sources: &Sources, file: &str, tokens: &[Token]) -> Vec<ScriptError
     let knows_stage = |body: &&[Token]| {
         body.windows(2).any(|two| matches!(two, [dot, name] if dot.is_sign('.') && name.is_word("stage")))
     };
-    if bodies.iter().any(|body| knows_stage(body)) {
+    if bodies.iter().any(knows_stage) {
         return Vec::new();
     }
     let mut found = Vec::new();

@@ -130,6 +130,13 @@ fn handlers(site: &Site, findings: &mut Findings) {
             (passed, 0) => findings.good(format!("handler `{name}`: compiles, {passed} cases pass")),
             (passed, failed) => findings.note(format!("handler `{name}`: {passed} cases pass, {failed} fail")),
         }
+        if let Some(candidate) = &built.candidate {
+            match candidate.in_words(name) {
+                Ok(words) => findings.good(words),
+                // It answers nobody, so the site can serve.
+                Err(words) => findings.note(words),
+            }
+        }
     }
 }
 

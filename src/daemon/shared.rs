@@ -12,6 +12,7 @@ use crate::cache::Library;
 use crate::config::IpxeScheme;
 use crate::database::Databases;
 use crate::decision::{DecisionEngine, Progress, Session};
+use crate::handlers::rollout::Rollouts;
 use crate::ipxe::SessionUrls;
 use crate::loaders::Loaders;
 use crate::observe::{Funnel, Metrics};
@@ -47,6 +48,7 @@ pub(super) struct SitePart {
     pub(super) store: Option<Store>,
     pub(super) loaders: Loaders,
     pub(super) images: Library,
+    pub(super) rollouts: Rollouts,
     pub(super) ipxe_scheme: IpxeScheme,
     /// Whether machines may come without having asked DHCP.
     pub(super) has_entry: bool,
@@ -55,15 +57,16 @@ pub(super) struct SitePart {
 impl SitePart {
     /// The part of a site that transports need.
     pub(super) fn of(site: Site) -> SitePart {
-        let Site { config, databases, upstreams, loaders, images, .. } = site;
+        let Site { config, databases, upstreams, loaders, images, rollouts, .. } = site;
         let store = Store::on(databases.store().clone()).ok();
         let (ipxe_scheme, has_entry) = (config.https.ipxe, config.http.entry);
-        SitePart { databases, upstreams, store, loaders, images, ipxe_scheme, has_entry }
+        SitePart { databases, upstreams, store, loaders, images, rollouts, ipxe_scheme, has_entry }
     }
 
     /// What goes on when the site is made anew.
     pub(super) fn running(&self) -> Running<'_> {
-        Running { databases: &self.databases, upstreams: &self.upstreams, images: &self.images }
+        let SitePart { databases, upstreams, images, rollouts, .. } = self;
+        Running { databases, upstreams, images, rollouts }
     }
 }
 

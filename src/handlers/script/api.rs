@@ -6,11 +6,16 @@ use std::sync::Arc;
 use rhai::Engine;
 
 use super::contract::{self, function};
+use super::reach::Reach;
 use super::tables::Tables;
-use super::{answer, functions, images, query, record, request, sandbox, tables, time};
+use super::{
+    answer, functions, identity, images, notes, patterns, query, record, request, rings, sandbox, tables, time,
+    versions, web,
+};
 use crate::database::NamedQueries;
 
 pub use super::contract::{Function, OptionKey, topic, topics};
+pub use super::identity::{IDENTITY_PARTS, IdentityPart};
 pub use super::request::{CLAIM, FIELDS, Field, When};
 pub use super::time::PARTS;
 
@@ -54,13 +59,19 @@ pub const FUNCTIONS: &[Function] = &[
         "offers several images",
         "menu(#{ title: \"Lab\", timeout: 10, default_image: \"local\", images: [local_disk(), shell()] })",
     ).calls(&["menu(options: map) -> menu"]).options(contract::MENU),
-    function("table", "a CSV or TSV file of the data folder", "table(\"machines.csv\")").calls(&["table(file: text) -> table"]),
+    function("table", "a table of the data folder: a CSV or TSV file, or a list of maps in JSON, TOML or YAML", "table(\"machines.csv\")").calls(&["table(file: text) -> table"]),
+    function("data", "what a JSON, TOML or YAML file of the data folder says", "data(\"site.yaml\").gateway").calls(&["data(file: text) -> anything"]),
     function(
         "find",
         "the first row of a table with this value in a column, or `()`",
         "table(\"machines.csv\").find(\"mac\", request.mac)",
     ).calls(&["table.find(column: text, value: anything) -> row"]),
     function("find_all", "all such rows, as an array", "table(\"machines.csv\").find_all(\"role\", \"lab\")").calls(&["table.find_all(column: text, value: anything) -> array"]),
+    function(
+        "find_network",
+        "the row whose network in a column holds an address, and is the smallest that does; or `()`",
+        "table(\"sites.json\").find_network(\"network\", request.subnet_address)",
+    ).calls(&["table.find_network(column: text, address: text) -> row"]),
     function("rows", "all rows of a table, as an array", "table(\"machines.csv\").rows()").calls(&["table.rows() -> array"]),
     function(
         "query",
@@ -82,13 +93,67 @@ pub const FUNCTIONS: &[Function] = &[
         "whether a time of day lies in a window, which may go over midnight",
         "request.now.between(\"22:00\", \"05:00\")",
     ).calls(&["time.between(from: text, to: text) -> bool"]),
+    function(
+        "is_between",
+        "whether a time lies between two dates, both with it; dates without a year come every year",
+        "request.now.is_between(\"2026-12-20\", \"2027-01-04\")",
+    ).calls(&["time.is_between(first: text, last: text) -> bool"]),
+    function("is_on", "whether it is one of these days of the week", "request.now.is_on(\"mon-fri, sun\")").calls(&["time.is_on(days: text) -> bool"]),
+    function("in_zone", "the same time in another time zone", "request.now.in_zone(\"America/New_York\").hour").calls(&["time.in_zone(zone: text) -> time"]),
+    function(
+        "matches",
+        "whether a regular expression is found in a text; `^` and `$` stand for its ends",
+        "matches(request.product, \"^OptiPlex [0-9]+\")",
+    ).calls(&["matches(text: text, pattern: text) -> bool"]),
+    function(
+        "captures",
+        "what a regular expression finds: the whole, then its groups; an empty array when it finds nothing",
+        "captures(request.product, \"^([A-Za-z]+) ([0-9]+)\")",
+    ).calls(&["captures(text: text, pattern: text) -> array"]),
+    function(
+        "compare_versions",
+        "-1, 0 or 1: whether a version is before another one, the same, or after it",
+        "compare_versions(request.bios_version, \"1.9.0\")",
+    ).calls(&["compare_versions(version: text, other: text) -> number"]),
+    function(
+        "version_at_least",
+        "whether a version is not before another one",
+        "version_at_least(request.bios_version, \"1.9.0\")",
+    ).calls(&["version_at_least(version: text, least: text) -> bool"]),
+    function("ring", "a number from 0 to 99 that stays the same for a machine", "ring(request, \"debian-13\")").calls(&["ring(request: request) -> number", "ring(request: request, salt: text) -> number"]),
+    function("in_ring", "whether a machine is among the first so many percent", "in_ring(request, 5)").calls(&["in_ring(request: request, percent: number) -> bool", "in_ring(request: request, percent: number, salt: text) -> bool"]),
+    function(
+        "http_get",
+        "asks a web service of the configuration; the answer has `status`, `ok`, `body` and `json`",
+        "http_get(\"nac\", [\"mab\", request.mac], #{ query: #{ site: request.site } }).ok",
+    ).calls(&["http_get(service: text, path: text or array) -> web answer", "http_get(service: text, path: text or array, options: map) -> web answer"]).options(contract::HTTP),
+    function(
+        "http_post",
+        "the same by POST; a map or an array goes as JSON, text as text",
+        "http_post(\"nac\", \"/mab\", #{ mac: request.mac }).status",
+    ).calls(&["http_post(service: text, path: text or array, body: anything) -> web answer", "http_post(service: text, path: text or array, body: anything, options: map) -> web answer"]).options(contract::HTTP),
+    function(
+        "identify",
+        "which machine of a table asks, by all its keys; `row` is its row",
+        "table(\"machines.csv\").identify(request).status",
+    ).calls(&["table.identify(request: request) -> identity"]),
+    function("state.get", "what was noted of the machine under this name; `()`, or what is given, when nothing was", "state.get(\"tries\", 0)").calls(&["state.get(name: text) -> anything", "state.get(name: text, otherwise: anything) -> anything"]),
+    function(
+        "state.set",
+        "notes text, a number, true or false of the machine, for its later boots; `()` takes the note away",
+        "state.set(\"last_image\", \"debian\")",
+    ).calls(&["state.set(name: text, value: anything) -> nothing"]),
+    function("state.add", "adds to a number that is noted, which is 0 at first", "state.add(\"tries\", 1)").calls(&["state.add(name: text, number: number) -> nothing"]),
+    function("state.clear", "takes a note away", "state.clear(\"tries\")").calls(&["state.clear(name: text) -> nothing"]),
+    function("count", "counts in the server's metrics, under a name of your choice", "count(\"sent_to_repair\")").calls(&["count(name: text) -> nothing"]),
     function("log", "writes a line to the server's log", "log(\"seen \" + request.mac)").calls(&["log(text: text) -> nothing"]),
 ];
 
 /// An engine with the whole contract.
-pub(super) fn engine(tables: Arc<Tables>, queries: &Arc<NamedQueries>) -> Engine {
+pub(super) fn engine(tables: Arc<Tables>, queries: &Arc<NamedQueries>, reach: &Reach) -> Engine {
     let mut engine = sandbox::engine();
     request::register(&mut engine);
+    identity::register(&mut engine);
     time::register(&mut engine);
     answer::register(&mut engine);
     images::register(&mut engine);
@@ -96,6 +161,11 @@ pub(super) fn engine(tables: Arc<Tables>, queries: &Arc<NamedQueries>) -> Engine
     record::register(&mut engine);
     query::register(&mut engine, queries);
     functions::register(&mut engine);
+    patterns::register(&mut engine);
+    versions::register(&mut engine);
+    rings::register(&mut engine);
+    notes::register(&mut engine, reach);
+    web::register(&mut engine, reach);
     engine
 }
 
@@ -165,8 +235,12 @@ pub(super) fn plain_type(name: &str) -> &str {
             "Request" => "the request",
             "Facts" => "the facts",
             "Row" => "a row of a table",
+            "Identity" => "the identity of the machine",
             "Record" => "a row of a database",
             "Table" => "a table",
+            "WebAnswer" => "an answer of a web service",
+            "State" => "the notes of the machine",
+            "Part" => "a map of a data file",
             "Time" => "a time",
             "Pass" => "pass()",
             "Refer" => "refer(...)",

@@ -119,6 +119,10 @@ pub(super) const MENU: &[OptionKey] = &[
     needed("images", "an array of images", "what is offered"),
 ];
 
+/// Of `http_get` and `http_post`.
+pub(super) const HTTP: &[OptionKey] =
+    &[key("query", "map", "names and values behind the question mark; both are encoded")];
+
 /// The functions by what they are for, in the order of the documentation.
 pub(super) const TOPICS: &[(&str, &[&str])] = &[
     ("May the machine boot?", &["allow", "deny", "ignore"]),
@@ -142,7 +146,7 @@ pub(super) const TOPICS: &[(&str, &[&str])] = &[
         ],
     ),
     ("The person at the machine", &["ask_pin", "ask_login", "ask_approval"]),
-    ("Data files", &["table", "data", "find", "find_all", "find_network", "rows"]),
+    ("Data files", &["table", "data", "find", "find_all", "find_network", "rows", "identify"]),
     ("Databases and web services", &["query", "fresh_query", "http_get", "http_post"]),
     (
         "Networks, times, text, versions",
@@ -160,6 +164,7 @@ pub(super) const TOPICS: &[(&str, &[&str])] = &[
             "in_ring",
         ],
     ),
+    ("Notes and counters", &["state.get", "state.set", "state.add", "state.clear", "count"]),
 ];
 
 /// The rest.

@@ -123,6 +123,7 @@ fn rhai_type(kind: &str) -> &str {
         "facts" => "Facts",
         "identity" => "Identity",
         "person" => "Person",
+        "web answer" => "WebAnswer",
         _ => "?",
     }
 }

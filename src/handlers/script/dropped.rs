@@ -59,7 +59,7 @@ fn a_statement_follows(tokens: &[Token], mut end: usize) -> bool {
         end = after;
     }
     tokens.get(end + 1).is_some_and(|next| match &next.kind {
-        Kind::Word(_) | Kind::Text(_) => true,
+        Kind::Word(_) | Kind::Text(_) | Kind::Raw(_) => true,
         Kind::Sign(sign) => matches!(sign, '(' | '[' | '#' | '!'),
     })
 }

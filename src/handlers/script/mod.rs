@@ -16,24 +16,35 @@ pub mod definitions;
 pub mod help;
 pub mod reference;
 
+mod again;
 mod answer;
+mod beside;
 mod contract;
 mod csv_file;
 mod diagnose;
+mod document;
 mod dropped;
 mod functions;
+mod identity;
 mod images;
 mod lexer;
 mod limits;
 mod made;
 mod memory;
 mod modules;
+mod notes;
 mod options;
 mod outside;
+mod parts;
+mod patterns;
+mod prefixes;
 mod program;
 mod query;
+mod reach;
 mod record;
 mod request;
+mod rings;
+mod rows;
 mod sandbox;
 mod searches;
 mod slips;
@@ -42,7 +53,9 @@ mod spots;
 mod tables;
 mod time;
 mod trace;
+mod versions;
 mod warnings;
+mod web;
 
 #[cfg(test)]
 mod tests;
@@ -63,9 +76,14 @@ use crate::database::NamedQueries;
 use crate::decision::{Answer, HandlerError, RequestHandler};
 use crate::pace::Pace;
 
+pub use again::{Again, NOTED, Unanswered};
+pub use beside::Would;
+pub(in crate::handlers) use beside::account;
 pub use diagnose::{ScriptError, ScriptErrors};
 pub use limits::Limits;
+pub use notes::counts;
 pub use program::Question;
+pub use reach::Reach;
 pub use trace::Trace;
 
 use program::Program;
@@ -88,6 +106,8 @@ pub struct ScriptConfig {
     pub time_zone: TimeZone,
     /// What the scripts may ask the databases of the site.
     pub queries: Arc<NamedQueries>,
+    /// What else they can reach, and whether they may change anything.
+    pub reach: Reach,
     /// What a run may use.
     pub limits: Limits,
 }
@@ -101,6 +121,7 @@ pub struct ScriptHandler {
     shy: [AtomicU32; 2],
     /// What the scripts log: machines that somebody makes up must not fill the disk with it.
     pace: Pace,
+    reach: Reach,
 }
 
 /// One run of a script, line by line.
@@ -145,6 +166,7 @@ impl ScriptHandler {
             background,
             shy: [AtomicU32::new(0), AtomicU32::new(0)],
             pace: Pace::default(),
+            reach: config.reach.clone(),
         })
     }
 
@@ -214,7 +236,7 @@ impl ScriptHandler {
         if inline.as_ref().is_some_and(|ended| ended.overrun) {
             shy.store(SHY_RUNS, Ordering::Relaxed);
         }
-        let ended = match inline.filter(|ended| !ended.overrun) {
+        let mut ended = match inline.filter(|ended| !ended.overrun) {
             Some(ended) => ended,
             None => self.run_in_background(question, request, convert).await?,
         };
@@ -227,6 +249,20 @@ impl ScriptHandler {
         {
             info!(handler = %self.name, session = %request.session, %mac, stage = request.stage.name(), "script: {line}");
         }
+        let kept = std::mem::take(&mut ended.kept);
+        let answer = self.answer_of(question, request, ended)?;
+        kept.keep(&self.reach, request.now).await;
+        Ok(answer)
+    }
+
+    /// What a run said, with how it came to it.
+    fn answer_of<T>(
+        &self,
+        question: Question,
+        request: &BootRequest,
+        ended: Ended<Result<Answer<T>, ScriptError>>,
+    ) -> Result<Answer<T>, HandlerError> {
+        let mac = request.client.hardware;
         let line = self.program.line(question, request, &ended);
         let account =
             Account { scripts: self.program.revision().to_owned(), line, readings: ended.readings, log: ended.log };

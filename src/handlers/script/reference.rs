@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::api::{FIELDS, FUNCTIONS, PARTS};
+use super::api::{FIELDS, FUNCTIONS, IDENTITY_PARTS, PARTS};
 use crate::boot::FACTS;
 
 /// The fields of `request`.
@@ -31,6 +31,16 @@ pub fn time() -> String {
     let mut text = "| part | type | what it is | example |\n|---|---|---|---|\n".to_owned();
     for (name, kind, about, example) in PARTS {
         row(&mut text, &[&format!("`request.now.{name}`"), kind, about, &format!("`{example}`")]);
+    }
+    text
+}
+
+/// The parts of `request.identity`.
+pub fn identity() -> String {
+    let mut text = "| part | type | what it is | example |\n|---|---|---|---|\n".to_owned();
+    for part in IDENTITY_PARTS {
+        let (name, example) = (format!("`request.identity.{}`", part.name), format!("`{}`", part.example));
+        row(&mut text, &[&name, part.kind, part.about, &example]);
     }
     text
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString};
 
+use super::identity::Who;
 use super::record::Row;
 use super::sandbox::fail;
 use super::time::Time;
@@ -204,6 +205,14 @@ pub const FIELDS: &[Field] = &[
     )
     .by("database"),
     field(
+        "identity",
+        "identity",
+        "which machine of the site it is, as far as an earlier handler found out, and how far its keys can be trusted",
+        "request.identity.status",
+        |s| Dynamic::from(Who(Arc::clone(&s.request.identity))),
+    )
+    .by(SERVER),
+    field(
         "facts",
         "facts",
         "all facts by name; `request.facts.mac` is the fact where the field has another source",
@@ -239,6 +248,11 @@ pub(super) fn register(engine: &mut Engine) {
 }
 
 impl Request {
+    /// What the machine's ring follows from: its UUID, else its serial number, else its MAC address.
+    pub(super) fn ring_key(&self) -> String {
+        sql::machine_key(&self.0.request)
+    }
+
     /// The value of a query's parameter: what queries of the `sql` handler have by this name, or a column of the record;
     /// null for what is not known.
     pub(super) fn parameter(&self, name: &str) -> Option<Value> {

@@ -11,7 +11,7 @@ use super::diagnose::{ScriptError, at_place};
 use super::dropped::dropped_answers;
 use super::lexer::{Kind, Token, tokens};
 use super::searches::searches;
-use super::warnings;
+use super::{patterns, warnings, web};
 use crate::database::NamedQueries;
 use crate::nearest::{nearest, remedy};
 
@@ -149,11 +149,21 @@ impl Sources {
         let mut all = BTreeSet::new();
         for source in self.files.values() {
             for (table, function, column) in searches(&source.tokens) {
-                let set = if function == "find" { &mut first } else { &mut all };
-                set.insert((table.to_owned(), column.to_owned()));
+                match function {
+                    "find" => first.insert((table.to_owned(), column.to_owned())),
+                    "find_all" => all.insert((table.to_owned(), column.to_owned())),
+                    _ => false,
+                };
             }
         }
         first.difference(&all).cloned().collect()
+    }
+
+    /// The columns that scripts look for networks in: table and column, by their plain names.
+    pub(super) fn searched_networks(&self) -> BTreeSet<(String, String)> {
+        let all = self.files.values().flat_map(|source| searches(&source.tokens));
+        let networks = all.filter(|(_, function, _)| *function == "find_network");
+        networks.map(|(table, _, column)| (table.to_owned(), column.to_owned())).collect()
     }
 
     /// What Rhai would accept and a run would fail on, or do every time: statements at the top level, calls of
@@ -165,6 +175,13 @@ impl Sources {
         self.unknown_calls(file, tokens, &mut problems);
         self.unknown_fields(file, tokens, &mut problems);
         self.unknown_queries(file, tokens, &mut problems);
+        for (token, message) in patterns::wrong_patterns(tokens) {
+            problems.push(at_place(file, (token.line, token.column), message, None, self));
+        }
+        for (token, message) in web::wrong_paths(tokens) {
+            let hint = "give the parts of the path as an array: [\"mab\", request.mac]".to_owned();
+            problems.push(at_place(file, (token.line, token.column), message, Some(hint), self));
+        }
         self.wrong_comparisons(file, tokens, &mut problems);
         for (token, name) in dropped_answers(tokens) {
             let message = format!("the answer of {name}() is thrown away, and the function goes on");

@@ -114,6 +114,7 @@ fn the_reference_is_that_of_the_code() {
         ("fields", reference::fields()),
         ("facts", reference::facts()),
         ("time", reference::time()),
+        ("identity", reference::identity()),
         ("functions", reference::functions()),
         ("options", reference::options()),
     ];

@@ -25,7 +25,10 @@ fn results_of_every_wrong_type_are_told() {
         ("1..=3", "a range"),
     ] {
         let error = allow(body).expect_err(body);
-        assert!(error.contains(&format!("allow_boot returned {got}; ")) && error.contains("return allow()"), "{body}: {error}");
+        assert!(
+            error.contains(&format!("allow_boot returned {got}; ")) && error.contains("return allow()"),
+            "{body}: {error}"
+        );
         assert!(error.contains("site.rhai:1:1: "), "{error}");
         if !["[]", "local_disk()", "menu(#{ images: [shell()] })"].contains(&body) {
             let error = images(body).expect_err(body);
@@ -74,7 +77,7 @@ proptest! {
     #[test]
     fn the_builders_take_any_options(value in value(), index in 0usize..14) {
         let names = ["linux", "wim", "efi", "chain", "sanboot", "ipxe", "menu", "local_disk", "reboot", "poweroff", "shell", "table", "deny", "log"];
-        let engine = api::engine(Arc::new(super::super::tables::Tables::default()), &Arc::default());
+        let engine = api::engine(Arc::new(super::super::tables::Tables::default()), &Arc::default(), &Reach::default());
         let mut scope = rhai::Scope::new();
         scope.push_dynamic("value", value);
         let _ = engine.eval_with_scope::<Dynamic>(&mut scope, &format!("{}(value)", names[index]));

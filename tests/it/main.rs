@@ -27,6 +27,7 @@ mod reports;
 mod rollout;
 mod s3;
 mod scenarios;
+mod script_tools;
 mod servers;
 mod sql_rows;
 mod sql_store;

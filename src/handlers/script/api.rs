@@ -207,9 +207,9 @@ pub(super) fn is_request_field(name: &str) -> bool {
     request::names().any(|field| field == name)
 }
 
-/// The names of the fields of `request`.
-pub(super) fn request_fields() -> impl Iterator<Item = &'static str> + Clone {
-    request::names()
+/// The end of an error about a field that `request` does not have.
+pub(super) fn request_remedy(name: &str) -> String {
+    request::remedy_of(name)
 }
 
 /// The word of an administrator for a type.

@@ -49,6 +49,7 @@ mod sandbox;
 mod searches;
 mod slips;
 mod sources;
+mod spots;
 mod tables;
 mod time;
 mod trace;

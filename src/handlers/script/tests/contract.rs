@@ -6,7 +6,7 @@ use crate::boot::{FACTS, IpxeBuild, MachineId, NicBus, Relay};
 #[test]
 fn every_field_and_fact_can_be_read_and_has_its_type() {
     let mut expressions = Vec::new();
-    for name in api::request_fields() {
+    for name in super::super::request::names() {
         let kind = api::FIELDS.iter().find(|field| field.name == name).map_or("text", |field| field.kind);
         let rhai = match kind {
             "text" => "string",

@@ -21,6 +21,7 @@ mod library;
 mod redirect;
 mod referral;
 mod reload;
+mod reload_traffic;
 mod reports;
 mod rollout;
 mod s3;

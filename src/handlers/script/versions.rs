@@ -72,8 +72,7 @@ fn version(text: &str) -> &str {
     static IN_PARENTHESES: LazyLock<Option<Regex>> =
         LazyLock::new(|| Regex::new(r"(?i)\(\s*v?\s*([0-9][^()]*)\)\s*$").ok());
     static BEHIND_WORD: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(r"(?i)(?:^|[\s_(-])(?:(?:version|ver|revision|rev|release)(?:[\s.:]+|([0-9]))|v[\s.]*([0-9]))")
-            .ok()
+        Regex::new(r"(?i)(?:^|[\s_(-])(?:(?:version|ver|revision|rev|release)(?:[\s.:]+|([0-9]))|v[\s.]*([0-9]))").ok()
     });
     if let Some(found) = IN_PARENTHESES.as_ref().and_then(|pattern| pattern.captures(text)?.get(1)) {
         return found.as_str();

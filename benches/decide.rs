@@ -236,6 +236,7 @@ fn load(folder: &Path, name: &str, source: &str) -> Arc<ScriptHandler> {
         data_dir: folder.to_owned(),
         time_zone: jiff::tz::TimeZone::UTC,
         queries: Arc::default(),
+        reach: pointsman::handlers::script::Reach::default(),
         limits: Limits::default(),
     };
     let mut best = f64::MAX;

@@ -198,6 +198,8 @@ impl Site {
         let theirs = upstreams.flat_map(|to| [&to.ca, &to.certificate, &to.key, &to.token_file]);
         let storages = self.config.storages.values();
         let keys = storages.flat_map(|storage| [&storage.ca, &storage.secret_key_file]);
+        let webs = self.config.webs.values();
+        let keys = keys.chain(webs.flat_map(|web| [&web.ca, &web.bearer_file, &web.headers_file]));
         folders.extend(own.chain(theirs).chain(keys).flatten().filter_map(|file| file.parent()).map(Into::into));
         folders.sort();
         folders.dedup();

@@ -7,6 +7,7 @@ mod check_store;
 mod check_upstream;
 mod decide;
 mod demo;
+mod explain;
 mod group;
 mod history;
 mod image;
@@ -15,6 +16,8 @@ mod machine;
 mod machine_store;
 mod machines;
 mod output;
+mod replay;
+mod script;
 mod scripts;
 mod serve;
 mod simulate;
@@ -53,11 +56,14 @@ const AFTER_HELP: &str = "Examples:
   pointsman check                     find every problem of the site before a machine does
   pointsman decide --mac 52:54:00:12:34:56 --arch x64-uefi
                                       what would this machine boot, and why?
+  pointsman script help               what can a decision script read and call?
   pointsman serve                     run the server
   pointsman machine add lab-07 --mac 52:54:00:12:34:56
   pointsman assign lab-07 debian --mandatory
                                       install this machine at its next boot, once
   pointsman history --since 1d        what booted, and what became of it
+  pointsman explain lab-07            why its last boot went as it did
+  pointsman replay --scripts new      what new scripts would have said to the boots of the last week
   pointsman scripts stage             try new rules beside those that decide
   pointsman site add lyon             let the server of another site ask this one";
 
@@ -77,8 +83,11 @@ enum Command {
     Unassign(assign::Unassign),
     Assignments(assign::Assignments),
     History(history::History),
+    Explain(explain::Explain),
+    Replay(replay::Replay),
     Site(site::Site),
     Cache(cache::Cache),
+    Script(script::Script),
     Scripts(scripts::Scripts),
 }
 
@@ -100,8 +109,11 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Unassign(command) => assign::unassign(&command, &find_config(config)),
         Command::Assignments(command) => assign::assignments(&command, &find_config(config)),
         Command::History(command) => history::run(&command, &find_config(config)),
+        Command::Explain(command) => explain::run(&command, &find_config(config)),
+        Command::Replay(command) => replay::run(&command, &find_config(config)),
         Command::Site(command) => site::run(&command, &find_config(config)),
         Command::Cache(command) => cache::run(&command, &find_config(config)),
+        Command::Script(command) => script::run(&command),
         Command::Scripts(command) => scripts::run(&command, &find_config(config)),
     };
     match result {

@@ -14,6 +14,7 @@ mod problem;
 mod rules;
 mod sections;
 mod upstream;
+mod web;
 mod words;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ pub use upstream::{
     ApiSection, CacheSection, FactsForm, FirmwareReferral, RateWindow, ReferralError, ReferralSection, Referred,
     StorageSection, Style, UpstreamKind, UpstreamSection,
 };
+pub use web::WebSection;
 pub(crate) use words::plain_words;
 
 /// The name of the configuration file that commands look for.
@@ -63,6 +65,8 @@ pub struct Config {
     pub upstreams: BTreeMap<String, UpstreamSection>,
     /// `[storage.NAME]`, by name.
     pub storages: BTreeMap<String, StorageSection>,
+    /// `[web.NAME]`, by name.
+    pub webs: BTreeMap<String, WebSection>,
     /// `[cache]`
     pub cache: CacheSection,
     /// `[api]`

@@ -11,9 +11,9 @@ use super::{Config, HandlerSection, Problem, Problems, defaults, plain_words, ru
 use crate::nearest::remedy;
 
 /// The tables there are.
-const TABLES: [&str; 16] = [
+const TABLES: [&str; 17] = [
     "server", "dhcp", "tftp", "http", "https", "loaders", "images", "decision", "store", "database", "upstream",
-    "storage", "cache", "api", "handler", "log",
+    "storage", "web", "cache", "api", "handler", "log",
 ];
 
 struct Reader<'a> {
@@ -45,6 +45,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Config, Problems> {
         databases: reader.named(&mut table, "database"),
         upstreams: reader.named(&mut table, "upstream"),
         storages: reader.named(&mut table, "storage"),
+        webs: reader.named(&mut table, "web"),
         cache: reader.section(&mut table, "cache"),
         api: reader.section(&mut table, "api"),
         handlers: reader.handlers(&mut table),
@@ -194,6 +195,7 @@ impl Reader<'_> {
         for (what, remedy) in rules::broken(config) {
             self.problems.push(Problem::of_file(self.file, what, remedy));
         }
+        self.problems.extend(super::web::check(config));
         self.check_ports(config);
         self.check_names(config);
     }
@@ -280,6 +282,9 @@ fn complete(config: &mut Config) {
     }
     for storage in config.storages.values_mut() {
         [&mut storage.ca, &mut storage.secret_key_file].into_iter().flatten().for_each(resolve);
+    }
+    for web in config.webs.values_mut() {
+        [&mut web.ca, &mut web.bearer_file, &mut web.headers_file].into_iter().flatten().for_each(resolve);
     }
     for handler in &mut config.handlers {
         let HandlerSection::Script(script) = handler else { continue };

@@ -9,6 +9,7 @@ mod api;
 mod cache;
 mod certificate;
 mod dhcp;
+mod exchanges;
 mod history;
 mod http;
 mod listeners;
@@ -125,6 +126,7 @@ impl Daemon {
         problems.check()?;
         watch_counters(&metrics, &counters, tftp.as_ref());
         watch_databases(&metrics, &shared);
+        watch_scripts(&metrics);
         upstreams::show(&metrics, &shared);
         cache::show(&metrics, &shared);
         rollouts::show(&metrics, &shared);
@@ -237,7 +239,8 @@ fn begin_history(site: &Site, metrics: &Metrics) -> anyhow::Result<Option<Histor
         return Ok(None);
     }
     let store = Store::on(site.databases.store().clone()).context("[store]")?;
-    let retention = Retention { keep: section.keep, boots_max: section.boots_max };
+    let retention =
+        Retention { keep: section.keep, boots_max: section.boots_max, questions_max: section.questions_max };
     Ok(Some(History::start(store, retention, metrics)))
 }
 
@@ -276,6 +279,15 @@ fn watch_databases(metrics: &Metrics, shared: &Arc<Shared>) {
         "Questions to databases, by what became of them",
         Box::new(read),
     );
+}
+
+/// Shows on the metrics page what scripts count.
+fn watch_scripts(metrics: &Metrics) {
+    let read = || {
+        let counts = crate::handlers::script::counts().into_iter();
+        counts.map(|(name, count)| (vec![("name", name)], count)).collect()
+    };
+    metrics.watch_labelled(Kind::Counter, "script_events", "What scripts counted, by their names", Box::new(read));
 }
 
 /// Shows on the metrics page what the transports count themselves.

@@ -249,7 +249,7 @@ fn warn_of_restart(old: &Config, new: &Config) {
             (config.http.port, config.http.connections_max),
             (config.https.enabled, config.https.port, config.api.enabled, config.api.port),
             format!("{:?}", config.log),
-            (config.store.history, config.store.keep, config.store.boots_max),
+            (config.store.history, config.store.keep, config.store.boots_max, config.store.questions_max),
         )
     };
     if bound(old) != bound(new) {

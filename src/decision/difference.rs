@@ -3,6 +3,8 @@
 //!
 //! **Invariant**: answers without a difference do the same with the machine; what only explains them is not compared.
 
+use std::fmt;
+
 use serde::Serialize;
 use serde_json::Value as Json;
 
@@ -94,29 +96,57 @@ impl Compared {
     }
 }
 
+/// One thing in which two answers differ.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Difference {
+    /// What, by its path: `image debian: cmdline`.
+    pub what: String,
+    /// What it was.
+    pub old: String,
+    /// What it is.
+    pub new: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} -> {}", self.what, self.old, self.new)
+    }
+}
+
 /// What differs, one line each, as in `verdict: "deny" -> "allow"`; empty where both do the same.
 pub fn differences(old: &Compared, new: &Compared) -> Vec<String> {
+    differing(old, new).iter().map(ToString::to_string).collect()
+}
+
+/// What differs, thing by thing; empty where both do the same.
+pub fn differing(old: &Compared, new: &Compared) -> Vec<Difference> {
     let mut found = Vec::new();
+    let mut answer =
+        |old: String, new: String| found.push(Difference { what: "answer".into(), old, new });
     match (old, new) {
+        (_, Compared::Failed(why)) if !matches!(old, Compared::Failed(_)) => {
+            answer(old.summary(), format!("fails: {}", shown(why)));
+        }
+        (Compared::Failed(why), _) if !matches!(new, Compared::Failed(_)) => {
+            answer(format!("failed: {}", shown(why)), new.summary());
+        }
         (Compared::Verdict(old), Compared::Verdict(new)) => object("", &json(old), &json(new), &mut found),
         (Compared::Images(old), Compared::Images(new)) => images(old, new, &mut found),
         (Compared::Noted(old), Compared::Noted(new)) => object("note", &json(old), &json(new), &mut found),
         // The words of an error have places in them, which a new script moves.
         (Compared::Failed(_), Compared::Failed(_)) | (Compared::Passed, Compared::Passed) => {}
-        (_, Compared::Failed(why)) => found.push(format!("answer: {} -> fails: {}", old.summary(), shown(why))),
-        (Compared::Failed(why), _) => found.push(format!("answer: failed: {} -> {}", shown(why), new.summary())),
-        _ => found.push(format!("answer: {} -> {}", old.summary(), new.summary())),
+        _ => answer(old.summary(), new.summary()),
     }
     found.truncate(LINES_MAX);
     found
 }
 
-fn images(old: &BootImages, new: &BootImages, found: &mut Vec<String>) {
+fn images(old: &BootImages, new: &BootImages, found: &mut Vec<Difference>) {
     let ids = |of: &BootImages| of.images().iter().map(|image| image.id.clone()).collect::<Vec<_>>();
     let (before, after) = (ids(old), ids(new));
     if before != after {
         let list = |ids: &[String]| if ids.is_empty() { "local disk".to_owned() } else { shown(&ids.join(", ")) };
-        found.push(format!("images: {} -> {}", list(&before), list(&after)));
+        found.push(Difference { what: "images".into(), old: list(&before), new: list(&after) });
     }
     for image in old.images() {
         if let Some(other) = new.images().iter().find(|other| other.id == image.id) {
@@ -129,7 +159,7 @@ fn images(old: &BootImages, new: &BootImages, found: &mut Vec<String>) {
 }
 
 /// The fields that differ, each by its path. Whatever an answer will have is compared without being named here.
-fn object(path: &str, old: &Json, new: &Json, found: &mut Vec<String>) {
+fn object(path: &str, old: &Json, new: &Json, found: &mut Vec<Difference>) {
     if old == new || found.len() >= LINES_MAX {
         return;
     }
@@ -144,7 +174,7 @@ fn object(path: &str, old: &Json, new: &Json, found: &mut Vec<String>) {
         }
         return;
     }
-    found.push(format!("{path}: {} -> {}", value(old), value(new)));
+    found.push(Difference { what: path.to_owned(), old: value(old), new: value(new) });
 }
 
 fn json(of: &impl Serialize) -> Json {

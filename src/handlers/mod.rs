@@ -22,11 +22,12 @@ use crate::boot::BootImages;
 use crate::config::{Config, HandlerSection, Problem, Problems, ScriptSection, SqlSection};
 use crate::database::{Databases, NamedQueries};
 use crate::decision::RequestHandler;
+use crate::store::Store;
 use crate::upstream::Upstreams;
 
 use referral::ReferralHandler;
 use rollout::{Candidate, RolloutHandler};
-use script::{Limits, ScriptConfig, ScriptError, ScriptHandler};
+use script::{Limits, Reach, ScriptConfig, ScriptError, ScriptHandler};
 use sql::SqlHandler;
 
 /// A handler that is ready, and what a check of the site wants to know of it.
@@ -39,6 +40,8 @@ pub struct Built {
     pub folders: Vec<PathBuf>,
     /// The same handler, when it asks a database: a check asks the database what it takes the queries for.
     pub sql: Option<Arc<SqlHandler>>,
+    /// The same handler, when it asks scripts: old questions are asked of it again.
+    pub script: Option<Arc<ScriptHandler>>,
     /// The scripts that are to become its own, where there are some.
     pub candidate: Option<Candidate>,
 }
@@ -86,6 +89,9 @@ pub fn build(
     let mut built = Vec::new();
     let mut problems = Problems::default();
     let queries = Arc::new(NamedQueries::read(config, databases)?);
+    // A store that cannot hold one is told where the store is used.
+    let store = Store::on(databases.store().clone()).ok();
+    let reach = Reach { web: upstreams.web().clone(), store, keeps: purpose == Purpose::Serve };
     for section in &config.handlers {
         let name = section.display_name();
         let mut wrong = |found: Vec<(String, String)>| {
@@ -94,7 +100,7 @@ pub fn build(
             }
         };
         match section {
-            HandlerSection::Script(section) => match script(config, section, &queries, purpose) {
+            HandlerSection::Script(section) => match script(config, section, &queries, &reach, purpose) {
                 Ok(handler) => built.push(handler),
                 Err(errors) => errors.iter().for_each(|error| problems.push(problem(error))),
             },
@@ -134,19 +140,21 @@ fn script(
     config: &Config,
     section: &ScriptSection,
     queries: &Arc<NamedQueries>,
+    reach: &Reach,
     purpose: Purpose,
 ) -> Result<Built, Vec<ScriptError>> {
-    let (handler, cases) = load(section, queries, purpose.runs_cases())?;
+    let (handler, cases) = load(section, queries, reach, purpose.runs_cases())?;
     let mut folders: Vec<PathBuf> = handler.folders().into_iter().collect();
     folders.extend([section.scripts.clone(), section.data.clone()]);
     folders.sort();
     folders.dedup();
-    if !section.candidate.is_dir() {
-        return Ok(Built { handler: Arc::new(handler), cases, folders, sql: None, candidate: None });
-    }
     let live = Arc::new(handler);
+    let script = Some(Arc::clone(&live));
+    if !section.candidate.is_dir() {
+        return Ok(Built { handler: live, cases, folders, sql: None, script, candidate: None });
+    }
     // As a canary it answers machines: then its cases count for every purpose.
-    let (handler, candidate) = match candidate(section, queries, purpose.runs_cases() || section.has_canary()) {
+    let (handler, candidate) = match candidate(section, queries, reach, purpose.runs_cases() || section.has_canary()) {
         Ok((candidate, cases)) => {
             let is_good = cases.failures.is_empty();
             let both = Arc::new(RolloutHandler::new(config, section, live, candidate, is_good));
@@ -158,7 +166,7 @@ fn script(
             (live as Arc<dyn RequestHandler>, Candidate::broken(section, errors))
         }
     };
-    Ok(Built { handler, cases, folders, sql: None, candidate: Some(candidate) })
+    Ok(Built { handler, cases, folders, sql: None, script, candidate: Some(candidate) })
 }
 
 /// Loads the candidate of a section and runs its cases.
@@ -168,10 +176,11 @@ fn script(
 fn candidate(
     section: &ScriptSection,
     queries: &Arc<NamedQueries>,
+    reach: &Reach,
     runs_cases: bool,
 ) -> Result<(ScriptHandler, Cases), Vec<ScriptError>> {
     match section.in_folder(&section.candidate) {
-        Some(section) => load(&section, queries, runs_cases),
+        Some(section) => load(&section, queries, reach, runs_cases),
         None => {
             let message = format!("a script of the handler is not in {}", section.scripts.display());
             Err(vec![ScriptError::of_file(section.candidate.display().to_string(), message)])
@@ -186,6 +195,7 @@ fn candidate(
 fn load(
     section: &ScriptSection,
     queries: &Arc<NamedQueries>,
+    reach: &Reach,
     runs_cases: bool,
 ) -> Result<(ScriptHandler, Cases), Vec<ScriptError>> {
     let time_zone = section.time_zone.as_deref().and_then(|name| TimeZone::get(name).ok());
@@ -197,6 +207,7 @@ fn load(
         data_dir: section.data.clone(),
         time_zone: time_zone.unwrap_or_else(TimeZone::system),
         queries: Arc::clone(queries),
+        reach: reach.clone(),
         limits: Limits {
             allow_boot: section.allow_boot_limit,
             boot_images: section.boot_images_limit,
@@ -280,7 +291,7 @@ fn sql(section: &SqlSection, name: &str, databases: &Databases) -> Result<Built,
 
 /// A handler that is made of nothing but its section.
 fn plain(handler: Arc<dyn RequestHandler>) -> Built {
-    Built { handler, cases: Cases::default(), folders: Vec::new(), sql: None, candidate: None }
+    Built { handler, cases: Cases::default(), folders: Vec::new(), sql: None, script: None, candidate: None }
 }
 
 fn problem(error: &ScriptError) -> Problem {

@@ -37,6 +37,7 @@ mod ready;
 mod reports;
 mod serve;
 mod socket;
+mod told;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -18,6 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["handlers", "observe"],
     &["http"],
     &["site"],
+    &["review"],
     &["daemon"],
     &["cli"],
 ];

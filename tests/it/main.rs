@@ -14,6 +14,7 @@ mod daemon;
 mod database_page;
 mod documents;
 mod entry;
+mod explain;
 mod harness;
 mod history;
 mod hostile;

@@ -3,6 +3,7 @@
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, Map};
 
 use super::api::plain_type;
+use super::contract;
 use super::images::{Image, ImageMenu};
 use super::made::{Builders, Made, Place};
 use super::options::Options;
@@ -89,7 +90,7 @@ fn refer(upstream: &str, options: Map) -> Result<Refer, Box<EvalAltResult>> {
     if upstream.is_empty() || upstream.len() > 64 || !upstream.bytes().all(is_known) {
         return fail(format!("refer: `{}` is no name of an upstream; write NAME of [upstream.NAME]", cut(upstream)));
     }
-    let mut options = Options::new("refer", options, &["style"])?;
+    let mut options = Options::new("refer", options, contract::REFER)?;
     let style = match options.text("style")?.as_deref() {
         None => None,
         Some("ask") => Some(Style::Ask),

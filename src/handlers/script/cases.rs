@@ -118,6 +118,13 @@ fn run_and_keep(handler: &ScriptHandler, cases: &CaseFile, images: &mut Vec<Boot
             images.push(answer.clone());
         }
         let differences = match unanswered {
+            Some(source) if source.starts_with("http ") => vec![
+                format!("the script asks {source}, which this case does not answer; add what the service answers:"),
+                format!(
+                    "  http.\"{}\" = {{ status = 200, json = {{ name = \"value\" }} }}",
+                    source.trim_start_matches("http ")
+                ),
+            ],
             Some(source) => {
                 let query = source.trim_start_matches("query ");
                 vec![

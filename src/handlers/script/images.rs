@@ -5,6 +5,7 @@ use std::time::Duration;
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, Map};
 
 use super::answer::images_of;
+use super::contract;
 use super::made::{Builders, Made, Place};
 use super::options::Options;
 use super::sandbox::fail;
@@ -115,12 +116,12 @@ fn named(options: &mut Options, id: &str, title: &str, kind: ImageKind) -> Built
 }
 
 fn plain(what: &'static str, id: &str, title: &str, kind: &ImageKind, map: Map) -> Built {
-    let mut options = Options::new(what, map, &["id", "title"])?;
+    let mut options = Options::new(what, map, contract::PLAIN)?;
     named(&mut options, id, title, kind.clone())
 }
 
 fn linux(map: Map) -> Built {
-    let mut options = Options::new("linux", map, &["id", "title", "kernel", "initrd", "cmdline"])?;
+    let mut options = Options::new("linux", map, contract::LINUX)?;
     let kernel = options.source("kernel")?;
     let kernel =
         options.required("kernel", kernel, "linux(#{ kernel: \"debian/linux\", initrd: \"debian/initrd.gz\" })")?;
@@ -129,8 +130,7 @@ fn linux(map: Map) -> Built {
 }
 
 fn wim(map: Map) -> Built {
-    let known = &["id", "title", "wim", "wimboot", "bcd", "boot_sdi", "files", "args"];
-    let mut options = Options::new("wim", map, known)?;
+    let mut options = Options::new("wim", map, contract::WIM)?;
     let wim = options.source("wim")?;
     let wim = options.required(
         "wim",
@@ -185,7 +185,7 @@ fn last_part(source: &Source) -> String {
 }
 
 fn efi(map: Map) -> Built {
-    let mut options = Options::new("efi", map, &["id", "title", "source", "cmdline"])?;
+    let mut options = Options::new("efi", map, contract::EFI)?;
     let source = options.source("source")?;
     let source = options.required("source", source, "efi(#{ source: \"tools/shell.efi\" })")?;
     let kind = ImageKind::Efi { source, cmdline: options.arguments("cmdline")? };
@@ -193,7 +193,7 @@ fn efi(map: Map) -> Built {
 }
 
 fn one_source(what: &'static str, map: Map, kind: fn(Source) -> ImageKind) -> Built {
-    let mut options = Options::new(what, map, &["id", "title", "source"])?;
+    let mut options = Options::new(what, map, contract::SOURCE)?;
     let source = options.source("source")?;
     let source = options.required("source", source, &format!("{what}(\"http://server/file\")"))?;
     let title = FileName::parse(source.to_string().as_bytes()).map_or(what.to_owned(), |name| name.as_str().to_owned());
@@ -201,7 +201,7 @@ fn one_source(what: &'static str, map: Map, kind: fn(Source) -> ImageKind) -> Bu
 }
 
 fn referral(map: Map) -> Built {
-    let mut options = Options::new("referral", map, &["id", "title", "url", "facts"])?;
+    let mut options = Options::new("referral", map, contract::REFERRAL)?;
     let url = options.parsed::<Url>("url")?;
     let url = options.required("url", url, "referral(#{ url: \"http://boot.example.com/boot.ipxe\" })")?;
     let facts = options.parsed::<FactsForm>("facts")?.unwrap_or_default();
@@ -210,7 +210,7 @@ fn referral(map: Map) -> Built {
 }
 
 fn retry(map: Map) -> Built {
-    let mut options = Options::new("retry", map, &["id", "title", "wait"])?;
+    let mut options = Options::new("retry", map, contract::RETRY)?;
     let wait = options.number("wait")?;
     match options.required("wait", wait, "retry(15)")? {
         seconds @ 1..=MENU_SECONDS_MAX => {
@@ -222,7 +222,7 @@ fn retry(map: Map) -> Built {
 }
 
 fn ipxe(map: Map) -> Built {
-    let mut options = Options::new("ipxe", map, &["id", "title", "text"])?;
+    let mut options = Options::new("ipxe", map, contract::IPXE)?;
     let text = options.text("text")?;
     let text = options.required("text", text, "ipxe(\"echo Hello\\nsleep 5\")")?;
     let text = text.trim_start().strip_prefix("#!ipxe").unwrap_or(&text).trim_start_matches(['\r', '\n']);
@@ -237,7 +237,7 @@ fn ipxe(map: Map) -> Built {
 }
 
 fn menu(map: Map) -> Result<ImageMenu, Box<EvalAltResult>> {
-    let mut options = Options::new("menu", map, &["title", "timeout", "default_image", "images"])?;
+    let mut options = Options::new("menu", map, contract::MENU)?;
     let title = options.line("title")?.unwrap_or_else(|| Line::clean("Choose what to start"));
     let timeout = match options.number("timeout")? {
         None | Some(0) => None,

@@ -11,21 +11,27 @@
 
 pub mod api;
 pub mod cases;
+pub mod definitions;
+pub mod help;
 pub mod reference;
 
+mod again;
 mod answer;
 mod beside;
+mod contract;
 mod csv_file;
 mod diagnose;
 mod document;
 mod dropped;
 mod functions;
+mod identity;
 mod images;
 mod lexer;
 mod limits;
 mod made;
 mod memory;
 mod modules;
+mod notes;
 mod options;
 mod outside;
 mod parts;
@@ -33,6 +39,7 @@ mod patterns;
 mod prefixes;
 mod program;
 mod query;
+mod reach;
 mod record;
 mod request;
 mod rings;
@@ -45,6 +52,7 @@ mod tables;
 mod time;
 mod trace;
 mod versions;
+mod web;
 
 #[cfg(test)]
 mod tests;
@@ -65,11 +73,14 @@ use crate::database::NamedQueries;
 use crate::decision::{Answer, HandlerError, RequestHandler};
 use crate::pace::Pace;
 
+pub use again::{Again, NOTED, Unanswered};
 pub use beside::Would;
 pub(in crate::handlers) use beside::account;
 pub use diagnose::{ScriptError, ScriptErrors};
 pub use limits::Limits;
+pub use notes::counts;
 pub use program::Question;
+pub use reach::Reach;
 pub use trace::Trace;
 
 use program::Program;
@@ -92,6 +103,8 @@ pub struct ScriptConfig {
     pub time_zone: TimeZone,
     /// What the scripts may ask the databases of the site.
     pub queries: Arc<NamedQueries>,
+    /// What else they can reach, and whether they may change anything.
+    pub reach: Reach,
     /// What a run may use.
     pub limits: Limits,
 }
@@ -105,6 +118,7 @@ pub struct ScriptHandler {
     shy: [AtomicU32; 2],
     /// What the scripts log: machines that somebody makes up must not fill the disk with it.
     pace: Pace,
+    reach: Reach,
 }
 
 /// One run of a script, line by line.
@@ -147,6 +161,7 @@ impl ScriptHandler {
             background,
             shy: [AtomicU32::new(0), AtomicU32::new(0)],
             pace: Pace::default(),
+            reach: config.reach.clone(),
         })
     }
 
@@ -241,6 +256,7 @@ impl ScriptHandler {
                 return Err(error.with_account(account));
             }
         };
+        ended.kept.keep(&self.reach, request.now).await;
         let why = known.as_ref().map_or_else(String::new, Record::in_words);
         Ok(Answer::Explained { given, why, known, account: Some(Box::new(account)) })
     }

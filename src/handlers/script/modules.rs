@@ -70,7 +70,7 @@ impl Loader<'_> {
         let text = read(&path).map_err(|message| (message, None))?;
         let file = path.display().to_string();
         self.sources.insert(&file, text.clone());
-        let mut ast = match self.engine.compile(&text) {
+        let mut ast = match self.engine.compile_with_scope(&super::notes::scope(), &text) {
             Ok(ast) => ast,
             Err(error) => {
                 self.modules.done.insert(name.to_owned(), false);

@@ -17,12 +17,16 @@ use crate::boot::{Account, Found, Reading};
 
 /// Answers that stand in for the outside, by who is asked and what; for whatever is asked, where that is absent.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Answers(BTreeMap<(String, Option<String>), Result<Json, String>>);
+pub(super) struct Answers {
+    told: BTreeMap<(String, Option<String>), Result<Json, String>>,
+    /// Whether a note that is not among them is known not to be there.
+    has_all_notes: bool,
+}
 
 impl Answers {
     /// Keeps an answer, or why there is none; `asked` is none where the answer is always the same.
     pub(super) fn insert(&mut self, source: &str, asked: Option<&Json>, answer: Result<Json, String>) {
-        self.0.insert((source.to_owned(), asked.map(Json::to_string)), answer);
+        self.told.insert((source.to_owned(), asked.map(Json::to_string)), answer);
     }
 
     /// What a script was told in an earlier run.
@@ -40,9 +44,16 @@ impl Answers {
         answers
     }
 
+    /// Says that there are no notes but those that were inserted.
+    pub(super) fn with_all_notes(self) -> Answers {
+        Answers { has_all_notes: true, ..self }
+    }
+
     fn find(&self, source: &str, asked: &Json) -> Option<&Result<Json, String>> {
+        const NO_NOTE: &Result<Json, String> = &Ok(Json::Null);
         let exact = (source.to_owned(), Some(asked.to_string()));
-        self.0.get(&exact).or_else(|| self.0.get(&(source.to_owned(), None)))
+        let told = self.told.get(&exact).or_else(|| self.told.get(&(source.to_owned(), None)));
+        told.or_else(|| (self.has_all_notes && source.starts_with("note ")).then_some(NO_NOTE))
     }
 }
 

@@ -19,7 +19,7 @@ use super::sandbox::{self, Budget, Ended, Place};
 use super::sources::Sources;
 use super::tables::Tables;
 use super::trace::{self, Trace};
-use super::{ScriptConfig, api};
+use super::{ScriptConfig, api, notes};
 use crate::boot::BootRequest;
 use crate::database::NamedQueries;
 use crate::nearest::cut;
@@ -74,8 +74,8 @@ impl Program {
     pub(super) fn load(config: &ScriptConfig, extend: impl FnOnce(&mut Engine)) -> Result<Program, ScriptErrors> {
         let tables = Arc::new(Tables::load(&config.data_dir));
         let make_engine = {
-            let (tables, queries) = (Arc::clone(&tables), Arc::clone(&config.queries));
-            move || api::engine(Arc::clone(&tables), &queries)
+            let (tables, queries, reach) = (Arc::clone(&tables), Arc::clone(&config.queries), config.reach.clone());
+            move || api::engine(Arc::clone(&tables), &queries, &reach)
         };
         let mut engine = make_engine();
         extend(&mut engine);
@@ -233,6 +233,7 @@ impl Program {
                 return convert(Dynamic::UNIT).map_err(|message| ScriptError::of_file(&script.file, message));
             };
             let call = || {
+                notes::about(request);
                 let argument = Request::new(request, &self.zone);
                 engine.call_fn::<Dynamic>(&mut Scope::new(), ast, question.function(), (argument,))
             };
@@ -318,7 +319,7 @@ impl Compile<'_> {
     fn compile(&mut self, path: &Path, file: &str) -> Option<AST> {
         let text = read(path).map_err(|message| self.errors.push(ScriptError::of_file(file, message))).ok()?;
         self.sources.insert(file, text.clone());
-        let compiled = self.engine.compile(&text);
+        let compiled = self.engine.compile_with_scope(&notes::scope(), &text);
         let mut ast =
             compiled.map_err(|error| self.errors.push(diagnose::of_parse(&error, file, self.sources))).ok()?;
         ast.set_source(file);

@@ -10,8 +10,8 @@ use super::api;
 use super::diagnose::{ScriptError, at_place};
 use super::dropped::dropped_answers;
 use super::lexer::{Kind, Token, tokens};
-use super::patterns;
 use super::searches::searches;
+use super::{patterns, web};
 use crate::database::NamedQueries;
 use crate::nearest::{nearest, remedy};
 
@@ -155,6 +155,10 @@ impl Sources {
         self.unknown_queries(file, tokens, &mut problems);
         for (token, message) in patterns::wrong_patterns(tokens) {
             problems.push(at_place(file, (token.line, token.column), message, None, self));
+        }
+        for (token, message) in web::wrong_paths(tokens) {
+            let hint = "give the parts of the path as an array: [\"mab\", request.mac]".to_owned();
+            problems.push(at_place(file, (token.line, token.column), message, Some(hint), self));
         }
         for (token, name) in dropped_answers(tokens) {
             let message = format!("the answer of {name}() is thrown away, and the function goes on");

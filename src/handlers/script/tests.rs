@@ -5,6 +5,7 @@ mod contract;
 mod data_files;
 mod documents;
 mod errors;
+mod keeping;
 mod lines;
 mod nonsense;
 mod queries;
@@ -44,6 +45,7 @@ pub(super) fn config(folder: &Path, allow_boot: &str, boot_images: &str) -> Scri
         data_dir: folder.join("data"),
         time_zone: TimeZone::UTC,
         queries: Arc::default(),
+        reach: Reach::default(),
         limits: Limits::default(),
     }
 }

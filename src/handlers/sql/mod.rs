@@ -222,6 +222,11 @@ pub(super) fn machine_key(request: &BootRequest) -> String {
     uuid.or_else(serial).unwrap_or_else(|| request.client.hardware.to_string())
 }
 
+/// The machine's UUID, when it is its own.
+pub(super) fn own_uuid(request: &BootRequest) -> Option<uuid::Uuid> {
+    Claims::of(request, &SharedMacs::default()).uuid
+}
+
 /// Whether a UUID is one machine's own.
 pub(super) use keys::is_uuid;
 /// The names of these values.

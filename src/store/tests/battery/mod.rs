@@ -4,6 +4,8 @@
 mod assignments;
 mod history;
 mod machines;
+mod notes;
+mod questions;
 mod schema;
 mod sites;
 mod transitions;
@@ -14,7 +16,7 @@ use std::time::Duration;
 use futures_util::future::LocalBoxFuture;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{boot, database, store};
+use super::{boot, database, decision, store};
 
 use boot::SessionId;
 use store::{IfThere, ImageEntry, MachineEntry, Name, NewAssignment, Store, Target};
@@ -36,7 +38,17 @@ type Case = fn(Place) -> LocalBoxFuture<'static, ()>;
 
 /// Every case with its name; each wants an empty database.
 pub(crate) fn cases() -> Vec<(&'static str, Case)> {
-    [machines::CASES, assignments::CASES, transitions::CASES, history::CASES, sites::CASES, schema::CASES].concat()
+    [
+        machines::CASES,
+        assignments::CASES,
+        transitions::CASES,
+        history::CASES,
+        sites::CASES,
+        questions::CASES,
+        notes::CASES,
+        schema::CASES,
+    ]
+    .concat()
 }
 
 /// How long a question may take.

@@ -80,9 +80,10 @@ struct Shown<'a> {
 }
 
 async fn replay(desk: &Desk, command: &Replay) -> anyhow::Result<ExitCode> {
-    let config = candidate(&desk.config, command.scripts.as_deref(), command.data.as_deref()).map_err(anyhow::Error::msg)?;
-    let site =
-        Site::load(config, Purpose::DryRun).map_err(|problems| anyhow::anyhow!("the scripts have problems\n{problems}"))?;
+    let config =
+        candidate(&desk.config, command.scripts.as_deref(), command.data.as_deref()).map_err(anyhow::Error::msg)?;
+    let site = Site::load(config, Purpose::DryRun)
+        .map_err(|problems| anyhow::anyhow!("the scripts have problems\n{problems}"))?;
     let asking = Asking::new(&site);
     anyhow::ensure!(asking.has_scripts(), "this site has no handler of kind \"script\"");
     let bar = ProgressBar::new_spinner();

@@ -121,8 +121,7 @@ pub fn differences(old: &Compared, new: &Compared) -> Vec<String> {
 /// What differs, thing by thing; empty where both do the same.
 pub fn differing(old: &Compared, new: &Compared) -> Vec<Difference> {
     let mut found = Vec::new();
-    let mut answer =
-        |old: String, new: String| found.push(Difference { what: "answer".into(), old, new });
+    let mut answer = |old: String, new: String| found.push(Difference { what: "answer".into(), old, new });
     match (old, new) {
         (_, Compared::Failed(why)) if !matches!(old, Compared::Failed(_)) => {
             answer(old.summary(), format!("fails: {}", shown(why)));

@@ -278,7 +278,8 @@ pub fn try_scripts(
 ) -> Result<(String, Cases), Vec<String>> {
     let queries = NamedQueries::read(config, databases).map_err(|problems| vec![problems.to_string()])?;
     let section = ScriptSection { candidate: folder.to_owned(), ..section.clone() };
-    let tried = candidate(&section, &Arc::new(queries), true);
+    // Cases say what is answered from outside; nobody is asked.
+    let tried = candidate(&section, &Arc::new(queries), &Reach::default(), true);
     let (handler, cases) = tried.map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     Ok((handler.revision().to_owned(), cases))
 }

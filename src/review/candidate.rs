@@ -40,7 +40,8 @@ pub fn candidate(config: &Config, scripts: Option<&Path>, data: Option<&Path>) -
     match scripts {
         Some(folder) if found == 0 => {
             wanted.dedup();
-            let names = if wanted.is_empty() { "a handler of kind \"script\"".to_owned() } else { wanted.join(" and ") };
+            let names =
+                if wanted.is_empty() { "a handler of kind \"script\"".to_owned() } else { wanted.join(" and ") };
             Err(format!("{} has no script of this site; it is looked through for {names}", folder.display()))
         }
         _ => Ok(candidate),

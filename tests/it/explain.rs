@@ -103,7 +103,10 @@ fn a_boot_is_told_from_its_first_packet_to_its_end() {
         ],
     );
     let (failed, _) = tell(&["52:54:00:00:00:67"]);
-    in_order(&failed, &["script FAILED (", "scripts/allow_boot.rhai:13:9:", "13 | row.column", "^", "policy stands in"]);
+    in_order(
+        &failed,
+        &["script FAILED (", "scripts/allow_boot.rhai:13:9:", "13 | row.column", "^", "policy stands in"],
+    );
     // The scripts are others now: their lines are not those that answered.
     site.edit("scripts/allow_boot.rhai", |text| format!("// changed\n{text}"));
     let (changed, _) = tell(&["52:54:00:00:00:66"]);

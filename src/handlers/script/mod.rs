@@ -220,7 +220,7 @@ impl ScriptHandler {
         if inline.as_ref().is_some_and(|ended| ended.overrun) {
             shy.store(SHY_RUNS, Ordering::Relaxed);
         }
-        let ended = match inline.filter(|ended| !ended.overrun) {
+        let mut ended = match inline.filter(|ended| !ended.overrun) {
             Some(ended) => ended,
             None => self.run_in_background(question, request, convert).await?,
         };
@@ -233,7 +233,11 @@ impl ScriptHandler {
         {
             info!(handler = %self.name, session = %request.session, %mac, stage = request.stage.name(), "script: {line}");
         }
-        self.answer_of(question, request, ended)
+        // Here and not beside live scripts: there nothing is kept.
+        let kept = std::mem::take(&mut ended.kept);
+        let answer = self.answer_of(question, request, ended)?;
+        kept.keep(&self.reach, request.now).await;
+        Ok(answer)
     }
 
     /// What a run said, with how it came to it.
@@ -256,7 +260,6 @@ impl ScriptHandler {
                 return Err(error.with_account(account));
             }
         };
-        ended.kept.keep(&self.reach, request.now).await;
         let why = known.as_ref().map_or_else(String::new, Record::in_words);
         Ok(Answer::Explained { given, why, known, account: Some(Box::new(account)) })
     }

@@ -121,6 +121,7 @@ fn handlers(site: &Site, findings: &mut Findings) {
         let name = section.display_name();
         let HandlerSection::Script(section) = section else { continue };
         built.cases.failures.iter().chain(&built.cases.unused).for_each(|failure| findings.bad(failure));
+        built.cases.warnings.iter().for_each(|warning| findings.note(warning));
         match (built.cases.passed, built.cases.failures.len()) {
             (0, 0) => findings.note(format!(
                 "handler `{name}`: compiles, but has no cases; write some beside the scripts, as {} has them",

@@ -24,6 +24,7 @@ mod simulate;
 mod site;
 mod store;
 mod table;
+mod test;
 mod times;
 
 use std::path::PathBuf;
@@ -56,6 +57,7 @@ const AFTER_HELP: &str = "Examples:
   pointsman check                     find every problem of the site before a machine does
   pointsman decide --mac 52:54:00:12:34:56 --arch x64-uefi
                                       what would this machine boot, and why?
+  pointsman test --watch              run the cases of the scripts, again with each change
   pointsman script help               what can a decision script read and call?
   pointsman serve                     run the server
   pointsman machine add lab-07 --mac 52:54:00:12:34:56
@@ -89,6 +91,7 @@ enum Command {
     Cache(cache::Cache),
     Script(script::Script),
     Scripts(scripts::Scripts),
+    Test(test::Test),
 }
 
 /// Runs the command of the arguments. Exit codes: 0 done, 1 a problem was found or the command failed, 2 wrong arguments.
@@ -115,6 +118,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Cache(command) => cache::run(&command, &find_config(config)),
         Command::Script(command) => script::run(&command),
         Command::Scripts(command) => scripts::run(&command, &find_config(config)),
+        Command::Test(command) => test::run(&command, &find_config(config)),
     };
     match result {
         Ok(code) => code,

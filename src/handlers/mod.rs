@@ -72,6 +72,8 @@ pub struct Cases {
     pub failures: Vec<String>,
     /// Files of cases that are never run, ready to be shown.
     pub unused: Vec<String>,
+    /// What is likely wrong in scripts that work, ready to be shown.
+    pub warnings: Vec<String>,
     /// What the cases boot, so that a check can look for its files.
     pub images: Vec<BootImages>,
 }
@@ -227,16 +229,48 @@ fn load(
 
 fn load_once(config: &ScriptConfig, runs_cases: bool) -> Result<(ScriptHandler, Cases), Vec<ScriptError>> {
     let handler = ScriptHandler::load(config).map_err(|errors| errors.0)?;
-    let mut cases = Cases::default();
+    let mut cases =
+        Cases { warnings: handler.warnings().iter().map(ToString::to_string).collect(), ..Cases::default() };
     if runs_cases {
         let report = handler.check_cases();
         if !report.errors.is_empty() {
             return Err(report.errors);
         }
-        let failures = report.failures.iter().map(ToString::to_string).collect();
-        cases = Cases { passed: report.passed, failures, unused: Vec::new(), images: report.images };
+        cases.passed = report.passed;
+        cases.failures = report.failures.iter().map(ToString::to_string).collect();
+        cases.images = report.images;
     }
     Ok((handler, cases))
+}
+
+/// The script handlers of a configuration, each by its name, for commands that are about scripts alone. No database is
+/// asked.
+///
+/// # Errors
+/// When the configuration's databases or queries cannot be read.
+pub fn scripts(config: &Config) -> Result<Vec<(String, Result<ScriptHandler, Vec<ScriptError>>)>, Problems> {
+    let databases = Databases::open(config, None)?;
+    let queries = Arc::new(NamedQueries::read(config, &databases)?);
+    let reach = dry_reach(config, &databases)?;
+    let load = |section: &HandlerSection| match section {
+        HandlerSection::Script(script) => {
+            let name = section.display_name();
+            Some((name.to_owned(), load(script, &queries, &reach, false).map(|(handler, _)| handler)))
+        }
+        HandlerSection::Sql(_) | HandlerSection::Referral(_) => None,
+    };
+    Ok(config.handlers.iter().filter_map(load).collect())
+}
+
+/// What scripts reach that are only tried.
+fn dry_reach(config: &Config, databases: &Databases) -> Result<Reach, Problems> {
+    let upstreams = Upstreams::open(config, None).map_err(|found| {
+        let mut problems = Problems::default();
+        found.into_iter().for_each(|(what, remedy)| problems.push(Problem::of_file(&config.file, what, remedy)));
+        problems
+    })?;
+    let store = Store::on(databases.store().clone()).ok();
+    Ok(Reach { web: upstreams.web().clone(), store, keeps: false })
 }
 
 /// What tells that a file, or the folder as a whole, is not what it was: place on the disk, length and time.
@@ -276,10 +310,11 @@ pub fn try_scripts(
     folder: &Path,
     databases: &Databases,
 ) -> Result<(String, Cases), Vec<String>> {
-    let queries = NamedQueries::read(config, databases).map_err(|problems| vec![problems.to_string()])?;
+    let shown = |problems: Problems| vec![problems.to_string()];
+    let queries = NamedQueries::read(config, databases).map_err(shown)?;
+    let reach = dry_reach(config, databases).map_err(shown)?;
     let section = ScriptSection { candidate: folder.to_owned(), ..section.clone() };
-    // Cases say what is answered from outside; nobody is asked.
-    let tried = candidate(&section, &Arc::new(queries), &Reach::default(), true);
+    let tried = candidate(&section, &Arc::new(queries), &reach, true);
     let (handler, cases) = tried.map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     Ok((handler.revision().to_owned(), cases))
 }

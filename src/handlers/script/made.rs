@@ -108,7 +108,7 @@ fn placed(value: &Dynamic) -> Option<Place> {
 fn candidates(value: &Dynamic, ends: &[End]) -> Vec<usize> {
     let gives = |end: &&End| match end.gives {
         Gives::Truth(truth) => value.as_bool() == Ok(truth),
-        Gives::Nothing => value.is_unit(),
+        Gives::Nothing | Gives::Omitted(_) => value.is_unit(),
         Gives::Array => value.is_array(),
         Gives::Anything => true,
         Gives::Answer => false,
@@ -128,6 +128,8 @@ pub(super) struct End {
 pub(super) enum Gives {
     Truth(bool),
     Nothing,
+    /// Nothing, because an `else` is missing; with when that is so.
+    Omitted(&'static str),
     Array,
     /// What a function of the contract builds.
     Answer,
@@ -184,14 +186,17 @@ impl<F: Fn(&str) -> bool> Ends<F> {
             Stmt::FnCall(call, at) => self.call(&call.name, *at),
             Stmt::If(flow, at) => {
                 self.block(flow.body.iter(), *at);
-                self.block(flow.branch.iter(), *at);
+                match flow.branch.iter().next() {
+                    Some(_) => self.block(flow.branch.iter(), *at),
+                    None => self.push(*at, Gives::Omitted("this `if` does not hold")),
+                }
             }
             Stmt::Block(block) => self.block(block.iter(), block.position()),
             Stmt::Switch(switch, at) => {
                 let (_, cases) = &**switch;
                 cases.expressions.iter().for_each(|case| self.expression(&case.rhs));
                 if cases.def_case.is_none() {
-                    self.push(*at, Gives::Nothing);
+                    self.push(*at, Gives::Omitted("no line of this `switch` fits"));
                 }
             }
             Stmt::TryCatch(flow, at) => {

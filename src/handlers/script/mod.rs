@@ -11,6 +11,7 @@
 
 pub mod api;
 pub mod cases;
+pub mod coverage;
 pub mod definitions;
 pub mod help;
 pub mod reference;
@@ -52,6 +53,7 @@ mod tables;
 mod time;
 mod trace;
 mod versions;
+mod warnings;
 mod web;
 
 #[cfg(test)]
@@ -66,7 +68,7 @@ use async_trait::async_trait;
 use jiff::tz::TimeZone;
 use rhai::{Dynamic, Engine};
 use tokio::sync::Semaphore;
-use tracing::info;
+use tracing::{debug, info};
 
 use crate::boot::{Account, BootImages, BootRequest, Reading, Record, Verdict};
 use crate::database::NamedQueries;
@@ -130,6 +132,8 @@ pub struct Traced {
     pub trace: Trace,
     /// Why there is no answer.
     pub error: Option<ScriptError>,
+    /// What the script saw of the fields in the line of the error, as in `request.serial is ""`.
+    pub seen: Vec<String>,
     /// What the script logged.
     pub log: Vec<String>,
     /// Who was asked, and did not answer the earlier run: the run ends there.
@@ -170,6 +174,16 @@ impl ScriptHandler {
         self.program.answers(question).then(|| self.program.file(question))
     }
 
+    /// What is likely wrong in scripts that work: each with its place and what to do.
+    pub fn warnings(&self) -> &[ScriptError] {
+        self.program.warnings()
+    }
+
+    /// The script files: those that answer, and what they import.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        self.program.files()
+    }
+
     /// Which scripts these are: see [`Account::scripts`].
     pub fn revision(&self) -> &str {
         self.program.revision()
@@ -189,6 +203,7 @@ impl ScriptHandler {
         Traced {
             line: self.program.line(question, request, &ended),
             trace,
+            seen: ended.value.as_ref().err().map_or_else(Vec::new, |error| self.program.seen(error, request)),
             error: ended.value.err(),
             log: ended.log,
             unanswered,
@@ -256,7 +271,10 @@ impl ScriptHandler {
             Ok(Answer::Noted(note)) => (None, Some(with_note(request, &note)?)),
             Ok(_) => (None, None),
             Err(error) => {
-                let error = HandlerError::new(format!("{} (machine {mac})", error.one_line()));
+                debug!(handler = %self.name, session = %request.session, %mac, "script failed\n{error}");
+                let seen = self.program.seen(&error, request);
+                let machine = [vec![format!("machine {mac}")], seen].concat().join("; ");
+                let error = HandlerError::new(format!("{} ({machine})", error.one_line()));
                 return Err(error.with_account(account));
             }
         };

@@ -19,7 +19,7 @@ use super::sandbox::{self, Budget, Ended, Place};
 use super::sources::Sources;
 use super::tables::Tables;
 use super::trace::{self, Trace};
-use super::{ScriptConfig, api, notes};
+use super::{ScriptConfig, api, notes, warnings};
 use crate::boot::BootRequest;
 use crate::database::NamedQueries;
 use crate::nearest::cut;
@@ -49,6 +49,7 @@ pub(super) struct Program {
     allow_boot: Script,
     boot_images: Script,
     sources: Sources,
+    warnings: Vec<ScriptError>,
     revision: String,
     queries: Arc<NamedQueries>,
     zone: TimeZone,
@@ -114,8 +115,15 @@ impl Program {
         if !errors.is_empty() {
             return Err(ScriptErrors(errors));
         }
+        let mut warnings: Vec<ScriptError> = [(&allow_boot, Question::AllowBoot), (&boot_images, Question::BootImages)]
+            .into_iter()
+            .flat_map(|(script, question)| warnings::of_script(&sources, &script.file, question, &script.ends))
+            .collect();
+        warnings.extend(sources.files().flat_map(|file| warnings::of_file(&sources, file)));
+        warnings.sort_by(|a, b| (&a.file, a.place).cmp(&(&b.file, b.place)));
         Ok(Program {
             engine,
+            warnings,
             allow_boot,
             boot_images,
             revision: sources.revision(),
@@ -137,6 +145,16 @@ impl Program {
     /// The file of a question's function.
     pub(super) fn file(&self, question: Question) -> &str {
         &self.script(question).file
+    }
+
+    /// What is likely wrong, and keeps nobody from asking.
+    pub(super) fn warnings(&self) -> &[ScriptError] {
+        &self.warnings
+    }
+
+    /// All script files.
+    pub(super) fn files(&self) -> impl Iterator<Item = &str> {
+        self.sources.files()
     }
 
     /// Which scripts these are.
@@ -284,6 +302,14 @@ impl Program {
                 }
             },
         }
+    }
+
+    /// What the script saw of the fields in the line of an error.
+    pub(super) fn seen(&self, error: &ScriptError, request: &BootRequest) -> Vec<String> {
+        let Some((line, _)) = error.place else { return Vec::new() };
+        let request = Request::new(request, &self.zone);
+        let fields = self.sources.request_fields(&error.file, line);
+        fields.iter().filter_map(|field| Some(format!("request.{field} is {}", request.shown(field)?))).collect()
     }
 
     fn at_function(&self, question: Question, message: String) -> ScriptError {

@@ -248,11 +248,6 @@ pub(super) fn register(engine: &mut Engine) {
 }
 
 impl Request {
-    /// The request itself.
-    pub(super) fn seen(&self) -> &BootRequest {
-        &self.0.request
-    }
-
     /// What the machine's ring follows from: its UUID, else its serial number, else its MAC address.
     pub(super) fn ring_key(&self) -> String {
         sql::machine_key(&self.0.request)
@@ -263,6 +258,17 @@ impl Request {
     pub(super) fn parameter(&self, name: &str) -> Option<Value> {
         let request = &self.0.request;
         sql::fact(request, name).or_else(|| request.record.as_ref()?.get(name).cloned())
+    }
+
+    /// A field as a script would write it, cut when it is long; none for what has parts.
+    pub(super) fn shown(&self, name: &str) -> Option<String> {
+        let value = self.by_name(name).ok()?;
+        match value.as_bool() {
+            Ok(truth) => Some(truth.to_string()),
+            Err(_) if value.is_string() => Some(format!("{:?}", cut(&value.into_immutable_string().ok()?))),
+            Err(_) if value.is_unit() => Some("()".to_owned()),
+            Err(_) => None,
+        }
     }
 
     /// What is said of a parameter that is none of these.

@@ -7,6 +7,7 @@ mod documents;
 mod errors;
 mod keeping;
 mod lines;
+mod mistakes;
 mod nonsense;
 mod queries;
 mod shipped;

@@ -163,7 +163,7 @@ fn the_uuid_is_that_of_dhcp_else_the_reported_one_but_no_placeholder() {
 /// Every way to call a function that the engine knows is in the contract, and the other way round.
 #[test]
 fn calls_are_those_that_the_engine_has() {
-    let engine = api::engine(Arc::default(), &Arc::default());
+    let engine = api::engine(Arc::default(), &Arc::default(), &Reach::default());
     let all = engine.gen_fn_signatures(false);
     for function in api::FUNCTIONS {
         let mut known: Vec<usize> = all.iter().filter_map(|signature| parameters(signature, function.name)).collect();

@@ -23,6 +23,7 @@ mod redirect;
 mod referral;
 mod reload;
 mod replay;
+mod reload_traffic;
 mod reports;
 mod rollout;
 mod s3;

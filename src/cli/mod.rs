@@ -16,6 +16,7 @@ mod init;
 mod machine;
 mod machine_store;
 mod machines;
+mod notes;
 mod output;
 mod replay;
 mod script;
@@ -87,6 +88,7 @@ enum Command {
     Assignments(assign::Assignments),
     History(history::History),
     Explain(explain::Explain),
+    Notes(notes::Notes),
     Replay(replay::Replay),
     Case(case::Case),
     Site(site::Site),
@@ -115,6 +117,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Assignments(command) => assign::assignments(&command, &find_config(config)),
         Command::History(command) => history::run(&command, &find_config(config)),
         Command::Explain(command) => explain::run(&command, &find_config(config)),
+        Command::Notes(command) => notes::run(&command, &find_config(config)),
         Command::Replay(command) => replay::run(&command, &find_config(config)),
         Command::Case(command) => case::run(&command, &find_config(config)),
         Command::Site(command) => site::run(&command, &find_config(config)),

@@ -3,6 +3,7 @@
 //! A new kind implements [`RequestHandler`] in a folder of its own, and gets an arm in
 //! [`build`], the one place where the configuration's handlers become running ones.
 
+mod identity;
 pub mod referral;
 pub mod rollout;
 pub mod script;

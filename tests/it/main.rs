@@ -19,6 +19,7 @@ mod harness;
 mod history;
 mod hostile;
 mod library;
+mod reach;
 mod redirect;
 mod referral;
 mod reload;

@@ -71,7 +71,7 @@ impl ScriptHandler {
                 Ok(record) => Compared::Noted(record),
                 Err(error) => Compared::Failed(error.message),
             },
-            Ok(Answer::Pass | Answer::Explained { .. }) => Compared::Passed,
+            Ok(Answer::Pass | Answer::Identified { .. } | Answer::Explained { .. }) => Compared::Passed,
             Err(failed) => {
                 error = Some(failed.to_string());
                 Compared::Failed(failed.one_line())

@@ -245,7 +245,7 @@ fn run<T>(
         Ok(Answer::Noted(note)) => {
             Actual::Refer(answer::REFER_NOTE.iter().filter_map(|column| note.text(column)).collect())
         }
-        Ok(Answer::Pass | Answer::Explained { .. }) => Actual::Pass,
+        Ok(Answer::Pass | Answer::Identified { .. } | Answer::Explained { .. }) => Actual::Pass,
         Err(error) => Actual::Error(error),
     };
     (actual, ended.log)

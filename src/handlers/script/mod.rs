@@ -56,6 +56,7 @@ mod trace;
 mod versions;
 mod warnings;
 mod web;
+mod who;
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 //! A new kind implements [`RequestHandler`] in a folder of its own, and gets an arm in
 //! [`build`], the one place where the configuration's handlers become running ones.
 
+mod identity;
 pub mod referral;
 pub mod rollout;
 pub mod script;
@@ -13,6 +14,7 @@ mod unused;
 #[cfg(test)]
 mod build_tests;
 
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -206,11 +208,10 @@ fn load(
     };
     let mut tries = 0..EXCHANGED_MAX;
     loop {
-        let folder = || std::fs::metadata(&section.scripts).map(|found| (found.dev(), found.ino())).ok();
-        let before = folder();
+        let before = stamps(&section.scripts);
         let loaded = load_once(&config, runs_cases);
-        // Another set of scripts may have taken the folder's name between two files.
-        if folder() == before || tries.next().is_none() {
+        // Between two files another set may have come in their place: half of each would be neither.
+        if stamps(&section.scripts) == before || tries.next().is_none() {
             return loaded;
         }
     }
@@ -265,6 +266,30 @@ fn dry_reach(config: &Config, databases: &Databases) -> Result<Reach, Problems> 
     Ok(Reach { web: upstreams.web().clone(), store, keeps: false })
 }
 
+/// What tells that a file, or the folder as a whole, is not what it was: place on the disk, length and time.
+fn stamps(folder: &Path) -> Vec<[i64; 5]> {
+    let stamp = |found: &Metadata| {
+        let number = |number: u64| i64::from_ne_bytes(number.to_ne_bytes());
+        [number(found.dev()), number(found.ino()), number(found.len()), found.mtime(), found.mtime_nsec()]
+    };
+    let mut all: Vec<_> = std::fs::metadata(folder).iter().map(stamp).collect();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            if all.len() >= STAMPS_MAX {
+                return all;
+            }
+            all.extend(std::fs::metadata(entry.path()).iter().map(stamp));
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(entry.path());
+            }
+        }
+    }
+    all
+}
+
+/// Files whose changes are seen while scripts are read.
+const STAMPS_MAX: usize = 2_000;
 /// How often a folder may change while it is read, before it is taken as it is.
 const EXCHANGED_MAX: u32 = 5;
 

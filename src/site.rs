@@ -13,6 +13,8 @@ use crate::database::Databases;
 use crate::decision::{DecisionEngine, Sessions, TokenKey, World};
 use crate::handlers::{self, Built};
 use crate::loaders::Loaders;
+use crate::people::People;
+use crate::store::Store;
 use crate::upstream::{Storages, Upstreams};
 
 pub use crate::handlers::Purpose;
@@ -31,6 +33,8 @@ pub struct Site {
     pub loaders: Loaders,
     /// The files of its images.
     pub images: Library,
+    /// Its people.
+    pub people: Arc<People>,
 }
 
 /// What goes on when a site that runs is made anew: connections, what was remembered, downloads.
@@ -132,9 +136,11 @@ impl Site {
         let loaders = Loaders::read(&config.loaders.folders, &config.loaders.files);
         let images = images(&config, upstreams.as_ref(), before.map(|before| before.images));
         let images = images.map_err(|found| problems.extend(found)).ok();
-        match (images, databases, upstreams) {
-            (Some(images), Some(databases), Some(upstreams)) if problems.is_empty() => {
-                Ok(Site { config, databases, upstreams, handlers, loaders, images })
+        let store = databases.as_ref().and_then(|databases| Store::on(databases.store().clone()).ok());
+        let people = People::open(&config, store).map_err(|found| problems.extend(found)).ok();
+        match (images, databases, upstreams, people) {
+            (Some(images), Some(databases), Some(upstreams), Some(people)) if problems.is_empty() => {
+                Ok(Site { config, databases, upstreams, handlers, loaders, images, people: Arc::new(people) })
             }
             _ => Err(problems),
         }

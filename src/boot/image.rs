@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FactsForm, FileName, FileNameError, Line, Url, UrlError};
+use super::{Ask, Choice, FactsForm, FileName, FileNameError, Line, Person, Url, UrlError};
 
 /// Where a file of an image comes from: this server's images folder, or a URL elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -70,6 +70,9 @@ pub struct BootImage {
     /// server before it begins to load such an image, so that the work is done once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assignment: Option<String>,
+    /// How a person comes to it in a menu.
+    #[serde(flatten)]
+    pub choice: Choice,
     /// What to do.
     #[serde(flatten)]
     pub kind: ImageKind,
@@ -261,6 +264,9 @@ pub struct BootImages {
     menu: Option<Menu>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notice: Vec<Line>,
+    /// Beside it there are no images: a server that does not know of questions boots nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ask: Option<Box<Ask>>,
 }
 
 /// Images as somebody else wrote them.
@@ -271,13 +277,19 @@ struct Unchecked {
     menu: Option<Menu>,
     #[serde(default)]
     notice: Vec<Line>,
+    #[serde(default)]
+    ask: Option<Box<Ask>>,
 }
 
 impl TryFrom<Unchecked> for BootImages {
     type Error = ImageError;
 
     fn try_from(read: Unchecked) -> Result<BootImages, ImageError> {
-        Ok(BootImages::new(read.images, read.menu)?.with_notice(read.notice))
+        let images = match read.ask {
+            None => BootImages::new(read.images, read.menu)?,
+            Some(ask) => BootImages::asking(*ask),
+        };
+        Ok(images.with_notice(read.notice))
     }
 }
 
@@ -299,6 +311,30 @@ pub enum ImageError {
     /// Nothing to choose from.
     #[error("the menu `{0}` has no image; give it at least one")]
     EmptyMenu(Line),
+    /// A hot key that no keyboard has alone.
+    #[error("the image `{image}` has the key `{key}`; a key is one letter or digit")]
+    Key {
+        /// The image.
+        image: String,
+        /// The key.
+        key: char,
+    },
+    /// Two images with one hot key.
+    #[error("the images `{one}` and `{other}` have the same key `{key}`; give each its own")]
+    SameKey {
+        /// An image.
+        one: String,
+        /// The other.
+        other: String,
+        /// The key.
+        key: char,
+    },
+    /// Nobody could choose it.
+    #[error("the image `{0}` is hidden and has no key; give it one: key: \"x\"")]
+    HiddenWithoutKey(String),
+    /// It would not be hidden.
+    #[error("the hidden image `{0}` cannot be the default, nor the only image")]
+    HiddenDefault(String),
 }
 
 impl BootImages {
@@ -330,6 +366,7 @@ impl BootImages {
                 return Err(ImageError::Duplicate(image.id.clone()));
             }
         }
+        check_choices(&images)?;
         if let Some(menu) = &menu {
             if images.is_empty() {
                 return Err(ImageError::EmptyMenu(menu.title.clone()));
@@ -341,7 +378,31 @@ impl BootImages {
                 return Err(ImageError::Default(default.clone(), ids.join(", ")));
             }
         }
-        Ok(BootImages { images, menu, notice: Vec::new() })
+        let default = menu.as_ref().and_then(|menu| menu.default.as_ref());
+        let shown = images.iter().filter(|image| !image.choice.hidden).count();
+        if let Some(hidden) = images.iter().find(|image| image.choice.hidden)
+            && (shown == 0 || default == Some(&hidden.id))
+        {
+            return Err(ImageError::HiddenDefault(hidden.id.clone()));
+        }
+        Ok(BootImages { images, menu, notice: Vec::new(), ask: None })
+    }
+
+    /// A question to the person at the machine, before anything is booted.
+    pub fn asking(ask: Ask) -> BootImages {
+        BootImages { ask: Some(Box::new(ask)), ..BootImages::none() }
+    }
+
+    /// What the person at the machine is asked before anything is booted.
+    pub fn ask(&self) -> Option<&Ask> {
+        self.ask.as_deref()
+    }
+
+    /// Only this image, booted at once, without what it needs to be asked.
+    pub fn only(&self, id: &str) -> Option<BootImages> {
+        let image = self.images.iter().find(|image| image.id == id)?.clone();
+        let choice = Choice::default();
+        Some(BootImages { images: vec![BootImage { choice, ..image }], ..BootImages::none() })
     }
 
     /// The same, with lines that the machine's screen shows first.
@@ -354,7 +415,11 @@ impl BootImages {
     /// The same without the images that do an assignment, as when it cannot be noted that they are about to. Nothing else
     /// takes the place of one that would have booted by itself: then the machine goes to its own disk.
     pub fn without_assignments(&self) -> BootImages {
-        let kept: Vec<_> = self.images.iter().filter(|image| image.assignment.is_none()).cloned().collect();
+        self.without(|image| image.assignment.is_some())
+    }
+
+    fn without(&self, is_left_out: impl Fn(&BootImage) -> bool) -> BootImages {
+        let kept: Vec<_> = self.images.iter().filter(|image| !is_left_out(image)).cloned().collect();
         if kept.len() == self.images.len() {
             return self.clone();
         }
@@ -362,10 +427,36 @@ impl BootImages {
         let menu = self.menu.clone().unwrap_or_else(waiting);
         let default = menu.default.as_ref().or(self.images.first().map(|image| &image.id));
         let default = kept.iter().map(|image| &image.id).find(|id| Some(*id) == default).cloned();
-        if kept.is_empty() || (menu.timeout.is_some() && default.is_none()) {
+        let is_choice = kept.iter().any(|image| !image.choice.hidden);
+        if !is_choice || (menu.timeout.is_some() && default.is_none()) {
             return BootImages { notice: self.notice.clone(), ..BootImages::none() };
         }
-        BootImages { images: kept, menu: Some(Menu { default, ..menu }), notice: self.notice.clone() }
+        BootImages { images: kept, menu: Some(Menu { default, ..menu }), notice: self.notice.clone(), ask: None }
+    }
+
+    /// The same without the questions of images that this person has answered.
+    pub fn without_answered(mut self, person: Option<&Person>) -> BootImages {
+        for image in &mut self.images {
+            image.choice.needs =
+                image.choice.needs.take().filter(|ask| !person.is_some_and(|who| ask.is_answered_by(who)));
+        }
+        self
+    }
+
+    /// The same without everything that something secret is asked for; `why` stands before what was left out.
+    pub fn without_secrets(self, why: &Line) -> BootImages {
+        if let Some(ask) = self.ask.as_deref().filter(|ask| ask.is_secret()) {
+            let left_out = Line::clean(&format!("{why} {}", ask.title()));
+            return BootImages { ask: None, ..self }.with_notice([left_out]);
+        }
+        let is_secret = |image: &BootImage| image.choice.needs.as_ref().is_some_and(|ask| ask.is_secret());
+        let titles: Vec<_> =
+            self.images.iter().filter(|image| is_secret(image)).map(|image| image.title.as_str()).collect();
+        if titles.is_empty() {
+            return self;
+        }
+        let left_out = Line::clean(&format!("{why} {}", titles.join(", ")));
+        self.without(is_secret).with_notice([left_out])
     }
 
     /// The images, in the order that the menu shows.
@@ -394,93 +485,25 @@ impl BootImages {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn local(id: &str) -> BootImage {
-        BootImage { id: id.into(), title: Line::clean(id), assignment: None, kind: ImageKind::Local }
-    }
-
-    fn menu(default: Option<&str>) -> Option<Menu> {
-        Some(Menu { title: Line::clean("Boot"), default: default.map(Into::into), timeout: None })
-    }
-
-    #[test]
-    fn nonsense_lists_are_refused() {
-        let check = |images, menu, expect: &str| {
-            let error = BootImages::new(images, menu).unwrap_err().to_string();
-            assert!(error.contains(expect), "{error}");
+/// Whether a person can choose each of these images.
+fn check_choices(images: &[BootImage]) -> Result<(), ImageError> {
+    for (index, image) in images.iter().enumerate() {
+        let Some(key) = image.choice.key else {
+            if image.choice.hidden {
+                return Err(ImageError::HiddenWithoutKey(image.id.clone()));
+            }
+            continue;
         };
-        check(vec![local("a"), local("a")], None, "two images");
-        check(vec![local("a b")], None, "no image id");
-        check(vec![local("")], None, "no image id");
-        check(vec![local("a"), local("b")], menu(Some("c")), "none of the images: a, b");
-        check(vec![], menu(None), "no image");
-        check((0..101).map(|i| local(&i.to_string())).collect(), None, "at most 100");
-    }
-
-    #[test]
-    fn without_its_assignments_an_answer_boots_nothing_else_by_itself() {
-        let done = |id: &str| BootImage { assignment: Some("a1".into()), ..local(id) };
-        let timed =
-            |default: Option<&str>| menu(default).map(|menu| Menu { timeout: Some(Duration::from_secs(9)), ..menu });
-        // What is left, by id; whether there is a menu, and what it boots when nobody chooses.
-        let check = |images: &[BootImage], menu, left: &[&str], default: Option<Option<&str>>| {
-            let before = BootImages::new(images.to_vec(), menu).unwrap().with_notice([Line::clean("hello")]);
-            let after = before.without_assignments();
-            let ids: Vec<_> = after.images().iter().map(|image| image.id.as_str()).collect();
-            assert_eq!(ids, left);
-            assert_eq!(after.menu().map(|menu| menu.default.as_deref()), default);
-            assert_eq!((after.notice().len(), after.assignments().count()), (1, 0));
-        };
-        check(&[done("install")], None, &[], None);
-        check(&[local("a")], None, &["a"], None);
-        // One of several that a person had to choose does not boot at once because it is the only one left.
-        check(&[done("install"), local("wipe")], None, &["wipe"], Some(None));
-        check(&[done("install"), local("wipe")], timed(Some("install")), &[], None);
-        check(&[done("install"), local("wipe")], timed(None), &[], None);
-        check(&[local("wipe"), done("install")], timed(None), &["wipe"], Some(Some("wipe")));
-        check(&[done("install"), local("disk")], timed(Some("disk")), &["disk"], Some(Some("disk")));
-        check(&[done("install"), local("disk")], menu(Some("install")), &["disk"], Some(None));
-    }
-
-    #[test]
-    fn every_source_and_command_line_is_turned() {
-        let source = |name: &str| name.parse::<Source>().unwrap();
-        let line = Line::clean("x={files_url}/y");
-        let file = InjectedFile { source: source("e"), name: Line::clean("n") };
-        let kinds = [
-            ImageKind::Linux { kernel: source("a"), initrd: vec![source("b"), source("c")], cmdline: line.clone() },
-            ImageKind::Wim {
-                wimboot: source("a"),
-                bcd: Some(source("b")),
-                boot_sdi: Some(source("c")),
-                wim: source("d"),
-                files: vec![file],
-                args: line.clone(),
-            },
-            ImageKind::Chain { source: source("a") },
-            ImageKind::Efi { source: source("a"), cmdline: line },
-            ImageKind::Sanboot { source: source("a") },
-        ];
-        for kind in kinds {
-            let turn = |from: Source| format!("@up/{from}").parse();
-            let turned = kind.clone().map_sources::<SourceError>(turn, |_| Ok(Line::clean("turned"))).unwrap();
-            let names: Vec<_> = turned.sources().into_iter().map(ToString::to_string).collect();
-            let expect: Vec<_> = kind.sources().into_iter().map(|source| format!("@up/{source}")).collect();
-            assert_eq!(names, expect);
-            assert!(!format!("{turned:?}").contains("files_url"), "{turned:?}");
-            assert_eq!(turned.name(), kind.name());
+        if !key.is_ascii_alphanumeric() {
+            return Err(ImageError::Key { image: image.id.clone(), key });
         }
-        assert_eq!(ImageKind::Local.map_sources::<()>(|_| Err(()), |_| Err(())), Ok(ImageKind::Local));
+        if let Some(one) = images.iter().take(index).find(|one| one.choice.key == Some(key)) {
+            return Err(ImageError::SameKey { one: one.id.clone(), other: image.id.clone(), key });
+        }
     }
-
-    #[test]
-    fn a_source_is_a_url_or_a_confined_name() {
-        assert!(matches!("http://h/x".parse(), Ok(Source::Url(_))));
-        assert!(matches!("debian/linux".parse(), Ok(Source::File(_))));
-        assert!("../etc/passwd".parse::<Source>().is_err());
-        assert!("gopher://h/x".parse::<Source>().is_err());
-    }
+    Ok(())
 }
+
+#[cfg(test)]
+#[path = "image_tests.rs"]
+mod tests;

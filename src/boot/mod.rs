@@ -8,6 +8,7 @@
 
 mod account;
 mod architecture;
+mod ask;
 mod client;
 mod decision;
 mod file_name;
@@ -26,6 +27,7 @@ mod url;
 
 pub use account::{Account, Found, Reading};
 pub use architecture::{Architecture, Platform};
+pub use ask::{Ask, AskError, Choice};
 pub use client::{Client, IpxeBuild, MachineId, NicBus};
 pub use decision::{BootDecision, Outcome, Step, Verdict};
 pub use file_name::{FileName, FileNameError};

@@ -10,6 +10,7 @@ mod amounts;
 mod database;
 mod defaults;
 mod parse;
+mod people;
 mod problem;
 mod rules;
 mod sections;
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use database::{Ambiguous, DatabaseSection, NoImage, SqlSection, StoreSection, UnknownMachine};
+pub use people::{LdapSection, PeopleSection, PersonSection};
 pub use problem::{Problem, Problems};
 pub use sections::{
     DecisionSection, DhcpSection, HandlerSection, HttpSection, HttpsSection, ImagesSection, IpxeScheme, LoadersSection,
@@ -67,6 +69,8 @@ pub struct Config {
     pub cache: CacheSection,
     /// `[api]`
     pub api: ApiSection,
+    /// `[people]`
+    pub people: PeopleSection,
     /// `[[handler]]`, in the order they are asked.
     pub handlers: Vec<HandlerSection>,
     /// `[log]`

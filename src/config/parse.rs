@@ -11,9 +11,9 @@ use super::{Config, HandlerSection, Problem, Problems, defaults, plain_words, ru
 use crate::nearest::remedy;
 
 /// The tables there are.
-const TABLES: [&str; 16] = [
+const TABLES: [&str; 17] = [
     "server", "dhcp", "tftp", "http", "https", "loaders", "images", "decision", "store", "database", "upstream",
-    "storage", "cache", "api", "handler", "log",
+    "storage", "cache", "api", "people", "handler", "log",
 ];
 
 struct Reader<'a> {
@@ -47,6 +47,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Config, Problems> {
         storages: reader.named(&mut table, "storage"),
         cache: reader.section(&mut table, "cache"),
         api: reader.section(&mut table, "api"),
+        people: reader.section(&mut table, "people"),
         handlers: reader.handlers(&mut table),
         log: reader.section(&mut table, "log"),
     };
@@ -280,6 +281,9 @@ fn complete(config: &mut Config) {
     }
     for storage in config.storages.values_mut() {
         [&mut storage.ca, &mut storage.secret_key_file].into_iter().flatten().for_each(resolve);
+    }
+    if let Some(ldap) = &mut config.people.ldap {
+        [&mut ldap.ca, &mut ldap.password_file].into_iter().flatten().for_each(resolve);
     }
     for handler in &mut config.handlers {
         let HandlerSection::Script(script) = handler else { continue };

@@ -16,6 +16,7 @@ use crate::ipxe::SessionUrls;
 use crate::loaders::Loaders;
 use crate::observe::{Funnel, Metrics};
 use crate::paths;
+use crate::people::People;
 use crate::site::{Running, Site};
 use crate::store::Store;
 use crate::upstream::Upstreams;
@@ -47,6 +48,7 @@ pub(super) struct SitePart {
     pub(super) store: Option<Store>,
     pub(super) loaders: Loaders,
     pub(super) images: Library,
+    pub(super) people: Arc<People>,
     pub(super) ipxe_scheme: IpxeScheme,
     /// Whether machines may come without having asked DHCP.
     pub(super) has_entry: bool,
@@ -55,10 +57,10 @@ pub(super) struct SitePart {
 impl SitePart {
     /// The part of a site that transports need.
     pub(super) fn of(site: Site) -> SitePart {
-        let Site { config, databases, upstreams, loaders, images, .. } = site;
+        let Site { config, databases, upstreams, loaders, images, people, .. } = site;
         let store = Store::on(databases.store().clone()).ok();
         let (ipxe_scheme, has_entry) = (config.https.ipxe, config.http.entry);
-        SitePart { databases, upstreams, store, loaders, images, ipxe_scheme, has_entry }
+        SitePart { databases, upstreams, store, loaders, images, people, ipxe_scheme, has_entry }
     }
 
     /// What goes on when the site is made anew.

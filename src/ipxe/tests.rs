@@ -30,7 +30,7 @@ fn joined(command: &[String], before: usize) -> String {
 }
 
 fn image(id: &str, title: &str, kind: ImageKind) -> BootImage {
-    BootImage { id: id.into(), title: Line::clean(title), assignment: None, kind }
+    BootImage { id: id.into(), title: Line::clean(title), assignment: None, choice: Default::default(), kind }
 }
 
 fn source(name: &str) -> Source {

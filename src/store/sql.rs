@@ -123,8 +123,18 @@ const KNOWN_NEW_MYSQL: &str = "answer = IF(VALUES(decided) >= decided, VALUES(an
 /// Columns of a site.
 const SITE: &str = "name, token_until, token_used, fingerprint, bearer, added, enrolled, revoked, last_seen";
 
+/// Columns of a request for approval.
+const APPROVAL: &str = "id, session, mac, image, title, asked, last_asked, state, decided, decided_by, person_groups, \
+                        reason";
+
+/// A new one.
+const APPROVAL_NEW: &str = "(id, session, mac, image, title, asked, last_asked, state) VALUES (:id, :session, :mac, \
+                            :image, :title, :now, :now, 'pending')";
+
 /// What stands for a longer text, in order.
-const WORDS: [(&str, [&str; 3]); 13] = [
+const WORDS: [(&str, [&str; 3]); 15] = [
+    ("{approval}", [APPROVAL; 3]),
+    ("{columns}", [APPROVAL_NEW; 3]),
     ("{known}", [KNOWN; 3]),
     ("{known_new}", [KNOWN_NEW, KNOWN_NEW, KNOWN_NEW_MYSQL]),
     ("{site}", [SITE; 3]),

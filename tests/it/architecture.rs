@@ -15,6 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["cache"],
     &["database", "upstream"],
     &["store"],
+    &["people"],
     &["handlers", "observe"],
     &["http"],
     &["site"],
@@ -40,6 +41,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("nix", &["net", "files", "http", "tftp", "daemon"]),
     ("socket2", &["net", "http"]),
     ("notify", &["daemon"]),
+    ("argon2", &["people"]),
+    ("ldap3", &["people"]),
     ("toml", &["config", "handlers/script"]),
 ];
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rhai::Engine;
 
 use super::tables::Tables;
-use super::{answer, functions, images, query, record, request, sandbox, tables, time};
+use super::{answer, ask, functions, images, query, record, request, sandbox, tables, time};
 use crate::database::NamedQueries;
 
 pub use super::request::{FIELDS, Field};
@@ -66,6 +66,21 @@ pub const FUNCTIONS: &[Function] = &[
         "offers several images",
         "menu(#{ title: \"Lab\", timeout: 10, default_image: \"local\", images: [local_disk(), shell()] })",
     ),
+    function(
+        "ask_pin",
+        "asks the person at the machine for a PIN; then boot_images is asked again, with request.person",
+        "ask_pin(#{ title: \"PIN of the lab\", groups: [\"lab\"] })",
+    ),
+    function(
+        "ask_login",
+        "asks for a user name and password, which the server verifies",
+        "ask_login(#{ title: \"Imaging\", groups: [\"imaging\"] })",
+    ),
+    function(
+        "ask_approval",
+        "waits until somebody approves this boot at the server",
+        "ask_approval(#{ title: \"Wipe this machine\", wait: 600 })",
+    ),
     function("table", "a CSV or TSV file of the data folder", "table(\"machines.csv\")"),
     function(
         "find",
@@ -104,6 +119,7 @@ pub(super) fn engine(tables: Arc<Tables>, queries: &Arc<NamedQueries>) -> Engine
     time::register(&mut engine);
     answer::register(&mut engine);
     images::register(&mut engine);
+    ask::register(&mut engine);
     tables::register(&mut engine, tables);
     record::register(&mut engine);
     query::register(&mut engine, queries);

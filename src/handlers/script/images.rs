@@ -5,9 +5,12 @@ use std::time::Duration;
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, Map};
 
 use super::answer::images_of;
+use super::ask;
 use super::options::Options;
 use super::sandbox::fail;
-use crate::boot::{BootImage, BootImages, FactsForm, FileName, ImageKind, InjectedFile, Line, Menu, Source, Url};
+use crate::boot::{
+    BootImage, BootImages, Choice, FactsForm, FileName, ImageKind, InjectedFile, Line, Menu, Source, Url,
+};
 
 /// An image in a script.
 #[derive(Clone, Debug)]
@@ -60,7 +63,10 @@ const PLAIN: &[(&str, &str, &str, ImageKind)] = &[
 
 impl Image {
     fn new(id: &str, title: Line, kind: ImageKind) -> Image {
-        Image { image: BootImage { id: id.to_owned(), title, assignment: None, kind }, named: false }
+        Image {
+            image: BootImage { id: id.to_owned(), title, assignment: None, choice: Default::default(), kind },
+            named: false,
+        }
     }
 }
 
@@ -68,27 +74,42 @@ fn only(key: &str, value: impl Into<Dynamic>) -> Map {
     Map::from([(key.into(), value.into())])
 }
 
-/// Gives an image the name and title of its options.
+/// The options that every image has, whatever its kind.
+const OF_ALL: [&str; 6] = ["id", "title", "group", "key", "hidden", "needs"];
+
+fn image_options(what: &'static str, map: Map, own: &[&'static str]) -> Result<Options, Box<EvalAltResult>> {
+    Options::new(what, map, &[&OF_ALL, own].concat())
+}
+
+/// Gives an image the name, the title and the place in a menu of its options.
 fn named(options: &mut Options, id: &str, title: &str, kind: ImageKind) -> Built {
     let given = options.text("id")?;
-    let mut image =
-        BootImage { id: given.as_deref().unwrap_or(id).to_owned(), title: Line::clean(title), assignment: None, kind };
+    let mut image = BootImage {
+        id: given.as_deref().unwrap_or(id).to_owned(),
+        title: Line::clean(title),
+        assignment: None,
+        choice: Default::default(),
+        kind,
+    };
     image.title =
         options.line("title")?.unwrap_or_else(|| Line::clean(if given.is_some() { &image.id } else { title }));
-    // The list checks ids again; a single image is checked here, where the line is known.
-    match BootImages::new(vec![image.clone()], None) {
+    image.choice = ask::choice(options)?;
+    // The list checks all of them again; a single image is checked here, where the line is known. A hidden one is for a
+    // menu with others.
+    let shown = BootImage { choice: Choice { hidden: false, ..image.choice.clone() }, ..image.clone() };
+    match BootImages::new(vec![shown], None) {
         Ok(_) => Ok(Image { image, named: given.is_some() }),
         Err(error) => fail(error.to_string()),
     }
 }
 
 fn plain(what: &'static str, id: &str, title: &str, kind: &ImageKind, map: Map) -> Built {
-    let mut options = Options::new(what, map, &["id", "title"])?;
+    let mut options = image_options(what, map, &[])?;
     named(&mut options, id, title, kind.clone())
 }
 
 fn linux(map: Map) -> Built {
-    let mut options = Options::new("linux", map, &["id", "title", "kernel", "initrd", "cmdline"])?;
+    let mut options = image_options("linux", map, &["kernel", "initrd", "cmdline"])?;
     let kernel = options.source("kernel")?;
     let kernel =
         options.required("kernel", kernel, "linux(#{ kernel: \"debian/linux\", initrd: \"debian/initrd.gz\" })")?;
@@ -97,8 +118,8 @@ fn linux(map: Map) -> Built {
 }
 
 fn wim(map: Map) -> Built {
-    let known = &["id", "title", "wim", "wimboot", "bcd", "boot_sdi", "files", "args"];
-    let mut options = Options::new("wim", map, known)?;
+    let known = &["wim", "wimboot", "bcd", "boot_sdi", "files", "args"];
+    let mut options = image_options("wim", map, known)?;
     let wim = options.source("wim")?;
     let wim = options.required(
         "wim",
@@ -153,7 +174,7 @@ fn last_part(source: &Source) -> String {
 }
 
 fn efi(map: Map) -> Built {
-    let mut options = Options::new("efi", map, &["id", "title", "source", "cmdline"])?;
+    let mut options = image_options("efi", map, &["source", "cmdline"])?;
     let source = options.source("source")?;
     let source = options.required("source", source, "efi(#{ source: \"tools/shell.efi\" })")?;
     let kind = ImageKind::Efi { source, cmdline: options.arguments("cmdline")? };
@@ -161,7 +182,7 @@ fn efi(map: Map) -> Built {
 }
 
 fn one_source(what: &'static str, map: Map, kind: fn(Source) -> ImageKind) -> Built {
-    let mut options = Options::new(what, map, &["id", "title", "source"])?;
+    let mut options = image_options(what, map, &["source"])?;
     let source = options.source("source")?;
     let source = options.required("source", source, &format!("{what}(\"http://server/file\")"))?;
     let title = FileName::parse(source.to_string().as_bytes()).map_or(what.to_owned(), |name| name.as_str().to_owned());
@@ -169,7 +190,7 @@ fn one_source(what: &'static str, map: Map, kind: fn(Source) -> ImageKind) -> Bu
 }
 
 fn referral(map: Map) -> Built {
-    let mut options = Options::new("referral", map, &["id", "title", "url", "facts"])?;
+    let mut options = image_options("referral", map, &["url", "facts"])?;
     let url = options.parsed::<Url>("url")?;
     let url = options.required("url", url, "referral(#{ url: \"http://boot.example.com/boot.ipxe\" })")?;
     let facts = options.parsed::<FactsForm>("facts")?.unwrap_or_default();
@@ -178,7 +199,7 @@ fn referral(map: Map) -> Built {
 }
 
 fn retry(map: Map) -> Built {
-    let mut options = Options::new("retry", map, &["id", "title", "wait"])?;
+    let mut options = image_options("retry", map, &["wait"])?;
     let wait = options.number("wait")?;
     match options.required("wait", wait, "retry(15)")? {
         seconds @ 1..=MENU_SECONDS_MAX => {
@@ -190,7 +211,7 @@ fn retry(map: Map) -> Built {
 }
 
 fn ipxe(map: Map) -> Built {
-    let mut options = Options::new("ipxe", map, &["id", "title", "text"])?;
+    let mut options = image_options("ipxe", map, &["text"])?;
     let text = options.text("text")?;
     let text = options.required("text", text, "ipxe(\"echo Hello\\nsleep 5\")")?;
     let text = text.trim_start().strip_prefix("#!ipxe").unwrap_or(&text).trim_start_matches(['\r', '\n']);

@@ -14,6 +14,7 @@ pub mod cases;
 pub mod reference;
 
 mod answer;
+mod ask;
 mod csv_file;
 mod diagnose;
 mod dropped;

@@ -19,8 +19,13 @@ pub(super) struct Options {
 type Read<T> = Result<T, Box<EvalAltResult>>;
 
 impl Options {
+    /// An error about an option, with the name of the builder before it.
+    pub(super) fn fail<T>(&self, message: &str) -> Read<T> {
+        fail(format!("{}: {message}", self.what))
+    }
+
     /// Checks that all keys are among `known`.
-    pub(super) fn new(what: &'static str, map: Map, known: &'static [&'static str]) -> Read<Options> {
+    pub(super) fn new(what: &'static str, map: Map, known: &[&'static str]) -> Read<Options> {
         if let Some(unknown) = map.keys().find(|key| !known.contains(&key.as_str())) {
             let remedy = remedy(unknown, known.iter().copied());
             return fail(format!("{what} has no option `{}`; {remedy}", cut(unknown)));
@@ -42,6 +47,16 @@ impl Options {
             None => Ok(None),
             Some(value) if value.is_string() => Ok(value.into_immutable_string().ok()),
             Some(value) => self.wrong(key, "text", &value),
+        }
+    }
+
+    pub(super) fn truth(&mut self, key: &str) -> Read<Option<bool>> {
+        match self.take(key) {
+            None => Ok(None),
+            Some(value) => match value.as_bool() {
+                Ok(truth) => Ok(Some(truth)),
+                Err(_) => self.wrong(key, "true or false", &value),
+            },
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString};
 
+use super::ask::Verified;
 use super::record::Row;
 use super::sandbox::fail;
 use super::time::Time;
@@ -143,6 +144,13 @@ pub const FIELDS: &[Field] = &[
         "what an earlier handler found of the machine in a database; `()` when none did",
         "request.record.hostname",
         |s| s.request.record.as_ref().map_or(Dynamic::UNIT, |record| Dynamic::from(Row(Arc::clone(record)))),
+    ),
+    field(
+        "person",
+        "person",
+        "who is at the machine, once that was asked and verified: `name`, `method` (`pin`, `login`, `approval`), `groups`, `at`; `()` before",
+        "request.person.name",
+        |s| Verified::dynamic(s.request.person.as_ref(), &s.zone),
     ),
     field(
         "facts",

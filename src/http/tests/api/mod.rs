@@ -275,6 +275,12 @@ fn stamp(ahead_s: i64) -> Stamp {
 
 fn image(id: &str, assignment: Option<&str>, source: &str) -> BootImages {
     let kind = ImageKind::Chain { source: source.parse().unwrap() };
-    let image = BootImage { id: id.into(), title: Line::clean(id), assignment: assignment.map(Into::into), kind };
+    let image = BootImage {
+        id: id.into(),
+        title: Line::clean(id),
+        assignment: assignment.map(Into::into),
+        choice: Default::default(),
+        kind,
+    };
     BootImages::new(vec![image], None).unwrap()
 }

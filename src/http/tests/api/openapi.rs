@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::api::{Digest, EventFacts, Health, ImagesAnswer, Report, VerdictAnswer};
 use crate::boot::{
-    FactsForm, FirmwareHandOver, InjectedFile, IpxeBuild, Menu, NicBus, Referral, Relay, ScriptHandOver, Source,
+    FactsForm, FirmwareHandOver, InjectedFile, IpxeBuild, Menu, Method, NicBus, Referral, Relay, ScriptHandOver, Source,
 };
 
 static DOCUMENT: LazyLock<Value> =
@@ -95,6 +95,7 @@ fn every_image() -> BootImages {
         id: format!("image-{index}"),
         title: Line::clean("An image"),
         assignment: (index == 0).then(|| "sql~a1".into()),
+        choice: Default::default(),
         kind,
     };
     let images = every_kind().into_iter().enumerate().map(image).collect();
@@ -128,6 +129,7 @@ fn every_event() -> Vec<EventFacts> {
         EventFacts::LoadFailed { image: line(), error: Some(0x3e11_6001) },
         EventFacts::LoadFailed { image: line(), error: None },
         EventFacts::Sent { file: line(), octets: 5_000_000_000, elapsed_ms: 7 },
+        EventFacts::Person { name: line(), method: Method::Approval },
         EventFacts::Done,
         EventFacts::Failed { reason: line() },
     ]

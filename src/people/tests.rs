@@ -1,0 +1,3 @@
+//! Who is verified, and who is not.
+
+use super::*;

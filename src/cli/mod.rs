@@ -1,5 +1,6 @@
 //! The command line: one file per command, none of them with logic of its own.
 
+mod approvals;
 mod assign;
 mod cache;
 mod check;
@@ -15,6 +16,8 @@ mod machine;
 mod machine_store;
 mod machines;
 mod output;
+mod people;
+mod secret;
 mod serve;
 mod simulate;
 mod site;
@@ -77,6 +80,10 @@ enum Command {
     History(history::History),
     Site(site::Site),
     Cache(cache::Cache),
+    People(people::People),
+    Approvals(approvals::Approvals),
+    Approve(approvals::Approve),
+    Deny(approvals::Deny),
 }
 
 /// Runs the command of the arguments. Exit codes: 0 done, 1 a problem was found or the command failed, 2 wrong arguments.
@@ -99,6 +106,10 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::History(command) => history::run(&command, &find_config(config)),
         Command::Site(command) => site::run(&command, &find_config(config)),
         Command::Cache(command) => cache::run(&command, &find_config(config)),
+        Command::People(command) => people::run(&command, &find_config(config)),
+        Command::Approvals(command) => approvals::list(&command, &find_config(config)),
+        Command::Approve(command) => approvals::approve(&command, &find_config(config)),
+        Command::Deny(command) => approvals::deny(&command, &find_config(config)),
     };
     match result {
         Ok(code) => code,

@@ -201,14 +201,25 @@ impl People {
         answer: &Answer,
         now: Timestamp,
     ) -> Result<Person, Refusal> {
+        self.verify_at(format!("machine:{machine}"), ask, answer, now).await
+    }
+
+    /// The same for somebody who tries it at the server.
+    ///
+    /// # Errors
+    /// As [`People::verify`].
+    pub async fn verify_here(&self, ask: &Ask, answer: &Answer, now: Timestamp) -> Result<Person, Refusal> {
+        self.verify_at("here".to_owned(), ask, answer, now).await
+    }
+
+    async fn verify_at(&self, place: String, ask: &Ask, answer: &Answer, now: Timestamp) -> Result<Person, Refusal> {
         let user = answer.user.trim();
         // Many directories take a bind without a password for one of nobody, and say yes.
         if answer.secret.is_empty() || (ask.method() == Method::Login && user.is_empty()) {
             return Err(Refusal::Empty);
         }
         let mut counted = Counted { subjects: Vec::new(), left: u32::MAX };
-        let machine = format!("machine:{machine}");
-        self.count(&mut counted, machine, self.lockout_failures, now).await?;
+        self.count(&mut counted, place, self.lockout_failures, now).await?;
         let is_long = user.len() > Answer::USER_LEN_MAX || answer.secret.len() > Answer::SECRET_LEN_MAX;
         let checked = match ask.method() {
             _ if is_long => Ok(Checked::Wrong),

@@ -1,3 +1,2 @@
 //! Who is verified, and who is not.
 
-use super::*;

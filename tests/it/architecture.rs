@@ -38,7 +38,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["cli", "main.rs"]),
     ("anyhow", &["cli", "daemon"]),
     ("prometheus_client", &["observe"]),
-    ("nix", &["net", "files", "http", "tftp", "daemon"]),
+    ("nix", &["net", "files", "http", "tftp", "daemon", "cli"]),
     ("socket2", &["net", "http"]),
     ("notify", &["daemon"]),
     ("argon2", &["people"]),

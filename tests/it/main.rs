@@ -18,6 +18,7 @@ mod harness;
 mod history;
 mod hostile;
 mod library;
+mod person;
 mod redirect;
 mod referral;
 mod reload;

@@ -105,7 +105,7 @@ impl Comparer {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// The cheapest hash there is.

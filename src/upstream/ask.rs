@@ -191,6 +191,7 @@ fn question(request: &BootRequest) -> Question {
         client: (&request.client).into(),
         network: (&request.network).into(),
         machine: facts,
+        person: request.person.as_deref().cloned(),
     }
 }
 

@@ -12,6 +12,7 @@ mod commands_site;
 mod commands_store;
 mod daemon;
 mod database_page;
+mod directory;
 mod documents;
 mod entry;
 mod harness;

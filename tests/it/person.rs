@@ -116,8 +116,12 @@ fn a_login_is_verified_by_the_server_and_boots() {
     assert!(metrics.contains("pointsman_people_total{outcome=\"verified\"} 3"), "{metrics}");
     nothing_leaked(&daemon);
     let since = Instant::now();
-    while !run(&site, &["history", "52:54:00:00:00:01", "--json"]).contains("ann; by login") {
-        assert!(since.elapsed() < PATIENCE, "{}", run(&site, &["history", "52:54:00:00:00:01", "--json"]));
+    let story = || {
+        let boots: Value = serde_json::from_str(&run(&site, &["history", "52:54:00:00:00:01", "--json"])).unwrap();
+        boots[0]["session"].as_str().map_or_else(String::new, |session| run(&site, &["history", "--session", session]))
+    };
+    while !story().contains("ann; by login") {
+        assert!(since.elapsed() < PATIENCE, "{}", story());
         std::thread::sleep(Duration::from_millis(50));
     }
 }

@@ -266,6 +266,7 @@ fn question(session: u8, stage: Stage) -> Asked {
         client: ClientFacts::from(&client),
         network: NetworkFacts { interface: Line::clean("eth0"), ..NetworkFacts::default() },
         machine: BTreeMap::new(),
+        person: None,
     }
 }
 

@@ -4,6 +4,7 @@
 mod assignments;
 mod history;
 mod machines;
+mod people;
 mod schema;
 mod sites;
 mod transitions;
@@ -36,7 +37,16 @@ type Case = fn(Place) -> LocalBoxFuture<'static, ()>;
 
 /// Every case with its name; each wants an empty database.
 pub(crate) fn cases() -> Vec<(&'static str, Case)> {
-    [machines::CASES, assignments::CASES, transitions::CASES, history::CASES, sites::CASES, schema::CASES].concat()
+    [
+        machines::CASES,
+        assignments::CASES,
+        transitions::CASES,
+        history::CASES,
+        sites::CASES,
+        people::CASES,
+        schema::CASES,
+    ]
+    .concat()
 }
 
 /// How long a question may take.

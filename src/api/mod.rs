@@ -67,6 +67,9 @@ pub struct Question {
     /// Who is at the machine, as the site verified it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub person: Option<Person>,
+    /// Whether the site knows questions to people, so that it asks what guards an image before it boots it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asks: bool,
 }
 
 /// The answer to *may I boot?*.

@@ -26,6 +26,9 @@ use crate::store::{Approval, ApprovalRequest, ApprovalState};
 /// How long the store may take when a machine comes for an approval.
 const STORE_TIME_MAX: Duration = Duration::from_secs(5);
 
+/// Stands before what is not asked for by HTTP.
+const HTTPS_ONLY: &str = "Not offered here, because it is asked for by HTTPS only:";
+
 impl Asked {
     /// A person answered.
     pub(super) async fn person(&self, request: Request) -> Response {
@@ -98,7 +101,7 @@ impl Asked {
         }
         let images = images.without_answered(person.as_deref());
         match self.must_not_ask() {
-            true => images.without_secrets(&Line::clean("Not offered here, because it is asked for by HTTPS only:")),
+            true => images.without_questions(Ask::is_secret, &Line::clean(HTTPS_ONLY)),
             false => images,
         }
     }

@@ -192,6 +192,7 @@ fn question(request: &BootRequest) -> Question {
         network: (&request.network).into(),
         machine: facts,
         person: request.person.as_deref().cloned(),
+        asks: true,
     }
 }
 

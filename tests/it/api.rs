@@ -98,6 +98,7 @@ fn question(session: u8) -> Question {
         network: pointsman::api::NetworkFacts::default(),
         machine: [("serial".into(), "X7".into())].into(),
         person: None,
+        asks: false,
     }
 }
 

@@ -267,6 +267,7 @@ fn question(session: u8, stage: Stage) -> Asked {
         network: NetworkFacts { interface: Line::clean("eth0"), ..NetworkFacts::default() },
         machine: BTreeMap::new(),
         person: None,
+        asks: false,
     }
 }
 

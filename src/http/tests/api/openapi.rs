@@ -57,6 +57,7 @@ fn full_question() -> Asked {
         client: ClientFacts::from(&client),
         network: NetworkFacts::from(&network),
         machine: [("serial".into(), "X1".into())].into(),
+        asks: true,
         person: Some(Person {
             name: Line::clean("ann"),
             method: Method::Pin,

@@ -1,6 +1,7 @@
 //! Images and lists of them.
 
 use super::*;
+use crate::boot::{InjectedFile, Source, SourceError};
 
 fn local(id: &str) -> BootImage {
     BootImage {
@@ -92,4 +93,44 @@ fn a_source_is_a_url_or_a_confined_name() {
     assert!(matches!("debian/linux".parse(), Ok(Source::File(_))));
     assert!("../etc/passwd".parse::<Source>().is_err());
     assert!("gopher://h/x".parse::<Source>().is_err());
+}
+
+#[test]
+fn keys_are_unique_and_hidden_images_can_be_chosen() {
+    let with = |id: &str, key: Option<char>, hidden| BootImage {
+        choice: Choice { key, hidden, ..Choice::default() },
+        ..local(id)
+    };
+    let check = |images, menu, expect: &str| {
+        let error = BootImages::new(images, menu).unwrap_err().to_string();
+        assert!(error.contains(expect), "{error}");
+    };
+    check(vec![with("a", Some('x'), false), with("b", Some('x'), false)], None, "`a` and `b` have the same key `x`");
+    check(vec![with("a", Some(' '), false)], None, "one letter or digit");
+    check(vec![with("a", None, true), local("b")], None, "has no key");
+    check(vec![with("a", Some('x'), true)], None, "nor the only image");
+    check(vec![with("a", Some('x'), true), local("b")], menu(Some("a")), "cannot be the default");
+    assert!(BootImages::new(vec![with("a", Some('x'), true), with("b", Some('X'), false)], None).is_ok());
+}
+
+#[test]
+fn what_older_servers_wrote_is_read_and_a_question_boots_nothing_there() {
+    let old = r#"{"images": [{"id": "a", "title": "A", "kind": "local"}], "menu": null}"#;
+    let read: BootImages = serde_json::from_str(old).unwrap();
+    assert_eq!(read.images()[0].choice, Choice::default());
+    assert_eq!(serde_json::to_string(&read).unwrap(), old.replace(": ", ":").replace(", ", ","));
+    let asking = BootImages::asking(Ask::new(crate::boot::Method::Pin, Line::clean("PIN"), Vec::new()).unwrap());
+    let json = serde_json::to_value(&asking).unwrap();
+    assert_eq!(json["images"], serde_json::json!([]));
+    assert_eq!(serde_json::from_value::<BootImages>(json).unwrap(), asking);
+    let guarded = BootImage {
+        choice: Choice { needs: asking.ask().cloned().map(Box::new), key: Some('g'), ..Choice::default() },
+        ..local("g")
+    };
+    let images = BootImages::new(vec![local("a"), guarded], None).unwrap();
+    let read: BootImages = serde_json::from_str(&serde_json::to_string(&images).unwrap()).unwrap();
+    assert_eq!(read, images);
+    let left = images.clone().without_questions(|_| true, &Line::clean("Not here:"));
+    assert_eq!((left.images().len(), left.notice()[0].as_str()), (1, "Not here: g"));
+    assert!(images.only("g").unwrap().images()[0].choice.needs.is_none());
 }

@@ -49,6 +49,7 @@
 //! | [`config`] | the TOML file, with every problem at once |
 //! | [`observe`] | log and metrics |
 //! | [`site`] | a configuration with everything it names, read and compiled |
+//! | [`review`] | looking back: a boot explained, and old questions asked again of other scripts |
 //! | [`daemon`] | a site with sockets: wiring, reload, orderly end |
 //! | [`simulate`] | a client made of packets, for tests and for administrators |
 //! | [`cli`] | the commands |
@@ -65,7 +66,7 @@
 //! * Protocol logic has no socket and no clock: time and addresses are arguments.
 //! * The environment and the arguments are read by `cli` only; a password that the configuration asks for by
 //!   `password_env` by `database`.
-//! * Questions change nothing. What is done once is noted durably before the machine goes on with it; what a database
+//! * Questions change nothing, and neither does asking old ones again. What is done once is noted durably before the machine goes on with it; what a database
 //!   said before it was lost never starts it.
 //! * Bytes from outside become types once, at the edge, with limits; no input ends in a panic.
 //! * A script's result is data. Text for iPXE is rendered by one function that escapes.
@@ -98,6 +99,7 @@ pub mod observe;
 mod pace;
 pub mod paths;
 pub mod people;
+pub mod review;
 pub mod simulate;
 pub mod site;
 pub mod store;

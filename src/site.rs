@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use crate::boot::{BootImages, FileName, Source};
 use crate::cache::{Library, NotFound, Origin};
-use crate::config::{Config, Problem, Problems};
+use crate::config::{Config, HandlerSection, Problem, Problems};
 use crate::database::Databases;
 use crate::decision::{DecisionEngine, Sessions, TokenKey, World};
+use crate::handlers::rollout::Rollouts;
 use crate::handlers::{self, Built};
 use crate::loaders::Loaders;
 use crate::people::People;
@@ -35,6 +36,8 @@ pub struct Site {
     pub images: Library,
     /// Its people.
     pub people: Arc<People>,
+    /// The scripts that are to become its own, and what became of them so far; nothing where it does not serve.
+    pub rollouts: Rollouts,
 }
 
 /// What goes on when a site that runs is made anew: connections, what was remembered, downloads.
@@ -46,6 +49,8 @@ pub struct Running<'a> {
     pub upstreams: &'a Upstreams,
     /// The files of its images.
     pub images: &'a Library,
+    /// The scripts that are to become its own.
+    pub rollouts: &'a Rollouts,
 }
 
 /// Files that were looked for in vain, each with its name and why.
@@ -106,6 +111,14 @@ fn images(config: &Config, upstreams: Option<&Upstreams>, before: Option<&Librar
     library.ok().filter(|_| problems.is_empty()).ok_or(problems)
 }
 
+/// Begins to compare the scripts that are to become live.
+fn rollouts(config: &Config, handlers: &[Built], before: Option<&Rollouts>) -> Rollouts {
+    let of_scripts = config.handlers.iter().zip(handlers);
+    let of_scripts = of_scripts.filter(|(section, _)| matches!(section, HandlerSection::Script(_)));
+    let of_scripts = of_scripts.map(|(section, built)| (section.display_name(), built.candidate.as_ref()));
+    Rollouts::begin(of_scripts, before, &config.server.state)
+}
+
 impl Site {
     /// Reads everything that the configuration names. Blocks on the disk.
     ///
@@ -140,7 +153,12 @@ impl Site {
         let people = People::open(&config, store).map_err(|found| problems.extend(found)).ok();
         match (images, databases, upstreams, people) {
             (Some(images), Some(databases), Some(upstreams), Some(people)) if problems.is_empty() => {
-                Ok(Site { config, databases, upstreams, handlers, loaders, images, people: Arc::new(people) })
+                let rollouts = match purpose {
+                    Purpose::Serve => rollouts(&config, &handlers, before.map(|before| before.rollouts)),
+                    Purpose::Check | Purpose::DryRun => Rollouts::default(),
+                };
+                let people = Arc::new(people);
+                Ok(Site { config, databases, upstreams, handlers, loaders, images, people, rollouts })
             }
             _ => Err(problems),
         }
@@ -172,6 +190,14 @@ impl Site {
     /// Folders whose files the site is made from.
     pub fn folders(&self) -> Vec<PathBuf> {
         let mut folders: Vec<PathBuf> = self.handlers.iter().flat_map(|built| built.folders.clone()).collect();
+        let candidates = self.handlers.iter().filter_map(|built| built.candidate.as_ref());
+        folders.extend(candidates.flat_map(|candidate| candidate.folders.iter().chain([&candidate.folder])).cloned());
+        // A candidate comes and goes beside the scripts.
+        let sections = self.config.handlers.iter();
+        folders.extend(sections.filter_map(|section| match section {
+            HandlerSection::Script(section) => section.candidate.parent().map(Into::into),
+            HandlerSection::Sql(_) | HandlerSection::Referral(_) => None,
+        }));
         folders.push(self.config.folder().to_owned());
         folders.extend(self.config.loaders.folders.iter().cloned());
         let own = [&self.config.https.certificate, &self.config.https.key].into_iter();
@@ -179,6 +205,8 @@ impl Site {
         let theirs = upstreams.flat_map(|to| [&to.ca, &to.certificate, &to.key, &to.token_file]);
         let storages = self.config.storages.values();
         let keys = storages.flat_map(|storage| [&storage.ca, &storage.secret_key_file]);
+        let webs = self.config.webs.values();
+        let keys = keys.chain(webs.flat_map(|web| [&web.ca, &web.bearer_file, &web.headers_file]));
         folders.extend(own.chain(theirs).chain(keys).flatten().filter_map(|file| file.parent()).map(Into::into));
         folders.sort();
         folders.dedup();

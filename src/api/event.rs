@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::boot::{Line, Method};
-use crate::decision::BootEvent;
+use crate::decision::{BootEvent, Carrier};
 
 /// Something that happened in a boot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,7 +78,7 @@ impl From<&BootEvent> for EventFacts {
             BootEvent::LoadFailed { image, error } => {
                 EventFacts::LoadFailed { image: Line::clean(image), error: *error }
             }
-            BootEvent::FileSent { file, octets, elapsed } => EventFacts::Sent {
+            BootEvent::FileSent { file, octets, elapsed, .. } => EventFacts::Sent {
                 file: Line::clean(file),
                 octets: *octets,
                 elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
@@ -106,6 +106,7 @@ impl From<&EventFacts> for BootEvent {
                 file: file.to_string(),
                 octets: *octets,
                 elapsed: Duration::from_millis(*elapsed_ms),
+                by: Carrier::Elsewhere,
             },
             EventFacts::Person { name, method } => BootEvent::Person { name: name.clone(), method: *method },
             EventFacts::Done => BootEvent::Done,
@@ -124,7 +125,12 @@ mod tests {
             BootEvent::Offered { images: vec!["debian".into()], assignments: vec!["sql~a1".into()] },
             BootEvent::Started { image: "debian".into(), assignment: "sql~a1".into() },
             BootEvent::LoadFailed { image: "debian".into(), error: Some(0x3e11_6001) },
-            BootEvent::FileSent { file: "linux".into(), octets: 5, elapsed: Duration::from_millis(7) },
+            BootEvent::FileSent {
+                file: "linux".into(),
+                octets: 5,
+                elapsed: Duration::from_millis(7),
+                by: Carrier::Elsewhere,
+            },
             BootEvent::Person { name: Line::clean("ann"), method: Method::Login },
             BootEvent::Done,
             BootEvent::Failed { reason: Line::clean("disk full") },

@@ -1,5 +1,7 @@
 //! Which machine of the site asks, by everything that it claims to be.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// Which machine of the site asks, what spoke for it, and how far its keys can be trusted.
@@ -48,4 +50,39 @@ pub enum KeyTrust {
     Placeholder,
     /// Several machines were seen with it, or the site says that they share it.
     Shared,
+}
+
+impl IdentityStatus {
+    /// The word in scripts, trails and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            IdentityStatus::Known => "known",
+            IdentityStatus::Unknown => "unknown",
+            IdentityStatus::Ambiguous => "ambiguous",
+        }
+    }
+}
+
+impl KeyTrust {
+    /// The word in scripts, trails and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            KeyTrust::Good => "good",
+            KeyTrust::Absent => "absent",
+            KeyTrust::Placeholder => "placeholder",
+            KeyTrust::Shared => "shared",
+        }
+    }
+}
+
+impl fmt::Display for Identity {
+    /// As in `known lab-07 by uuid, mac`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.status.name())?;
+        match self.status {
+            IdentityStatus::Known => write!(f, " {} by {}", self.machine, self.matched_by.join(", ")),
+            IdentityStatus::Ambiguous => write!(f, ": {}", self.candidates.join(", ")),
+            IdentityStatus::Unknown => Ok(()),
+        }
+    }
 }

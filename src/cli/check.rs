@@ -121,6 +121,7 @@ fn handlers(site: &Site, findings: &mut Findings) {
         let name = section.display_name();
         let HandlerSection::Script(section) = section else { continue };
         built.cases.failures.iter().chain(&built.cases.unused).for_each(|failure| findings.bad(failure));
+        built.cases.warnings.iter().for_each(|warning| findings.note(warning));
         match (built.cases.passed, built.cases.failures.len()) {
             (0, 0) => findings.note(format!(
                 "handler `{name}`: compiles, but has no cases; write some beside the scripts, as {} has them",
@@ -128,6 +129,13 @@ fn handlers(site: &Site, findings: &mut Findings) {
             )),
             (passed, 0) => findings.good(format!("handler `{name}`: compiles, {passed} cases pass")),
             (passed, failed) => findings.note(format!("handler `{name}`: {passed} cases pass, {failed} fail")),
+        }
+        if let Some(candidate) = &built.candidate {
+            match candidate.in_words(name) {
+                Ok(words) => findings.good(words),
+                // It answers nobody, so the site can serve.
+                Err(words) => findings.note(words),
+            }
         }
     }
 }

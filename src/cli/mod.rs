@@ -8,6 +8,7 @@ mod check_store;
 mod check_upstream;
 mod decide;
 mod demo;
+mod explain;
 mod group;
 mod history;
 mod image;
@@ -17,12 +18,16 @@ mod machine_store;
 mod machines;
 mod output;
 mod people;
+mod replay;
+mod script;
+mod scripts;
 mod secret;
 mod serve;
 mod simulate;
 mod site;
 mod store;
 mod table;
+mod test;
 mod times;
 
 use std::path::PathBuf;
@@ -55,11 +60,16 @@ const AFTER_HELP: &str = "Examples:
   pointsman check                     find every problem of the site before a machine does
   pointsman decide --mac 52:54:00:12:34:56 --arch x64-uefi
                                       what would this machine boot, and why?
+  pointsman test --watch              run the cases of the scripts, again with each change
+  pointsman script help               what can a decision script read and call?
   pointsman serve                     run the server
   pointsman machine add lab-07 --mac 52:54:00:12:34:56
   pointsman assign lab-07 debian --mandatory
                                       install this machine at its next boot, once
   pointsman history --since 1d        what booted, and what became of it
+  pointsman explain lab-07            why its last boot went as it did
+  pointsman replay --scripts new      what new scripts would have said to the boots of the last week
+  pointsman scripts stage             try new rules beside those that decide
   pointsman site add lyon             let the server of another site ask this one";
 
 #[derive(Debug, Subcommand)]
@@ -78,8 +88,13 @@ enum Command {
     Unassign(assign::Unassign),
     Assignments(assign::Assignments),
     History(history::History),
+    Explain(explain::Explain),
+    Replay(replay::Replay),
     Site(site::Site),
     Cache(cache::Cache),
+    Script(script::Script),
+    Scripts(scripts::Scripts),
+    Test(test::Test),
     People(people::People),
     Approvals(approvals::Approvals),
     Approve(approvals::Approve),
@@ -104,8 +119,13 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Unassign(command) => assign::unassign(&command, &find_config(config)),
         Command::Assignments(command) => assign::assignments(&command, &find_config(config)),
         Command::History(command) => history::run(&command, &find_config(config)),
+        Command::Explain(command) => explain::run(&command, &find_config(config)),
+        Command::Replay(command) => replay::run(&command, &find_config(config)),
         Command::Site(command) => site::run(&command, &find_config(config)),
         Command::Cache(command) => cache::run(&command, &find_config(config)),
+        Command::Script(command) => script::run(&command),
+        Command::Scripts(command) => scripts::run(&command, &find_config(config)),
+        Command::Test(command) => test::run(&command, &find_config(config)),
         Command::People(command) => people::run(&command, &find_config(config)),
         Command::Approvals(command) => approvals::list(&command, &find_config(config)),
         Command::Approve(command) => approvals::approve(&command, &find_config(config)),

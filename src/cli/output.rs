@@ -25,7 +25,12 @@ pub(super) fn mark(kind: Mark) -> String {
         Mark::Note => ("note", 33),
         Mark::Bad => ("PROBLEM", 31),
     };
-    if std::io::stdout().is_terminal() { format!("\x1b[{color}m{word:>7}\x1b[0m") } else { format!("{word:>7}") }
+    paint(&format!("{word:>7}"), color)
+}
+
+/// Text in a color of the terminal, by its number; plain where the output is no terminal.
+pub(super) fn paint(text: &str, color: u8) -> String {
+    if std::io::stdout().is_terminal() { format!("\x1b[{color}m{text}\x1b[0m") } else { text.to_owned() }
 }
 
 /// What a line reports.

@@ -33,6 +33,15 @@ where
     F: FnOnce(Desk) -> T,
     T: Future<Output = anyhow::Result<()>>,
 {
+    at_desk_with(file, async |desk| work(desk).await.map(|()| ExitCode::SUCCESS))
+}
+
+/// The same, where the work says what the exit code is.
+pub(super) fn at_desk_with<F, T>(file: &Path, work: F) -> anyhow::Result<ExitCode>
+where
+    F: FnOnce(Desk) -> T,
+    T: Future<Output = anyhow::Result<ExitCode>>,
+{
     let mut config = super::read_config(file)?;
     // What goes wrong is the command's answer already.
     config.log.level = "off".into();
@@ -45,8 +54,7 @@ where
     runtime.block_on(async {
         store.database().ping(PATIENCE).await?;
         work(Desk { config, store, now: Timestamp::now() }).await
-    })?;
-    Ok(ExitCode::SUCCESS)
+    })
 }
 
 /// What SQLite would say in three words, before it is asked. Nothing in this process has the file open yet.

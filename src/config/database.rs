@@ -25,6 +25,8 @@ pub struct StoreSection {
     pub keep: Duration,
     /// The most boots that are kept.
     pub boots_max: u64,
+    /// The most questions that are kept whole, to be explained and asked again; 0 for none.
+    pub questions_max: u64,
 }
 
 /// `[database.NAME]`: a database of the site. Its `Debug` form has no URL, for that may have a password.
@@ -154,7 +156,7 @@ pub enum Ambiguous {
 impl Default for StoreSection {
     fn default() -> Self {
         let keep = Duration::from_secs(90 * 24 * 3600);
-        StoreSection { database: None, history: true, keep, boots_max: 1_000_000 }
+        StoreSection { database: None, history: true, keep, boots_max: 1_000_000, questions_max: 500_000 }
     }
 }
 

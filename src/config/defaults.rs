@@ -118,6 +118,15 @@ impl Default for ScriptSection {
             time_zone: None,
             allow_boot_limit: Duration::from_secs(5),
             boot_images_limit: Duration::from_secs(10),
+            candidate: PathBuf::new(),
+            shadow: true,
+            canary_percent: 0.0,
+            canary_seed: String::new(),
+            canary_networks: Vec::new(),
+            canary_sites: Vec::new(),
+            canary_groups: Vec::new(),
+            canary_machines: Vec::new(),
+            revisions_max: 20,
         }
     }
 }

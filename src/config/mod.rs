@@ -15,6 +15,7 @@ mod problem;
 mod rules;
 mod sections;
 mod upstream;
+mod web;
 mod words;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ pub use upstream::{
     ApiSection, CacheSection, FactsForm, FirmwareReferral, RateWindow, ReferralError, ReferralSection, Referred,
     StorageSection, Style, UpstreamKind, UpstreamSection,
 };
+pub use web::WebSection;
 pub(crate) use words::plain_words;
 
 /// The name of the configuration file that commands look for.
@@ -65,6 +67,8 @@ pub struct Config {
     pub upstreams: BTreeMap<String, UpstreamSection>,
     /// `[storage.NAME]`, by name.
     pub storages: BTreeMap<String, StorageSection>,
+    /// `[web.NAME]`, by name.
+    pub webs: BTreeMap<String, WebSection>,
     /// `[cache]`
     pub cache: CacheSection,
     /// `[api]`

@@ -11,9 +11,9 @@ use super::{Config, HandlerSection, Problem, Problems, defaults, plain_words, ru
 use crate::nearest::remedy;
 
 /// The tables there are.
-const TABLES: [&str; 17] = [
+const TABLES: [&str; 18] = [
     "server", "dhcp", "tftp", "http", "https", "loaders", "images", "decision", "store", "database", "upstream",
-    "storage", "cache", "api", "people", "handler", "log",
+    "storage", "web", "cache", "api", "people", "handler", "log",
 ];
 
 struct Reader<'a> {
@@ -45,6 +45,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Config, Problems> {
         databases: reader.named(&mut table, "database"),
         upstreams: reader.named(&mut table, "upstream"),
         storages: reader.named(&mut table, "storage"),
+        webs: reader.named(&mut table, "web"),
         cache: reader.section(&mut table, "cache"),
         api: reader.section(&mut table, "api"),
         people: reader.section(&mut table, "people"),
@@ -195,6 +196,7 @@ impl Reader<'_> {
         for (what, remedy) in rules::broken(config) {
             self.problems.push(Problem::of_file(self.file, what, remedy));
         }
+        self.problems.extend(super::web::check(config));
         self.check_ports(config);
         self.check_names(config);
     }
@@ -285,11 +287,17 @@ fn complete(config: &mut Config) {
     if let Some(ldap) = &mut config.people.ldap {
         [&mut ldap.ca, &mut ldap.password_file].into_iter().flatten().for_each(resolve);
     }
+    for web in config.webs.values_mut() {
+        [&mut web.ca, &mut web.bearer_file, &mut web.headers_file].into_iter().flatten().for_each(resolve);
+    }
     for handler in &mut config.handlers {
         let HandlerSection::Script(script) = handler else { continue };
-        [&mut script.allow_boot, &mut script.boot_images, &mut script.scripts, &mut script.data]
-            .into_iter()
-            .for_each(resolve);
+        if script.candidate.as_os_str().is_empty() {
+            script.candidate = script.usual_candidate();
+        }
+        let files = [&mut script.allow_boot, &mut script.boot_images];
+        let folders = [&mut script.scripts, &mut script.data, &mut script.candidate];
+        files.into_iter().chain(folders).for_each(resolve);
     }
     for (architecture, name) in defaults::loader_files() {
         config.loaders.files.entry(architecture).or_insert(name);

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::boot::{Architecture, Line};
@@ -221,6 +222,62 @@ pub struct ScriptSection {
     /// How long `boot_images` may run.
     #[serde(deserialize_with = "duration")]
     pub boot_images_limit: Duration,
+    /// The folder of scripts that are to become the live ones; that of the scripts with `.next` behind when it is not
+    /// named. It need not exist.
+    pub candidate: PathBuf,
+    /// Whether the candidate is asked beside the live scripts, and what it says is compared and thrown away.
+    pub shadow: bool,
+    /// The percentage of machines that get the candidate's answers, 0 to 100.
+    pub canary_percent: f64,
+    /// Another draw of those machines.
+    pub canary_seed: String,
+    /// Machines in these networks get them.
+    pub canary_networks: Vec<IpNet>,
+    /// Machines of these sites get them.
+    pub canary_sites: Vec<String>,
+    /// Machines of these groups get them, where a handler before says the groups of a machine.
+    pub canary_groups: Vec<String>,
+    /// Machines with these MAC addresses or UUIDs get them.
+    pub canary_machines: Vec<String>,
+    /// How many sets of scripts that were live before are kept.
+    pub revisions_max: usize,
+}
+
+impl ScriptSection {
+    /// The same with the scripts of another folder: the names in it are those in the folder of the scripts. None where a
+    /// script lies outside of that.
+    pub fn in_folder(&self, folder: &Path) -> Option<ScriptSection> {
+        let there = |file: &Path| Some(folder.join(file.strip_prefix(&self.scripts).ok()?));
+        Some(ScriptSection {
+            allow_boot: there(&self.allow_boot)?,
+            boot_images: there(&self.boot_images)?,
+            scripts: folder.to_owned(),
+            ..self.clone()
+        })
+    }
+
+    /// The folder of the candidate where none is named.
+    pub(super) fn usual_candidate(&self) -> PathBuf {
+        beside(&self.scripts, ".next")
+    }
+
+    /// The folder of the scripts that were live before.
+    pub fn revisions_folder(&self) -> PathBuf {
+        beside(&self.scripts, ".old")
+    }
+
+    /// Whether any machine gets the candidate's answers.
+    pub fn has_canary(&self) -> bool {
+        let lists = [&self.canary_sites, &self.canary_groups, &self.canary_machines];
+        self.canary_percent > 0.0 || !self.canary_networks.is_empty() || lists.iter().any(|list| !list.is_empty())
+    }
+}
+
+/// The folder with something behind its name.
+fn beside(folder: &Path, end: &str) -> PathBuf {
+    let mut name = folder.file_name().unwrap_or_default().to_owned();
+    name.push(end);
+    folder.with_file_name(name)
 }
 
 /// `[log]`

@@ -271,3 +271,27 @@ fn upstreams_and_storages_that_are_right_are_taken() {
     assert_eq!(places, [("my.bucket", None), ("bucket", Some("a/b".parse().unwrap()))]);
     assert_eq!(config.storages["s3"].secret_key_file.as_deref(), Some(Path::new("/site/secret")));
 }
+
+#[test]
+fn a_candidate_has_a_folder_of_its_own_and_a_canary_has_machines() {
+    let text = "[[handler]]\nkind = \"script\"\ncandidate = \"scripts/next\"\ncanary_percent = 101\n\
+                canary_machines = [\"pc-1\"]\nrevisions_max = 0\n";
+    let error = parse(text).unwrap_err();
+    for expect in [
+        "handler `script`.candidate: scripts/next is where the scripts are\n  help: give the candidate a folder",
+        "handler `script`.canary_percent: 101 is no percentage\n  help: use 0 to 100",
+        "handler `script`.canary_machines: `pc-1` is no MAC address and no UUID",
+        "handler `script`.revisions_max is 0",
+    ] {
+        assert!(error.contains(expect), "{expect} not in:\n{error}");
+    }
+    let config = parse("[[handler]]\nkind = \"script\"\nscripts = \"rules\"\n").unwrap();
+    let HandlerSection::Script(script) = &config.handlers[0] else { panic!("{:?}", config.handlers) };
+    assert_eq!(script.candidate, Path::new("/site/rules.next"));
+    assert!(script.in_folder(Path::new("/x")).is_none(), "the scripts are not in the folder of the scripts");
+    let config = parse("[[handler]]\nkind = \"script\"\ncanary_networks = [\"10.1.0.0/16\"]\n").unwrap();
+    let HandlerSection::Script(script) = &config.handlers[0] else { panic!("{:?}", config.handlers) };
+    assert!(script.has_canary() && script.shadow);
+    let moved = script.in_folder(Path::new("/x")).unwrap();
+    assert_eq!((&*moved.allow_boot, &*moved.scripts), (Path::new("/x/allow_boot.rhai"), Path::new("/x")));
+}

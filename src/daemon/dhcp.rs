@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -11,17 +12,20 @@ use tracing::warn;
 use crate::boot::{BootDecision, Client, FirmwareHandOver, Verdict};
 use crate::decision::{Progress, Session};
 use crate::dhcp::client::Speaker;
-use crate::dhcp::reply::answers;
+use crate::dhcp::reply::{Styles, answers};
 use crate::dhcp::server::{BootAnswers, DhcpAnswer, DhcpQuestion};
 use crate::observe::Funnel;
 use crate::pace::Pace;
 use crate::paths;
 
+use super::exchanges;
 use super::shared::Shared;
 
 /// Tells boot clients what to load.
 pub(super) struct DhcpAnswers {
     shared: Arc<Shared>,
+    /// For the history only: the server writes the packets.
+    styles: Styles,
     /// Warnings of machines without a loader.
     warnings: Pace,
 }
@@ -36,8 +40,8 @@ impl BootAnswers for DhcpAnswers {
 }
 
 impl DhcpAnswers {
-    pub(super) fn new(shared: Arc<Shared>) -> DhcpAnswers {
-        DhcpAnswers { shared, warnings: Pace::default() }
+    pub(super) fn new(shared: Arc<Shared>, styles: Styles) -> DhcpAnswers {
+        DhcpAnswers { shared, styles, warnings: Pace::default() }
     }
 
     async fn decide(&self, question: DhcpQuestion) -> DhcpAnswer {
@@ -45,8 +49,12 @@ impl DhcpAnswers {
         let now = Timestamp::now();
         let Some(server) = network.server else { return DhcpAnswer::Silent };
         let session = self.shared.engine.session_for(&client, xid, stage, now);
-        let decision = self.shared.engine.allow_boot(&session, stage, network, now).await;
+        let asked = Instant::now();
+        let decision = self.shared.engine.allow_boot(&session, stage, network.clone(), now).await;
         let answer = self.told(&client, &session, &decision, server);
+        self.shared.engine.exchanged(&session, exchanges::dhcp_port(stage), now, || {
+            exchanges::dhcp(&client, &network, stage, &decision, &answer, &self.styles, asked.elapsed())
+        });
         if answer != DhcpAnswer::Silent {
             self.shared.advance(&session, Progress::Offered, Funnel::offered, &decision);
         }

@@ -21,14 +21,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::boot::{BootDecision, BootRequest, Stage};
-use crate::decision::{BootEvent, Question};
+use crate::boot::{BootDecision, BootRequest, SessionId, Stage};
+use crate::decision::{BootEvent, Exchange, Question, Session, Transport};
 use crate::observe::{Kind, Metrics};
 use crate::store::{BootEntry, Store};
 
@@ -47,6 +48,8 @@ pub(super) struct Retention {
     pub(super) keep: Duration,
     /// The most boots.
     pub(super) boots_max: u64,
+    /// The most questions that are kept whole; none are written where it is 0.
+    pub(super) questions_max: u64,
 }
 
 /// The store that is written to; a reload may put another in its place, as when its password changed.
@@ -68,6 +71,8 @@ pub(super) struct HistorySender {
     counts: Arc<Counts>,
     newcomers: Arc<Newcomers>,
     per_boot: Arc<PerBoot>,
+    /// Whether questions are kept whole.
+    keeps_questions: bool,
 }
 
 /// What became of entries.
@@ -126,7 +131,7 @@ impl History {
         let read = move || vec![(Vec::new(), (waiting.max_capacity() - waiting.capacity()) as u64)];
         metrics.watch_labelled(Kind::Gauge, "history_queue", "Entries that wait to be written", Box::new(read));
         let (newcomers, per_boot) = (Arc::default(), Arc::default());
-        let sender = HistorySender { queue, counts, newcomers, per_boot };
+        let sender = HistorySender { queue, counts, newcomers, per_boot, keeps_questions: retention.questions_max > 0 };
         History { destination, sender, writer: tokio::spawn(writer.run()), upkeep, stop }
     }
 
@@ -163,11 +168,25 @@ impl HistorySender {
     /// A decision was evaluated.
     pub(super) fn decided(&self, question: Question, request: &BootRequest, decision: &BootDecision) {
         // A boot that goes on is seen again at its next step, with everything that is known of it.
-        if request.stage == Stage::Discover && !self.newcomers.take(request.now) {
+        let is_newcomer = request.stage == Stage::Discover;
+        let admit = || self.newcomers.take(request.now);
+        let Some(has_room) = self.per_boot.take_question(request.session, is_newcomer, admit) else {
             add(&self.counts.excess, 1);
             return;
-        }
-        self.put(entries::decided(question, request, decision));
+        };
+        self.put(entries::decided(question, request, decision, has_room && self.keeps_questions));
+    }
+
+    /// Whether one more packet or request of this boot is written.
+    pub(super) fn wants(&self, session: SessionId, by: Transport, now: Timestamp) -> bool {
+        let is_wanted = self.per_boot.take_packet(session, by, || self.newcomers.take(now));
+        add(&self.counts.excess, usize::from(!is_wanted));
+        is_wanted
+    }
+
+    /// A packet or request came at a moment.
+    pub(super) fn exchanged(&self, session: &Session, exchange: &Exchange, at: Timestamp) {
+        self.put(entries::exchanged(session, exchange, at));
     }
 
     /// Something happened in a boot.
@@ -177,6 +196,16 @@ impl HistorySender {
             return;
         }
         self.put(entries::happened(request, event));
+    }
+
+    /// Scripts that are not live yet would have said something else.
+    pub(super) fn compared(&self, question: Question, request: &BootRequest, would: &str) {
+        let is_new = request.stage == Stage::Discover;
+        if is_new && !self.newcomers.take(request.now) || !self.per_boot.take_one(request.session) {
+            add(&self.counts.excess, 1);
+            return;
+        }
+        self.put(entries::compared(question, request, would));
     }
 
     fn put(&self, entry: BootEntry) {

@@ -124,7 +124,7 @@ pub(super) fn dhcp(
         boot_server_port: config.dhcp.boot_server_port,
         styles: Styles { uefi, ..Styles::default() },
     };
-    let answers = Arc::new(DhcpAnswers::new(Arc::clone(shared)));
+    let answers = Arc::new(DhcpAnswers::new(Arc::clone(shared), options.styles.clone()));
     problems.take("dhcp", DhcpServer::bind(&options, answers, Arc::clone(counters)))
 }
 

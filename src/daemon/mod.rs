@@ -9,11 +9,13 @@ mod api;
 mod cache;
 mod certificate;
 mod dhcp;
+mod exchanges;
 mod history;
 mod http;
 mod listeners;
 mod observing;
 mod reload;
+mod rollouts;
 mod secret;
 mod shared;
 mod tftp;
@@ -30,7 +32,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::database::{Database, Health};
-use crate::decision::{DecisionEngine, Sessions};
+use crate::decision::{DecisionEngine, Observer, Sessions};
 use crate::dhcp::counters::Counters;
 use crate::dhcp::question::Port;
 use crate::dhcp::server::DhcpServer;
@@ -96,7 +98,9 @@ impl Daemon {
         let sessions = Sessions::new(key, config.server.sessions_max);
         let history = begin_history(&site, &metrics)?;
         let told = Observing { metrics: Arc::clone(&metrics), history: history.as_ref().map(History::sender) };
-        let engine = Arc::new(DecisionEngine::new(site.world(), sessions).observed(Arc::new(told)));
+        let told: Arc<dyn Observer> = Arc::new(told);
+        site.rollouts.tell(Arc::clone(&told));
+        let engine = Arc::new(DecisionEngine::new(site.world(), sessions).observed(told));
         let mut problems = listeners::BindProblems::default();
         let addresses = listeners::addresses(&config)?;
         let http = listeners::web("http", &addresses, config.http.port, &mut problems);
@@ -122,8 +126,10 @@ impl Daemon {
         problems.check()?;
         watch_counters(&metrics, &counters, tftp.as_ref());
         watch_databases(&metrics, &shared);
+        watch_scripts(&metrics);
         upstreams::show(&metrics, &shared);
         cache::show(&metrics, &shared);
+        rollouts::show(&metrics, &shared);
         // The engine counts into the metrics: held strongly both ways, neither would ever end.
         let counted = Arc::downgrade(&shared.engine);
         metrics.count_sessions(Box::new(move || counted.upgrade().map_or(0, |engine| engine.sessions().count())));
@@ -201,6 +207,7 @@ impl Daemon {
         if tokio::time::timeout(std::time::Duration::from_secs(5), self.shared.engine.drain()).await.is_err() {
             warn!("decisions are still under way; they are dropped");
         }
+        self.shared.site.load().rollouts.save();
         if let Some(history) = self.history {
             history.finish().await;
         }
@@ -232,7 +239,8 @@ fn begin_history(site: &Site, metrics: &Metrics) -> anyhow::Result<Option<Histor
         return Ok(None);
     }
     let store = Store::on(site.databases.store().clone()).context("[store]")?;
-    let retention = Retention { keep: section.keep, boots_max: section.boots_max };
+    let retention =
+        Retention { keep: section.keep, boots_max: section.boots_max, questions_max: section.questions_max };
     Ok(Some(History::start(store, retention, metrics)))
 }
 
@@ -271,6 +279,15 @@ fn watch_databases(metrics: &Metrics, shared: &Arc<Shared>) {
         "Questions to databases, by what became of them",
         Box::new(read),
     );
+}
+
+/// Shows on the metrics page what scripts count.
+fn watch_scripts(metrics: &Metrics) {
+    let read = || {
+        let counts = crate::handlers::script::counts().into_iter();
+        counts.map(|(name, count)| (vec![("name", name)], count)).collect()
+    };
+    metrics.watch_labelled(Kind::Counter, "script_events", "What scripts counted, by their names", Box::new(read));
 }
 
 /// Shows on the metrics page what the transports count themselves.

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::boot::{BootDecision, BootRequest};
-use crate::decision::{BootEvent, Observer, Question};
+use crate::decision::{BootEvent, Exchange, Observer, Question, Session, Transport};
 use crate::observe::{EventLabel, Metrics};
 
 use super::history::HistorySender;
@@ -34,6 +36,22 @@ impl Observer for Observing {
         }
         if let Some(history) = &self.history {
             history.happened(request, event);
+        }
+    }
+
+    fn wants(&self, session: &Session, by: Transport, now: Timestamp) -> bool {
+        self.history.as_ref().is_some_and(|history| history.wants(session.id(), by, now))
+    }
+
+    fn exchanged(&self, session: &Session, exchange: &Exchange, at: Timestamp) {
+        if let Some(history) = &self.history {
+            history.exchanged(session, exchange, at);
+        }
+    }
+
+    fn compared(&self, question: Question, request: &BootRequest, would: &str) {
+        if let Some(history) = &self.history {
+            history.compared(question, request, would);
         }
     }
 }

@@ -92,8 +92,13 @@ impl Reloader {
                 _ = self.signals.recv() => {}
             }
             self.settle().await;
-            if self.reload().await {
+            // Anew before anything is read, and whatever comes of it: a folder that took another's name is watched by it.
+            self.watcher = self.watch();
+            let folders = self.folders.clone();
+            if self.reload().await && self.folders != folders {
                 self.watcher = self.watch();
+                // What changed in them after they were read was not noticed.
+                self.signal().send();
             }
         }
     }
@@ -244,7 +249,7 @@ fn warn_of_restart(old: &Config, new: &Config) {
             (config.http.port, config.http.connections_max),
             (config.https.enabled, config.https.port, config.api.enabled, config.api.port),
             format!("{:?}", config.log),
-            (config.store.history, config.store.keep, config.store.boots_max),
+            (config.store.history, config.store.keep, config.store.boots_max, config.store.questions_max),
         )
     };
     if bound(old) != bound(new) {

@@ -12,6 +12,7 @@ use crate::cache::Library;
 use crate::config::IpxeScheme;
 use crate::database::Databases;
 use crate::decision::{DecisionEngine, Progress, Session};
+use crate::handlers::rollout::Rollouts;
 use crate::ipxe::SessionUrls;
 use crate::loaders::Loaders;
 use crate::observe::{Funnel, Metrics};
@@ -49,6 +50,7 @@ pub(super) struct SitePart {
     pub(super) loaders: Loaders,
     pub(super) images: Library,
     pub(super) people: Arc<People>,
+    pub(super) rollouts: Rollouts,
     pub(super) ipxe_scheme: IpxeScheme,
     /// Whether machines may come without having asked DHCP.
     pub(super) has_entry: bool,
@@ -57,15 +59,16 @@ pub(super) struct SitePart {
 impl SitePart {
     /// The part of a site that transports need.
     pub(super) fn of(site: Site) -> SitePart {
-        let Site { config, databases, upstreams, loaders, images, people, .. } = site;
+        let Site { config, databases, upstreams, loaders, images, people, rollouts, .. } = site;
         let store = Store::on(databases.store().clone()).ok();
         let (ipxe_scheme, has_entry) = (config.https.ipxe, config.http.entry);
-        SitePart { databases, upstreams, store, loaders, images, people, ipxe_scheme, has_entry }
+        SitePart { databases, upstreams, store, loaders, images, people, rollouts, ipxe_scheme, has_entry }
     }
 
     /// What goes on when the site is made anew.
     pub(super) fn running(&self) -> Running<'_> {
-        Running { databases: &self.databases, upstreams: &self.upstreams, images: &self.images }
+        let SitePart { databases, upstreams, images, rollouts, .. } = self;
+        Running { databases, upstreams, images, rollouts }
     }
 }
 

@@ -1,19 +1,21 @@
 //! TFTP's questions: the loader of a session, the script beside it, a file of an image.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tracing::{debug, info};
 
 use crate::boot::{Network, Stage, Verdict};
-use crate::decision::{BootEvent, Progress, Session};
+use crate::decision::{BootEvent, Carrier, Progress, Session, Transport};
 use crate::files::{Content, OpenError};
 use crate::ipxe;
 use crate::observe::Funnel;
 use crate::paths::{self, Wanted};
 use crate::tftp::{ReadRequest, Refusal, TftpSource, TransferOutcome, TransferResult};
 
+use super::exchanges;
 use super::shared::Shared;
 
 /// Gives TFTP clients what their sessions allow.
@@ -72,30 +74,34 @@ impl TftpAnswers {
 impl TftpSource for TftpAnswers {
     async fn open(&self, request: &ReadRequest) -> Result<Content, Refusal> {
         let (session, wanted) = self.session(request).ok_or(Refusal::NotFound)?;
-        let network = Network { server: Some(request.local), client: Some(request.peer.ip()), ..Network::default() };
-        let decision = self.0.engine.allow_boot(&session, Stage::Tftp, network, Timestamp::now()).await;
-        match &decision.verdict {
-            Verdict::Allow => self.content(request, &session, &wanted).await,
-            // iPXE that finds nothing beside itself asks by DHCP, where the other server answers.
-            Verdict::Refer(referral) if wanted == Wanted::Autoexec && !referral.tells_ipxe() => Err(Refusal::NotFound),
-            Verdict::Refer(referral) if referral.goes_on() => self.content(request, &session, &wanted).await,
-            Verdict::Deny { reason } => Err(Refusal::Denied(format!("access denied: {reason}"))),
-            Verdict::Ignore { .. } | Verdict::Refer(_) => Err(Refusal::NotFound),
+        let (now, asked) = (Timestamp::now(), Instant::now());
+        let opened = self.opened(request, &session, &wanted).await;
+        if let Err(refusal) = &opened {
+            let told = || exchanges::tftp_refused(&request.file_name, refusal, asked.elapsed());
+            self.0.engine.exchanged(&session, Transport::Tftp, now, told);
         }
+        opened
     }
 
     fn finished(&self, request: &ReadRequest, outcome: &TransferOutcome) {
-        if !matches!(outcome.result, TransferResult::Complete | TransferResult::Unconfirmed) {
-            return;
-        }
         let Some((session, wanted)) = self.session(request) else { return };
-        let (to, step, name) = match wanted {
-            Wanted::Loader(name) => (Progress::LoaderFetched, Funnel::loader_fetched, name),
-            Wanted::Image(name) => (Progress::ImageFetched, Funnel::image_fetched, name),
-            _ => return,
+        let now = Timestamp::now();
+        let name = match &wanted {
+            Wanted::Loader(name) | Wanted::Image(name) => Some(name),
+            _ => None,
         };
-        let sent = BootEvent::FileSent { file: name.to_string(), octets: outcome.bytes, elapsed: outcome.duration };
-        self.0.engine.happened(&session, &sent, Timestamp::now());
+        let is_sent = matches!(outcome.result, TransferResult::Complete | TransferResult::Unconfirmed);
+        let Some(name) = name.filter(|_| is_sent) else {
+            let told = || exchanges::tftp_ended(&request.file_name, outcome);
+            return self.0.engine.exchanged(&session, Transport::Tftp, now, told);
+        };
+        let by = Carrier::Tftp { retransmissions: outcome.retransmissions };
+        let sent = BootEvent::FileSent { file: name.to_string(), octets: outcome.bytes, elapsed: outcome.duration, by };
+        self.0.engine.happened(&session, &sent, now);
+        let (to, step) = match wanted {
+            Wanted::Loader(_) => (Progress::LoaderFetched, Funnel::loader_fetched),
+            _ => (Progress::ImageFetched, Funnel::image_fetched),
+        };
         if session.advance(to) {
             let client = session.client();
             self.0.metrics.count_boot(step, client.architecture, "allow");
@@ -103,6 +109,22 @@ impl TftpSource for TftpAnswers {
                 session = %session.id(), mac = %client.hardware, peer = %request.peer, octets = outcome.bytes,
                 retransmissions = outcome.retransmissions, step = ?step, "loaded by TFTP"
             );
+        }
+    }
+}
+
+impl TftpAnswers {
+    /// What the session's verdict gives.
+    async fn opened(&self, request: &ReadRequest, session: &Arc<Session>, wanted: &Wanted) -> Result<Content, Refusal> {
+        let network = Network { server: Some(request.local), client: Some(request.peer.ip()), ..Network::default() };
+        let decision = self.0.engine.allow_boot(session, Stage::Tftp, network, Timestamp::now()).await;
+        match &decision.verdict {
+            Verdict::Allow => self.content(request, session, wanted).await,
+            // iPXE that finds nothing beside itself asks by DHCP, where the other server answers.
+            Verdict::Refer(referral) if *wanted == Wanted::Autoexec && !referral.tells_ipxe() => Err(Refusal::NotFound),
+            Verdict::Refer(referral) if referral.goes_on() => self.content(request, session, wanted).await,
+            Verdict::Deny { reason } => Err(Refusal::Denied(format!("access denied: {reason}"))),
+            Verdict::Ignore { .. } | Verdict::Refer(_) => Err(Refusal::NotFound),
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::boot::{BootDecision, BootRequest, Client, Machine, Network, Outcome, 
 use super::chain::{Question, evaluate, guarded, micros};
 use super::flight::{Decided, Flight, FlightKey};
 use super::log::DecisionLog;
-use super::{BootEvent, HandlerError, Policy, RequestHandler, Session, Sessions, TokenError};
+use super::{BootEvent, Exchange, HandlerError, Policy, RequestHandler, Session, Sessions, TokenError, Transport};
 
 /// What decides: the handlers in the order they are asked, and the policy for when they do not answer. A reload makes
 /// a new one and swaps it in whole.
@@ -58,6 +58,16 @@ pub trait Observer: Send + Sync {
 
     /// Something happened in a boot.
     fn happened(&self, request: &BootRequest, event: &BootEvent);
+
+    /// Whether it wants to be told of one more exchange of this boot; asked before that is put into words.
+    fn wants(&self, _session: &Session, _by: Transport, _now: Timestamp) -> bool {
+        false
+    }
+
+    /// A packet or request came, and this is what was answered. Told only where it is wanted.
+    fn exchanged(&self, _session: &Session, _exchange: &Exchange, _at: Timestamp) {}
+    /// Scripts that are not live yet would have answered a question in another way: how, in words.
+    fn compared(&self, _question: Question, _request: &BootRequest, _would: &str) {}
 }
 
 /// Nobody who wants to know.
@@ -206,6 +216,13 @@ impl DecisionEngine {
         let request = self.event_request(&world, session, Network::default(), now);
         world.handlers.iter().for_each(|handler| handler.boot_noticed(&request, event));
         self.observer.happened(&request, event);
+    }
+
+    /// Tells the observer of a packet or request that came at a moment, where it wants to know.
+    pub fn exchanged(&self, session: &Session, by: Transport, at: Timestamp, exchange: impl FnOnce() -> Exchange) {
+        if self.observer.wants(session, by, at) {
+            self.observer.exchanged(session, &exchange(), at);
+        }
     }
 
     fn event_request(&self, world: &World, session: &Session, network: Network, now: Timestamp) -> BootRequest {

@@ -44,6 +44,8 @@ pub enum BootEvent {
         octets: u64,
         /// How long it took.
         elapsed: Duration,
+        /// How it went.
+        by: Carrier,
     },
     /// The installer says that it is done.
     Done,
@@ -52,6 +54,23 @@ pub enum BootEvent {
         /// Why, in its words.
         reason: Line,
     },
+}
+
+/// How a file went to a client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Carrier {
+    /// By TFTP.
+    Tftp {
+        /// Packets that were sent more than once.
+        retransmissions: u64,
+    },
+    /// By HTTP.
+    Http,
+    /// By HTTPS.
+    Https,
+    /// From another server, which does not say.
+    #[default]
+    Elsewhere,
 }
 
 impl BootEvent {

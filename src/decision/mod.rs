@@ -7,8 +7,10 @@
 //! **Invariant**: this module names no transport, no script language and no database.
 
 mod chain;
+mod difference;
 mod engine;
 mod event;
+mod exchange;
 mod flight;
 mod grant;
 mod log;
@@ -23,8 +25,10 @@ use async_trait::async_trait;
 use crate::boot::{Account, BootImages, BootRequest, Record, Verdict};
 
 pub use chain::Question;
+pub use difference::{Compared, Difference, differences, differing};
 pub use engine::{DecisionEngine, Observer, World};
-pub use event::BootEvent;
+pub use event::{BootEvent, Carrier};
+pub use exchange::{Exchange, Transport};
 pub use grant::GrantError;
 pub use policy::{Fallback, OnError, Policy, TimeLimits};
 pub use session::{Progress, Session, Sessions};

@@ -16,9 +16,10 @@ use jiff::Timestamp;
 use tracing::{debug, info, warn};
 
 use super::files::{self, FileRequest};
+use super::told::Told;
 use super::{Connection, HttpState};
 use crate::boot::{BootDecision, BootImages, FileName, Line, Machine, Platform, SessionId, Stage, Verdict};
-use crate::decision::{BootEvent, HandlerError, Progress, Session, TokenError};
+use crate::decision::{BootEvent, Carrier, HandlerError, Progress, Session, TokenError};
 use crate::files::{Content, OpenError};
 use crate::ipxe::{self, Command, SessionUrls};
 use crate::observe::{EventLabel, Funnel};
@@ -76,8 +77,9 @@ pub(super) async fn session(
         Err(error) => return without_session(error, &wanted, &via),
     };
     debug!(session = %session.id(), peer = %via.peer, secure = via.secure, method = %request.method(), ?wanted, "request");
+    let told = Told::of(&request, &path, &session, &via);
     let asked = Asked { state, via, session, now };
-    match wanted {
+    let response = match wanted {
         Wanted::Bootstrap | Wanted::Autoexec => asked.first_script(&wanted).await,
         Wanted::Script => asked.script(request).await,
         Wanted::Person => asked.person(request).await,
@@ -87,7 +89,9 @@ pub(super) async fn session(
         Wanted::Failed => asked.installer_failed(request).await,
         Wanted::Image(name) => asked.image(&name, &request.into_parts().0).await,
         Wanted::Loader(name) => asked.loader(&name, &request.into_parts().0).await,
-    }
+    };
+    told.note(&asked.state.engine, &response, now);
+    response
 }
 
 /// The methods that this path has, when it lacks the one that was used. HEAD changes nothing, so that a report has none.
@@ -260,6 +264,7 @@ impl Asked {
     fn send(&self, name: &FileName, content: Content, head: &Parts, progress: Progress) -> Response {
         let (session, state) = (Arc::clone(&self.session), Arc::clone(&self.state));
         let (length, started, file) = (content.len(), self.now, name.clone());
+        let by = if self.via.secure { Carrier::Https } else { Carrier::Http };
         let finished = Box::new(move || {
             let client = session.client();
             let now = Timestamp::now();
@@ -267,7 +272,7 @@ impl Asked {
             info!(session = %session.id(), mac = %client.hardware, %file, octets = length, elapsed_ms = elapsed.as_millis() as u64, "file sent");
             state.engine.happened(
                 &session,
-                &BootEvent::FileSent { file: file.to_string(), octets: length, elapsed },
+                &BootEvent::FileSent { file: file.to_string(), octets: length, elapsed, by },
                 now,
             );
             let step = if progress == Progress::ImageFetched { Funnel::image_fetched } else { Funnel::loader_fetched };

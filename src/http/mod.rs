@@ -39,6 +39,7 @@ mod ready;
 mod reports;
 mod serve;
 mod socket;
+mod told;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -7,9 +7,10 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::name::{cut, new_number};
+use super::question;
 use super::row::{Row, millis};
 use super::sql::{Statement, parameters};
-use super::{Name, Store, StoreError};
+use super::{Name, QuestionEntry, Store, StoreError};
 use crate::boot::{HardwareAddress, Record, SessionId, Value};
 
 /// A boot, as far as it is known. What is not known yet is absent, and leaves what was written before.
@@ -48,6 +49,9 @@ pub struct BootEntry {
     /// What was told of it since the last time it was written.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<EventEntry>,
+    /// What was asked of it since the last time it was written.
+    #[serde(skip)]
+    pub questions: Vec<QuestionEntry>,
 }
 
 /// Something that happened in a boot.
@@ -112,6 +116,7 @@ impl BootEntry {
             facts: None,
             trail: None,
             events: Vec::new(),
+            questions: Vec::new(),
         }
     }
 
@@ -133,6 +138,7 @@ impl BootEntry {
             facts: row.optional("facts"),
             trail: row.optional("trail"),
             events: Vec::new(),
+            questions: Vec::new(),
         })
     }
 
@@ -198,9 +204,13 @@ impl Store {
         let boots: Vec<_> = entries.iter().map(|entry| entry.columns()).collect();
         let events = entries.iter().flat_map(|entry| entry.events.iter().map(|event| event.columns(entry.session)));
         let events: Vec<_> = events.collect();
+        let questions =
+            entries.iter().flat_map(|entry| entry.questions.iter().map(|asked| asked.columns(entry.session)));
+        let questions: Vec<_> = questions.collect();
         let mut change = self.change(Self::PATIENCE).await?;
         change.batch(&WRITE, &boots).await?;
         change.batch(&WRITE_EVENT, &events).await?;
+        change.batch(&question::WRITE, &questions).await?;
         change.commit().await
     }
 }

@@ -1,4 +1,4 @@
-//! What is not kept for ever: old boots, assignments that ended long ago, and what upstreams decided.
+//! What is not kept for ever: old boots, the questions asked in them, assignments that ended long ago, and what upstreams decided.
 
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ const CHUNK: u64 = 500;
 
 static COUNT: Statement = Statement::new("SELECT COUNT(*) AS present FROM boot");
 
+static COUNT_QUESTIONS: Statement = Statement::new("SELECT COUNT(*) AS present FROM question");
+
 static COUNT_KNOWN: Statement = Statement::new("SELECT COUNT(*) AS present FROM last_known");
 
 /// The inner query is there for MySQL, which does not select from a table that it deletes from.
@@ -21,6 +23,13 @@ static OLDEST: Statement = Statement::new(
     "DELETE FROM boot WHERE session IN (SELECT session FROM \
      (SELECT session FROM boot WHERE started < :before ORDER BY started LIMIT :chunk) o)",
 );
+
+static ASKED: Statement = Statement::each([
+    "DELETE FROM question WHERE rowid IN (SELECT rowid FROM question WHERE asked < :before ORDER BY asked LIMIT :chunk)",
+    "DELETE FROM question WHERE (session, id) IN \
+     (SELECT session, id FROM question WHERE asked < :before ORDER BY asked LIMIT :chunk)",
+    "DELETE FROM question WHERE asked < :before ORDER BY asked LIMIT :chunk",
+]);
 
 static ENDED: Statement = Statement::new(
     "DELETE FROM assignment WHERE id IN (SELECT id FROM (SELECT id FROM assignment \
@@ -46,6 +55,14 @@ static FAILURES: Statement = Statement::new(
 
 /// How long wrong answers are kept: no lock-out is longer.
 const FAILURES_FOR: SignedDuration = SignedDuration::from_hours(24);
+/// Notes of machines that nobody knows.
+static STALE_NOTES: Statement = Statement::each([
+    "DELETE FROM note WHERE rowid IN (SELECT rowid FROM note WHERE changed < :before AND machine NOT LIKE 'name:%' \
+     ORDER BY changed LIMIT :chunk)",
+    "DELETE FROM note WHERE (machine, name) IN (SELECT machine, name FROM note WHERE changed < :before \
+     AND machine NOT LIKE 'name:%' ORDER BY changed LIMIT :chunk)",
+    "DELETE FROM note WHERE changed < :before AND machine NOT LIKE 'name:%' ORDER BY changed LIMIT :chunk",
+]);
 
 /// How long a decision of an upstream is kept. A handler believes it for a shorter time, which it says itself.
 const KNOWN_FOR: SignedDuration = SignedDuration::from_hours(366 * 24);
@@ -66,7 +83,7 @@ pub struct Pruned {
 
 impl Store {
     /// Removes boots that began longer than `keep` ago, the oldest of those beyond `boots_max`, assignments that ended
-    /// longer than `keep` ago, and what an upstream decided longer than a year ago, or beyond what so many boots leave:
+    /// longer than `keep` ago, notes of machines that nobody knows which are as old, and what an upstream decided longer than a year ago, or beyond what so many boots leave:
     /// machines that somebody makes up must not fill the disk with it. It goes in small steps, each of which is done for
     /// itself.
     ///
@@ -90,6 +107,7 @@ impl Store {
         let failures = millis(now.checked_sub(FAILURES_FOR).unwrap_or(Timestamp::MIN));
         self.remove(&REQUESTS, &before, u64::MAX, limit).await?;
         self.remove(&FAILURES, &failures, u64::MAX, limit).await?;
+        self.remove(&STALE_NOTES, &before, u64::MAX, limit).await?;
         let all = Value::Integer(i64::MAX);
         let excess = self.count(&COUNT, limit).await?.saturating_sub(boots_max);
         pruned.boots += self.remove(&OLDEST, &all, excess, limit).await?;
@@ -97,6 +115,15 @@ impl Store {
         let excess = self.count(&COUNT_KNOWN, limit).await?.saturating_sub(known_max);
         pruned.last_known += self.remove(&FORGOTTEN, &all, excess, limit).await?;
         Ok(pruned)
+    }
+
+    /// Removes the oldest questions beyond so many, of boots that stay; how many.
+    ///
+    /// # Errors
+    /// As [`Store::prune`].
+    pub async fn prune_questions(&self, questions_max: u64, limit: Duration) -> Result<u64, StoreError> {
+        let excess = self.count(&COUNT_QUESTIONS, limit).await?.saturating_sub(questions_max);
+        self.remove(&ASKED, &Value::Integer(i64::MAX), excess, limit).await
     }
 
     async fn count(&self, statement: &Statement, limit: Duration) -> Result<u64, StoreError> {

@@ -131,10 +131,20 @@ const APPROVAL: &str = "id, session, mac, image, title, asked, last_asked, state
 const APPROVAL_NEW: &str = "(id, session, mac, image, title, asked, last_asked, state) VALUES (:id, :session, :mac, \
                             :image, :title, :now, :now, 'pending')";
 
+/// Columns of the question `q` of the boot `b`.
+const KEPT: &str = "q.session, q.id, q.asked, q.question, q.stage, q.request, q.decision, b.machine";
+
+/// The end of a list of questions: the newest first, those before the one given.
+const KEPT_PAGE: &str = "q.asked >= :since AND (q.asked < :before OR (q.asked = :before AND (q.session < :before_session \
+                         OR (q.session = :before_session AND q.id < :before_id)))) \
+                         ORDER BY q.asked DESC, q.session DESC, q.id DESC LIMIT :limit";
+
 /// What stands for a longer text, in order.
-const WORDS: [(&str, [&str; 3]); 15] = [
+const WORDS: [(&str, [&str; 3]); 17] = [
     ("{approval}", [APPROVAL; 3]),
     ("{columns}", [APPROVAL_NEW; 3]),
+    ("{kept}", [KEPT; 3]),
+    ("{kept_page}", [KEPT_PAGE; 3]),
     ("{known}", [KNOWN; 3]),
     ("{known_new}", [KNOWN_NEW, KNOWN_NEW, KNOWN_NEW_MYSQL]),
     ("{site}", [SITE; 3]),

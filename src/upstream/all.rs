@@ -13,6 +13,7 @@ use super::client::Client;
 use super::counts::Counts;
 use super::identity::{Files, Wrong};
 use super::pixiecore::Remembered;
+use super::web::WebServices;
 use super::{Inner, Upstream};
 use crate::boot::SessionId;
 use crate::cache::Origin;
@@ -24,6 +25,8 @@ pub struct Upstreams {
     by_name: BTreeMap<String, (Vec<Option<SystemTime>>, Upstream)>,
     boots: Boots,
     is_live: Arc<AtomicBool>,
+    /// The web services that scripts ask.
+    web: WebServices,
 }
 
 impl Upstreams {
@@ -48,9 +51,12 @@ impl Upstreams {
                 Err(what) => wrong.push(what),
             }
         }
+        let web = WebServices::open(config, before.map(|before| &before.web));
+        let web = web.map_err(|found| wrong.extend(found)).unwrap_or_default();
         match wrong.is_empty() {
             true => Ok(Upstreams {
                 by_name,
+                web,
                 boots: before.map(|before| before.boots.clone()).unwrap_or_default(),
                 is_live: before.map(|before| Arc::clone(&before.is_live)).unwrap_or_default(),
             }),
@@ -77,6 +83,11 @@ impl Upstreams {
     pub fn origins(&self) -> Vec<Arc<dyn Origin>> {
         let having = self.iter().filter(|upstream| upstream.has_files());
         having.map(|upstream| Arc::new(upstream.clone()) as Arc<dyn Origin>).collect()
+    }
+
+    /// The web services that scripts ask.
+    pub fn web(&self) -> &WebServices {
+        &self.web
     }
 
     /// Which boots belong to which upstream.

@@ -178,7 +178,16 @@ impl Client {
         serde_json::from_slice(&octets).map_err(|error| self.nonsense(&error.to_string()))
     }
 
-    async fn body(&self, mut response: Response, max: usize, limit: Duration) -> Result<Vec<u8>, UpstreamError> {
+    /// The body of an answer, up to a limit.
+    ///
+    /// # Errors
+    /// When it is longer, or breaks off.
+    pub(super) async fn body(
+        &self,
+        mut response: Response,
+        max: usize,
+        limit: Duration,
+    ) -> Result<Vec<u8>, UpstreamError> {
         let too_long = || self.nonsense(&format!("it has more than {max} octets"));
         if response.content_length().is_some_and(|length| length > max as u64) {
             return Err(too_long());

@@ -95,7 +95,8 @@ impl Files {
     }
 }
 
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+/// The beginning of a file.
+pub(super) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     use std::io::Read;
     let mut octets = Vec::new();
     std::fs::File::open(path)?.take(FILE_LEN_MAX).read_to_end(&mut octets)?;
@@ -103,7 +104,7 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
 }
 
 /// The header of a token: the first line of its file.
-fn token(octets: &[u8]) -> Option<HeaderValue> {
+pub(super) fn token(octets: &[u8]) -> Option<HeaderValue> {
     let line = std::str::from_utf8(octets).ok()?.lines().next()?.trim();
     if line.is_empty() || !line.bytes().all(|byte| byte.is_ascii_graphic()) {
         return None;

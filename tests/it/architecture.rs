@@ -19,6 +19,7 @@ const LAYERS: &[&[&str]] = &[
     &["handlers", "observe"],
     &["http"],
     &["site"],
+    &["review"],
     &["daemon"],
     &["cli"],
 ];

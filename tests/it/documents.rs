@@ -159,9 +159,14 @@ fn enroll(config: &Path) {
 
 /// The SQLite file that an example's `schema.sql` describes.
 pub(crate) fn make_database(example: &Path) {
+    make_database_named("cmdb", example);
+}
+
+/// The same, as a file of this name.
+pub(crate) fn make_database_named(name: &str, example: &Path) {
     let Ok(schema) = std::fs::read_to_string(example.join("schema.sql")) else { return };
-    let section = DatabaseSection { url: "sqlite:cmdb.db?mode=rwc".into(), ..DatabaseSection::default() };
-    let database = Database::open("cmdb", &section, example).unwrap();
+    let section = DatabaseSection { url: format!("sqlite:{name}.db?mode=rwc"), ..DatabaseSection::default() };
+    let database = Database::open(name, &section, example).unwrap();
     let make = async {
         for statement in schema.split(";\n").filter(|statement| !statement.trim().is_empty()) {
             let query = Query::parse(statement).unwrap();
@@ -172,7 +177,7 @@ pub(crate) fn make_database(example: &Path) {
 }
 
 /// The example as it is, but on loopback ports that the kernel chooses, with a log that the test reads.
-fn on_loopback(config: &Path) {
+pub(crate) fn on_loopback(config: &Path) {
     let text = std::fs::read_to_string(config).unwrap();
     let mut table: toml::Table = text.parse().unwrap();
     let mut set = |name: &str, key: &str, value: toml::Value| {

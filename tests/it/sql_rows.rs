@@ -10,7 +10,7 @@ use pointsman::boot::{
 };
 use pointsman::config::{Config, HandlerSection};
 use pointsman::database::{Database, Databases, Query};
-use pointsman::decision::{Answer, BootEvent, RequestHandler};
+use pointsman::decision::{Answer, BootEvent, Carrier, RequestHandler};
 use pointsman::handlers::sql::SqlHandler;
 
 const TABLES: &[&str] = &[
@@ -262,7 +262,7 @@ async fn an_installer_has_the_last_word(cmdb: &Cmdb) {
         cmdb.handler.boot_event(&second, &event).await.unwrap();
     }
     let elapsed = Duration::from_secs(1);
-    let sent = BootEvent::FileSent { file: "d/linux".into(), octets: 5, elapsed };
+    let sent = BootEvent::FileSent { file: "d/linux".into(), octets: 5, elapsed, by: Carrier::Http };
     cmdb.handler.boot_event(&second, &sent).await.unwrap();
     assert_eq!(cmdb.cell(state).await, "started");
     cmdb.handler.boot_event(&second, &BootEvent::Done).await.unwrap();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pointsman::config::DatabaseSection;
 use pointsman::database::Database;
 use pointsman::store::Store;
-use pointsman::{boot, database, store};
+use pointsman::{boot, database, decision, store};
 
 use crate::servers::{MariaDb, Postgres};
 

@@ -4,6 +4,7 @@
 
 mod database;
 mod people;
+mod script;
 mod upstream;
 
 use super::Config;
@@ -17,6 +18,7 @@ pub(super) fn broken(config: &Config) -> Vec<Broken> {
     database::check(config, &mut broken);
     people::check(config, &mut broken);
     upstream::check(config, &mut broken);
+    script::check(config, &mut broken);
     broken
 }
 

@@ -1,6 +1,6 @@
 //! How much anybody may make us write.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use moka::sync::Cache;
 
 use crate::boot::SessionId;
-use crate::decision::BootEvent;
+use crate::decision::{BootEvent, Transport};
 
 /// Boots that have only asked by DHCP: so many at once, as when a whole building is switched on ...
 const NEWCOMERS_AT_ONCE: u32 = 2_000;
@@ -16,6 +16,10 @@ const NEWCOMERS_AT_ONCE: u32 = 2_000;
 const NEWCOMERS_PER_SECOND: u32 = 2;
 /// Files and failures of one boot that are written; an installer may load thousands.
 const FILES_PER_BOOT: u32 = 100;
+/// Packets and requests of one boot that are written: a machine that is denied may ask all night.
+const PACKETS_PER_BOOT: u32 = 60;
+/// Questions of one boot that are kept whole; who polls asks the same again and again.
+const QUESTIONS_PER_BOOT: u32 = 24;
 /// Everything of one boot.
 const EVENTS_PER_BOOT: u32 = 200;
 /// Boots whose events are counted at a time.
@@ -57,7 +61,16 @@ impl Newcomers {
 }
 
 /// The budget of each boot.
-pub(super) struct PerBoot(Cache<SessionId, Arc<AtomicU32>>);
+pub(super) struct PerBoot(Cache<SessionId, Arc<Taken>>);
+
+/// What was written of one boot.
+#[derive(Default)]
+struct Taken {
+    events: AtomicU32,
+    questions: AtomicU32,
+    /// Whether it has a place among the newcomers, or came further than they do.
+    is_admitted: AtomicBool,
+}
 
 impl Default for PerBoot {
     fn default() -> Self {
@@ -72,14 +85,54 @@ impl PerBoot {
             BootEvent::FileSent { .. } | BootEvent::LoadFailed { .. } => FILES_PER_BOOT,
             _ => EVENTS_PER_BOOT,
         };
-        let count = self.0.get_with(session, Arc::default);
-        count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| (taken < max).then_some(taken + 1)).is_ok()
+        let taken = self.0.get_with(session, Arc::default);
+        taken.is_admitted.store(true, Ordering::Relaxed);
+        take(&taken.events, max)
     }
+
+    /// Takes one place of this boot for what is no event of the machine's.
+    pub(super) fn take_one(&self, session: SessionId) -> bool {
+        take(&self.0.get_with(session, Arc::default).events, FILES_PER_BOOT)
+    }
+
+    /// Takes one place for a packet or request. One that only asks by DHCP must have a place among the newcomers.
+    pub(super) fn take_packet(&self, session: SessionId, by: Transport, admit: impl FnOnce() -> bool) -> bool {
+        let is_newcomer = by == Transport::Discover;
+        self.admitted(session, is_newcomer, admit).is_some_and(|taken| take(&taken.events, PACKETS_PER_BOOT))
+    }
+
+    /// Whether a decision of this boot is written, and whether the question is kept whole.
+    pub(super) fn take_question(
+        &self,
+        session: SessionId,
+        is_newcomer: bool,
+        admit: impl FnOnce() -> bool,
+    ) -> Option<bool> {
+        let taken = self.admitted(session, is_newcomer, admit)?;
+        Some(take(&taken.questions, QUESTIONS_PER_BOOT))
+    }
+
+    /// What was written of a boot that may be written at all.
+    fn admitted(&self, session: SessionId, is_newcomer: bool, admit: impl FnOnce() -> bool) -> Option<Arc<Taken>> {
+        let taken = self.0.get_with(session, Arc::default);
+        if !taken.is_admitted.load(Ordering::Relaxed) {
+            if is_newcomer && !admit() {
+                return None;
+            }
+            taken.is_admitted.store(true, Ordering::Relaxed);
+        }
+        Some(taken)
+    }
+}
+
+fn take(count: &AtomicU32, max: u32) -> bool {
+    count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| (taken < max).then_some(taken + 1)).is_ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::Carrier;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_700_000_000 + second).unwrap()
@@ -101,9 +154,23 @@ mod tests {
     fn a_boot_that_loads_without_end_leaves_room_for_its_result() {
         let per_boot = PerBoot::default();
         let one = SessionId([1; 6]);
-        let sent = BootEvent::FileSent { file: "a.deb".into(), octets: 1, elapsed: Duration::ZERO };
+        let sent = BootEvent::FileSent { file: "a.deb".into(), octets: 1, elapsed: Duration::ZERO, by: Carrier::Http };
         assert_eq!((0..5_000).filter(|_| per_boot.take(one, &sent)).count(), 100);
         assert_eq!((0..5_000).filter(|_| per_boot.take(one, &BootEvent::Done)).count(), 100);
         assert!(!per_boot.take(one, &BootEvent::Done) && per_boot.take(SessionId([2; 6]), &sent));
+    }
+
+    #[test]
+    fn a_made_up_machine_takes_a_newcomer_s_place_once_for_all_its_packets() {
+        let (per_boot, one) = (PerBoot::default(), SessionId([1; 6]));
+        let packet = |admit: bool| per_boot.take_packet(one, Transport::Discover, || admit);
+        assert!(!packet(false) && per_boot.take_question(one, true, || false).is_none());
+        assert_eq!(per_boot.take_question(one, true, || true), Some(true));
+        assert_eq!((0..500).filter(|_| packet(false)).count(), 60);
+        assert!(per_boot.take(one, &BootEvent::Done), "its result has room");
+        let two = SessionId([2; 6]);
+        assert!(per_boot.take_packet(two, Transport::Http, || false), "it has a token, and is no newcomer");
+        assert_eq!((0..500).filter(|_| per_boot.take_question(two, false, || false) == Some(true)).count(), 24);
+        assert_eq!(per_boot.take_question(two, false, || false), Some(false), "it is written, but not kept whole");
     }
 }

@@ -1,18 +1,19 @@
 //! What was decided and what happened, as the store keeps it.
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::boot::{BootDecision, BootRequest, MachineId, Outcome, Stage, Step};
-use crate::decision::{BootEvent, Question};
-use crate::store::{BootEntry, EventEntry};
+use crate::decision::{BootEvent, Carrier, Exchange, Question, Session};
+use crate::store::{BootEntry, EventEntry, QuestionEntry};
 
 /// The longest text of a step that is kept, in characters.
 const STEP_LEN_MAX: usize = 1000;
 /// The column of a row that names the machine.
 const MACHINE: &str = "machine_id";
 
-/// The entry of a decision.
-pub(super) fn decided(question: Question, request: &BootRequest, decision: &BootDecision) -> BootEntry {
+/// The entry of a decision; `is_kept` whether it can be asked again.
+pub(super) fn decided(question: Question, request: &BootRequest, decision: &BootDecision, is_kept: bool) -> BootEntry {
     let mut entry = of(request);
     entry.verdict = Some(decision.verdict.name().to_owned());
     entry.reason = Some(decision.verdict.reason().to_owned());
@@ -22,6 +23,9 @@ pub(super) fn decided(question: Question, request: &BootRequest, decision: &Boot
     entry.trail = serde_json::to_string(&steps).ok();
     if !request.machine.is_empty() {
         entry.facts = serde_json::to_string(&request.machine).ok();
+    }
+    if is_kept {
+        entry.questions.push(QuestionEntry::new(question, request, decision));
     }
     // The row has the trail of the last decision only. One that ends at its first packet has no other.
     if request.stage != Stage::Discover || decision.verdict.allows() {
@@ -47,7 +51,9 @@ pub(super) fn happened(request: &BootRequest, event: &BootEvent) -> BootEntry {
             let why = error.map(|error| format!("; https://ipxe.org/{error:08x}"));
             format!("{image}{}", why.unwrap_or_default())
         }
-        BootEvent::FileSent { file, octets, elapsed } => format!("{file}; {octets} octets; {} ms", elapsed.as_millis()),
+        BootEvent::FileSent { file, octets, elapsed, by } => {
+            format!("{file}; {octets} octets; {} ms{}", elapsed.as_millis(), carried(*by))
+        }
         BootEvent::Person { name, method } => format!("{name}; by {}", method.name()),
         BootEvent::Done => String::new(),
         BootEvent::Failed { reason } => reason.to_string(),
@@ -59,6 +65,35 @@ pub(super) fn happened(request: &BootRequest, event: &BootEvent) -> BootEntry {
         event => Some(event.name().to_owned()),
     };
     entry.events.push(EventEntry::new(request.now, event.name(), &detail));
+    entry
+}
+
+/// The entry of a packet or request.
+pub(super) fn exchanged(session: &Session, exchange: &Exchange, at: Timestamp) -> BootEntry {
+    let mut entry = BootEntry::new(session.id(), at);
+    let client = session.client();
+    entry.mac = Some(client.hardware);
+    entry.arch = Some(client.architecture.to_string());
+    let Exchange { by, asked, told, elapsed } = exchange;
+    let detail = format!("{asked} -> {told}; {:.1} ms", elapsed.as_secs_f64() * 1000.0);
+    entry.events.push(EventEntry::new(at, by.name(), &detail));
+    entry
+}
+
+fn carried(by: Carrier) -> String {
+    match by {
+        Carrier::Tftp { retransmissions: 0 } => "; by TFTP".into(),
+        Carrier::Tftp { retransmissions } => format!("; by TFTP, {retransmissions} packets sent again"),
+        Carrier::Http => "; by HTTP".into(),
+        Carrier::Https => "; by HTTPS".into(),
+        Carrier::Elsewhere => String::new(),
+    }
+}
+
+/// The entry of what scripts that are not live yet would have said.
+pub(super) fn compared(question: Question, request: &BootRequest, would: &str) -> BootEntry {
+    let mut entry = of(request);
+    entry.events.push(EventEntry::new(request.now, "shadow", &format!("{}: {would}", question.name())));
     entry
 }
 

@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use super::*;
 use crate::boot::{Architecture, Client, Line, Machine, Network, Outcome, Record, SessionId, Step, Verdict};
 use crate::database::{Database, Query};
+use crate::decision::{Carrier, Sessions, TokenKey};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-const RETENTION: Retention = Retention { keep: Duration::from_secs(86_400), boots_max: 1_000 };
+const RETENTION: Retention = Retention { keep: Duration::from_secs(86_400), boots_max: 1_000, questions_max: 1_000 };
 
 fn store(file: &Path) -> Store {
     Store::on(Database::sqlite("store", file)).unwrap()
@@ -74,7 +75,12 @@ async fn a_boot_is_written_with_what_was_decided_and_what_happened() {
     for event in [
         BootEvent::Offered { images: vec!["install".into(), "disk".into()], assignments: vec!["a1".into()] },
         BootEvent::Started { image: "install".into(), assignment: "a1".into() },
-        BootEvent::FileSent { file: "debian/linux".into(), octets: 9, elapsed: Duration::from_millis(3) },
+        BootEvent::FileSent {
+            file: "debian/linux".into(),
+            octets: 9,
+            elapsed: Duration::from_millis(3),
+            by: Carrier::Tftp { retransmissions: 2 },
+        },
         BootEvent::LoadFailed { image: "install".into(), error: Some(0x2d0c_613b) },
         BootEvent::Failed { reason: Line::clean("no disk") },
         BootEvent::Done,
@@ -97,7 +103,7 @@ async fn a_boot_is_written_with_what_was_decided_and_what_happened() {
         ("boot_images", "script answered: because"),
         ("offered", "install disk; assignment a1"),
         ("started", "install; assignment a1"),
-        ("sent", "debian/linux; 9 octets; 3 ms"),
+        ("sent", "debian/linux; 9 octets; 3 ms; by TFTP, 2 packets sent again"),
         ("load-failed", "install; https://ipxe.org/2d0c613b"),
         ("failed", "no disk"),
         ("done", ""),
@@ -106,6 +112,52 @@ async fn a_boot_is_written_with_what_was_decided_and_what_happened() {
     events.sort_unstable();
     expected.sort_unstable();
     assert_eq!(events, expected);
+}
+
+#[tokio::test]
+async fn questions_are_kept_whole_where_the_site_wants_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, questions_max) in [("with", 10), ("without", 0)] {
+        let store = store(&folder.path().join(name));
+        let history = History::start(store.clone(), Retention { questions_max, ..RETENTION }, &Metrics::default());
+        let (asked, answer) = (request(1, Stage::Http), decision(Verdict::Allow, "script"));
+        (0..40).for_each(|_| history.sender().decided(Question::BootImages, &asked, &answer));
+        history.finish().await;
+        let (kept, _) = store.questions_of(asked.session).await.unwrap();
+        // Who polls leaves room for others.
+        assert_eq!(kept.len(), if questions_max == 0 { 0 } else { 24 });
+        assert!(kept.iter().all(|kept| kept.decision() == Ok(answer.clone())));
+        assert_eq!(store.boot(asked.session).await.unwrap().unwrap().events.len(), 40);
+    }
+}
+
+#[tokio::test]
+async fn packets_and_requests_are_written_without_end_by_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder.path().join("pointsman.db"));
+    let history = History::start(store.clone(), RETENTION, &Metrics::default());
+    let sessions = Sessions::new(TokenKey::new(&[7; 32]), 10);
+    let (client, now) = (Client::new([2, 0, 0, 0, 0, 9].into(), Architecture::X64_UEFI), Timestamp::now());
+    let session = sessions.begin(client, 1, now);
+    let told = Exchange {
+        by: Transport::Discover,
+        asked: "UEFI firmware".into(),
+        told: "no answer: ignored".into(),
+        elapsed: Duration::from_micros(250),
+    };
+    for _ in 0..1_000 {
+        if history.sender().wants(session.id(), told.by, now) {
+            history.sender().exchanged(&session, &told, now);
+        }
+    }
+    history.finish().await;
+    let boot = store.boot(session.id()).await.unwrap().unwrap();
+    assert_eq!((boot.events.len(), boot.mac), (60, Some([2, 0, 0, 0, 0, 9].into())));
+    let event = &boot.events[0];
+    assert_eq!(
+        (event.name.as_str(), event.detail.as_str()),
+        ("discover", "UEFI firmware -> no answer: ignored; 0.2 ms")
+    );
 }
 
 #[tokio::test]
@@ -196,8 +248,12 @@ async fn made_up_machines_have_a_budget_and_real_boots_do_not() {
     let metrics = Metrics::default();
     let history = History::start(store(&folder.path().join("never/pointsman.db")), RETENTION, &metrics);
     let (sender, unknown) = (history.sender(), decision(Verdict::ignore("not ours"), "policy"));
-    let flood = request(1, Stage::Discover);
-    (0..10_000).for_each(|_| sender.decided(Question::AllowBoot, &flood, &unknown));
+    let mut flood = request(1, Stage::Discover);
+    for number in 0..10_000u16 {
+        let [high, low] = number.to_be_bytes();
+        flood.session = SessionId([1, 0, 0, 0, high, low]);
+        sender.decided(Question::AllowBoot, &flood, &unknown);
+    }
     assert!(metrics.text().contains(&counts("dropped_excess", 8_000)), "{}", metrics.text());
     sender.decided(Question::BootImages, &request(2, Stage::Http), &unknown);
     assert!(metrics.text().contains(&counts("dropped_excess", 8_000)), "{}", metrics.text());

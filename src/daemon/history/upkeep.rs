@@ -25,7 +25,8 @@ pub(super) async fn run(destination: Destination, retention: Retention) {
 }
 
 /// Does it once.
-pub(super) async fn once(store: &Store, Retention { keep, boots_max }: Retention, now: Timestamp) {
+pub(super) async fn once(store: &Store, retention: Retention, now: Timestamp) {
+    let Retention { keep, boots_max, questions_max } = retention;
     match store.prune(keep, boots_max, now, Store::PATIENCE).await {
         Ok(pruned) => info!(
             boots = pruned.boots,
@@ -34,6 +35,11 @@ pub(super) async fn once(store: &Store, Retention { keep, boots_max }: Retention
             "old history is removed"
         ),
         Err(error) => warn!(%error, "old history cannot be removed; it is tried again in an hour"),
+    }
+    match store.prune_questions(questions_max, Store::PATIENCE).await {
+        Ok(0) => {}
+        Ok(questions) => info!(questions, "old questions are removed"),
+        Err(error) => warn!(%error, "old questions cannot be removed; it is tried again in an hour"),
     }
     match store.expire(now, Store::PATIENCE).await {
         Ok(0) => {}

@@ -130,9 +130,9 @@ impl ReferralHandler {
                 self.keep(request, &name);
                 event.clone()
             }
-            BootEvent::FileSent { file, octets, elapsed } => {
+            BootEvent::FileSent { file, octets, elapsed, by } => {
                 let file = answer::file(file, &name).unwrap_or(file).to_owned();
-                BootEvent::FileSent { file, octets: *octets, elapsed: *elapsed }
+                BootEvent::FileSent { file, octets: *octets, elapsed: *elapsed, by: *by }
             }
             BootEvent::Person { .. } => event.clone(),
             _ => return,

@@ -277,7 +277,10 @@ async fn events_find_the_upstream_and_are_told_in_its_own_words() {
     handler.boot_event(&request(1), &started("a1")).await.unwrap();
     handler.boot_event(&request(1), &BootEvent::Done).await.unwrap();
     let file = "@second/d/linux".to_owned();
-    handler.boot_noticed(&request(1), &BootEvent::FileSent { file, octets: 5, elapsed: Duration::ZERO });
+    handler.boot_noticed(
+        &request(1),
+        &BootEvent::FileSent { file, octets: 5, elapsed: Duration::ZERO, by: crate::decision::Carrier::Elsewhere },
+    );
     until("told", async || told(&two).len() == 4).await;
     let expect = serde_json::json!([
         {"kind": "offered", "images": ["two", "disk"], "assignments": ["a1"]},
@@ -310,7 +313,12 @@ async fn who_cannot_be_told_lets_nothing_begin() {
 async fn the_end_of_a_boot_that_began_elsewhere_is_told_to_all_and_of_a_local_one_to_nobody() {
     let (one, two) = (allowing("one").await, allowing("two").await);
     let made = made(&[&one, &two], "", "");
-    let sent = BootEvent::FileSent { file: "snponly.efi".into(), octets: 5, elapsed: Duration::ZERO };
+    let sent = BootEvent::FileSent {
+        file: "snponly.efi".into(),
+        octets: 5,
+        elapsed: Duration::ZERO,
+        by: crate::decision::Carrier::Elsewhere,
+    };
     made.handler.boot_noticed(&request(7), &sent);
     made.handler.boot_event(&request(7), &BootEvent::Done).await.unwrap();
     one.becomes({

@@ -4,7 +4,9 @@ use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, Map};
 
 use super::api::plain_type;
 use super::ask::Asking;
+use super::contract;
 use super::images::{Image, ImageMenu};
+use super::made::{Builders, Made, Place};
 use super::options::Options;
 use super::sandbox::fail;
 use crate::boot::{BootImage, BootImages, Record, Value, Verdict};
@@ -14,17 +16,48 @@ use crate::nearest::cut;
 
 /// A verdict in a script.
 #[derive(Clone, Debug)]
-pub(super) struct Ruling(Verdict);
+pub(super) struct Ruling(Verdict, Place);
 
 /// *No opinion* in a script.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pass;
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pass(Place);
 
 /// *That upstream decides* in a script: no opinion, with a note for the handler behind.
 #[derive(Clone, Debug)]
 pub(super) struct Refer {
     upstream: String,
     style: Option<Style>,
+    place: Place,
+}
+
+impl Made for Ruling {
+    fn place(&self) -> &Place {
+        &self.1
+    }
+
+    fn set_place(&mut self, place: Place) {
+        self.1 = place;
+    }
+}
+
+impl Made for Pass {
+    fn place(&self) -> &Place {
+        &self.0
+    }
+
+    fn set_place(&mut self, place: Place) {
+        self.0 = place;
+    }
+}
+
+impl Made for Refer {
+    fn place(&self) -> &Place {
+        &self.place
+    }
+
+    fn set_place(&mut self, place: Place) {
+        self.place = place;
+    }
 }
 
 /// The columns of the note that [`Refer`] becomes: the upstream, and how machines come to it where that is said.
@@ -34,22 +67,23 @@ pub(super) const REFER_NOTE: [&str; 2] = ["upstream", "upstream_style"];
 pub(super) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Ruling>("Verdict").register_type_with_name::<Pass>("Pass");
     engine.register_type_with_name::<Refer>("Refer");
-    engine.register_fn("refer", |upstream: ImmutableString| refer(&upstream, Map::new()));
-    engine.register_fn("refer", |upstream: ImmutableString, options: Map| refer(&upstream, options));
     engine.register_fn("refer", || fail::<Refer>("refer needs the name of an upstream: refer(\"main\")"));
-    engine.register_fn("allow", || Ruling(Verdict::Allow));
-    engine.register_fn("pass", || Pass);
-    engine.register_fn("deny", |reason: ImmutableString| ruling("deny", &reason, Verdict::deny));
-    engine.register_fn("ignore", |reason: ImmutableString| ruling("ignore", &reason, Verdict::ignore));
     engine.register_fn("deny", || fail::<Ruling>("deny needs a reason: deny(\"not in the list\")"));
     engine.register_fn("ignore", || fail::<Ruling>("ignore needs a reason: ignore(\"not ours\")"));
+    let mut builders = Builders(engine);
+    builders.one("refer", |upstream: ImmutableString| refer(&upstream, Map::new()));
+    builders.two("refer", |upstream: ImmutableString, options: Map| refer(&upstream, options));
+    builders.none("allow", || Ok(Ruling(Verdict::Allow, Place::default())));
+    builders.none("pass", || Ok(Pass::default()));
+    builders.one("deny", |reason: ImmutableString| ruling("deny", &reason, Verdict::deny));
+    builders.one("ignore", |reason: ImmutableString| ruling("ignore", &reason, Verdict::ignore));
 }
 
 fn ruling(name: &str, reason: &str, verdict: fn(&str) -> Verdict) -> Result<Ruling, Box<rhai::EvalAltResult>> {
     if reason.trim().is_empty() {
         return fail(format!("{name} needs a reason: {name}(\"...\")"));
     }
-    Ok(Ruling(verdict(reason)))
+    Ok(Ruling(verdict(reason), Place::default()))
 }
 
 fn refer(upstream: &str, options: Map) -> Result<Refer, Box<EvalAltResult>> {
@@ -57,14 +91,14 @@ fn refer(upstream: &str, options: Map) -> Result<Refer, Box<EvalAltResult>> {
     if upstream.is_empty() || upstream.len() > 64 || !upstream.bytes().all(is_known) {
         return fail(format!("refer: `{}` is no name of an upstream; write NAME of [upstream.NAME]", cut(upstream)));
     }
-    let mut options = Options::new("refer", options, &["style"])?;
+    let mut options = Options::new("refer", options, contract::REFER)?;
     let style = match options.text("style")?.as_deref() {
         None => None,
         Some("ask") => Some(Style::Ask),
         Some("redirect") => Some(Style::Redirect),
         Some(other) => return fail(format!("refer: `style` is \"{}\"; use \"ask\" or \"redirect\"", cut(other))),
     };
-    Ok(Refer { upstream: upstream.to_owned(), style })
+    Ok(Refer { upstream: upstream.to_owned(), style, place: Place::default() })
 }
 
 impl Refer {
@@ -89,7 +123,7 @@ pub(super) fn verdict(value: Dynamic) -> Result<Answer<Verdict>, String> {
         return Ok(value.cast::<Refer>().answer());
     }
     match value.try_cast::<Ruling>() {
-        Some(Ruling(verdict)) => Ok(Answer::Given(verdict)),
+        Some(Ruling(verdict, _)) => Ok(Answer::Given(verdict)),
         None => Err(format!(
             "allow_boot returned {got}; return allow(), deny(\"reason\"), ignore(\"reason\"), true, false, refer(\"upstream\"), or pass()"
         )),
@@ -114,7 +148,7 @@ pub(super) fn images(value: Dynamic) -> Result<Answer<BootImages>, String> {
         return Ok(Answer::Given(value.cast::<ImageMenu>().0));
     }
     if value.is::<Asking>() {
-        return Ok(Answer::Given(BootImages::asking(value.cast::<Asking>().0)));
+        return Ok(Answer::Given(BootImages::asking(value.cast::<Asking>().ask)));
     }
     match value.try_cast::<Image>() {
         Some(image) => BootImages::new(vec![image.image], None).map(Answer::Given).map_err(|error| error.to_string()),

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, Map};
 
+use super::contract;
+use super::made::{Builders, Made, Place};
 use super::options::Options;
 use super::sandbox::fail;
 use super::time::Time;
@@ -14,7 +16,20 @@ use crate::nearest::{cut, remedy};
 
 /// A question in a script.
 #[derive(Clone, Debug)]
-pub(super) struct Asking(pub(super) Ask);
+pub(super) struct Asking {
+    pub(super) ask: Ask,
+    place: Place,
+}
+
+impl Made for Asking {
+    fn place(&self) -> &Place {
+        &self.place
+    }
+
+    fn set_place(&mut self, place: Place) {
+        self.place = place;
+    }
+}
 
 /// `request.person`, with the time zone of the script.
 #[derive(Clone)]
@@ -38,10 +53,11 @@ const QUESTIONS: [(&str, Method, &str); 3] = [
 /// Registers the questions, and who answered them.
 pub(super) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Asking>("Question").register_type_with_name::<Verified>("Person");
+    let mut builders = Builders(engine);
     for (name, method, title) in QUESTIONS {
-        engine.register_fn(name, move || ask(name, method, title, Map::new()));
-        engine.register_fn(name, move |map: Map| ask(name, method, title, map));
-        engine.register_fn(name, move |text: ImmutableString| {
+        builders.none(name, move || ask(name, method, title, Map::new()));
+        builders.one(name, move |map: Map| ask(name, method, title, map));
+        builders.one(name, move |text: ImmutableString| {
             ask(name, method, title, Map::from([("title".into(), text.into())]))
         });
     }
@@ -52,7 +68,7 @@ pub(super) fn register(engine: &mut Engine) {
 }
 
 fn ask(what: &'static str, method: Method, title: &str, map: Map) -> Read<Asking> {
-    let known: &[&str] = if method == Method::Approval { &["title", "groups", "wait"] } else { &["title", "groups"] };
+    let known = if method == Method::Approval { contract::ASK_APPROVAL } else { contract::ASK };
     let mut options = Options::new(what, map, known)?;
     let title = options.line("title")?.unwrap_or_else(|| Line::clean(title));
     let groups = options.texts("groups")?.iter().map(ToString::to_string).collect();
@@ -61,7 +77,7 @@ fn ask(what: &'static str, method: Method, title: &str, map: Map) -> Read<Asking
         None => Ok(ask),
         Some(wait) => ask.waiting(Duration::from_secs(u64::try_from(wait).map_err(|_| AskError::Wait(0))?)),
     });
-    built.map(Asking).or_else(|error| fail(format!("{what}: {error}")))
+    built.map(|ask| Asking { ask, place: Place::default() }).or_else(|error| fail(format!("{what}: {error}")))
 }
 
 /// How an image is offered.
@@ -80,7 +96,7 @@ pub(super) fn choice(options: &mut Options) -> Read<Choice> {
     let needs = match options.take("needs") {
         None => None,
         Some(value) => match value.try_cast::<Asking>() {
-            Some(Asking(ask)) => Some(Box::new(ask)),
+            Some(asking) => Some(Box::new(asking.ask)),
             None => return options.fail("`needs` must be a question such as ask_pin()"),
         },
     };

@@ -2,6 +2,7 @@
 //!
 //! `allow_boot.rhai` has its cases in `allow_boot.cases.toml`. A case fixes the time, so it means the same tomorrow.
 
+mod difference;
 mod expect;
 mod file;
 mod written;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use rhai::Dynamic;
 
 use super::diagnose::ScriptError;
-use super::{Question, ScriptHandler, answer, outside};
+use super::{Question, ScriptHandler, Trace, answer, outside};
 use crate::boot::BootImages;
 use crate::decision::Answer;
 use crate::nearest::nearest;
@@ -72,6 +73,21 @@ impl fmt::Display for CaseReport {
     }
 }
 
+/// How the cases of one file went.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FileReport {
+    /// The file of the cases.
+    pub file: String,
+    /// How many were as expected.
+    pub passed: usize,
+    /// Those that were not.
+    pub failures: Vec<CaseFailure>,
+    /// Why the file cannot be read.
+    pub errors: Vec<ScriptError>,
+    /// What the cases boot.
+    pub images: Vec<BootImages>,
+}
+
 /// The case file of a script: `x.rhai` has `x.cases.toml`.
 pub fn beside(script: &Path) -> PathBuf {
     script.with_extension("cases.toml")
@@ -107,17 +123,30 @@ pub fn unused(folders: &[PathBuf], scripts: &[PathBuf]) -> Vec<ScriptError> {
 
 /// Runs cases with the full limits, on this thread.
 pub fn run_cases(handler: &ScriptHandler, cases: &CaseFile) -> Vec<CaseFailure> {
-    run_and_keep(handler, cases, &mut Vec::new())
+    run_and_keep(handler, cases, &mut Vec::new(), None)
 }
 
-/// As [`run_cases`]; keeps what the cases boot.
-fn run_and_keep(handler: &ScriptHandler, cases: &CaseFile, images: &mut Vec<BootImages>) -> Vec<CaseFailure> {
-    let run = |case: &Case| {
-        let (actual, log, unanswered) = ask(handler, case);
+/// As [`run_cases`]; keeps what the cases boot, and the lines that they go through.
+fn run_and_keep(
+    handler: &ScriptHandler,
+    cases: &CaseFile,
+    images: &mut Vec<BootImages>,
+    mut trace: Option<&mut Trace>,
+) -> Vec<CaseFailure> {
+    let mut failures = Vec::new();
+    for case in &cases.cases {
+        let (actual, log, unanswered) = ask(handler, case, trace.as_deref_mut());
         if let Actual::Images(answer) = &actual {
             images.push(answer.clone());
         }
         let differences = match unanswered {
+            Some(source) if source.starts_with("http ") => vec![
+                format!("the script asks {source}, which this case does not answer; add what the service answers:"),
+                format!(
+                    "  http.\"{}\" = {{ status = 200, json = {{ name = \"value\" }} }}",
+                    source.trim_start_matches("http ")
+                ),
+            ],
             Some(source) => {
                 let query = source.trim_start_matches("query ");
                 vec![
@@ -125,49 +154,69 @@ fn run_and_keep(handler: &ScriptHandler, cases: &CaseFile, images: &mut Vec<Boot
                     format!("  queries.\"{query}\" = [{{ column = \"value\" }}]"),
                 ]
             }
-            None => actual.differences(&case.expected),
+            None => {
+                let mut differences = actual.differences(&case.expected);
+                if let (Actual::Error(error), false) = (&actual, differences.is_empty()) {
+                    let seen = handler.program.seen(error, &case.request);
+                    differences.extend(seen.into_iter().map(|seen| format!("there     {seen}")));
+                }
+                differences
+            }
         };
-        let failure = || CaseFailure {
-            file: cases.file.clone(),
-            line: case.line,
-            name: case.name.clone(),
-            differences: differences.clone(),
-            log,
-        };
-        (!differences.is_empty()).then(failure)
-    };
-    cases.cases.iter().filter_map(run).collect()
+        if !differences.is_empty() {
+            let (file, name) = (cases.file.clone(), case.name.clone());
+            failures.push(CaseFailure { file, line: case.line, name, differences, log });
+        }
+    }
+    failures
 }
 
 impl ScriptHandler {
     /// Runs the cases beside the handler's scripts. A script without a case file has none.
     pub fn check_cases(&self) -> CaseReport {
         let mut report = CaseReport::default();
+        for file in self.test("", None) {
+            report.passed += file.passed;
+            report.failures.extend(file.failures);
+            report.errors.extend(file.errors);
+            report.images.extend(file.images);
+        }
+        report
+    }
+
+    /// Runs the cases beside the handler's scripts whose name, or whose file, has `filter` in it. With a trace, the lines
+    /// that they go through are added to it.
+    pub fn test(&self, filter: &str, mut trace: Option<&mut Trace>) -> Vec<FileReport> {
+        let mut reports = Vec::new();
         let mut done = Vec::new();
         for question in [Question::AllowBoot, Question::BootImages] {
             let path = beside(Path::new(self.program.file(question)));
             if done.contains(&path) || !path.exists() {
                 continue;
             }
+            let mut report = FileReport { file: path.display().to_string(), ..FileReport::default() };
             match CaseFile::read(&path, question, self.program.queries()) {
-                Ok(cases) => {
-                    let failures = run_and_keep(self, &cases, &mut report.images);
-                    report.passed += cases.cases.len() - failures.len();
-                    report.failures.extend(failures);
+                Ok(mut cases) => {
+                    if !report.file.contains(filter) {
+                        cases.cases.retain(|case| case.name.contains(filter));
+                    }
+                    report.failures = run_and_keep(self, &cases, &mut report.images, trace.as_deref_mut());
+                    report.passed = cases.cases.len() - report.failures.len();
                 }
-                Err(errors) => report.errors.extend(errors),
+                Err(errors) => report.errors = errors,
             }
+            reports.push(report);
             done.push(path);
         }
-        report
+        reports
     }
 }
 
 /// What the script answers to a case, what it logged, and the query that the case does not answer.
-fn ask(handler: &ScriptHandler, case: &Case) -> (Actual, Vec<String>, Option<String>) {
+fn ask(handler: &ScriptHandler, case: &Case, trace: Option<&mut Trace>) -> (Actual, Vec<String>, Option<String>) {
     let ((actual, log), unanswered) = outside::with_answers(&case.answers, || match case.question {
-        Question::AllowBoot => run(handler, case, answer::verdict, Actual::Verdict),
-        Question::BootImages => run(handler, case, answer::images, Actual::Images),
+        Question::AllowBoot => run(handler, case, trace, answer::verdict, Actual::Verdict),
+        Question::BootImages => run(handler, case, trace, answer::images, Actual::Images),
     });
     (actual, log, unanswered)
 }
@@ -175,11 +224,20 @@ fn ask(handler: &ScriptHandler, case: &Case) -> (Actual, Vec<String>, Option<Str
 fn run<T>(
     handler: &ScriptHandler,
     case: &Case,
+    trace: Option<&mut Trace>,
     convert: fn(Dynamic) -> Result<Answer<T>, String>,
     given: fn(T) -> Actual,
 ) -> (Actual, Vec<String>) {
     let program = &handler.program;
-    let ended = program.run(case.question, &case.request, program.full(case.question), convert);
+    let (question, budget) = (case.question, program.full(case.question));
+    let ended = match trace {
+        None => program.run(question, &case.request, budget, convert),
+        Some(trace) => {
+            let (ended, ran) = program.run_traced(question, &case.request, budget, convert);
+            trace.join(&ran);
+            ended
+        }
+    };
     let actual = match ended.value {
         Ok(Answer::Given(value)) => given(value),
         Ok(Answer::Noted(note)) => {

@@ -7,6 +7,8 @@ use std::fmt;
 pub(super) struct Broken {
     /// The line of the file, from 1, where it is known.
     pub(super) line: Option<u64>,
+    /// The column in that line, from 1, where it is known.
+    pub(super) column: Option<u64>,
     pub(super) message: String,
 }
 
@@ -58,7 +60,7 @@ pub(super) fn plain(error: csv::Error, bytes: &[u8]) -> Broken {
         csv::ErrorKind::Utf8 { .. } => "it is not UTF-8 text; save the file as UTF-8".to_owned(),
         _ => error.to_string(),
     };
-    Broken { line, message }
+    Broken { line, column: None, message }
 }
 
 /// Finds a cell whose opening quote is not closed: the reader would take the lines behind it for a part of the cell, and
@@ -91,7 +93,7 @@ pub(super) fn check_quotes(bytes: &[u8], delimiter: u8) -> Result<(), Broken> {
 
 fn not_closed(line: u64) -> Broken {
     let message = "a double quote opens a cell and is not closed; close it, or take it away".to_owned();
-    Broken { line: Some(line), message }
+    Broken { line: Some(line), column: None, message }
 }
 
 /// Where in the text of a table.

@@ -35,7 +35,7 @@ impl std::error::Error for ScriptErrors {}
 
 impl ScriptError {
     /// A problem of a whole file.
-    pub(super) fn of_file(file: impl Into<String>, message: impl Into<String>) -> ScriptError {
+    pub(in crate::handlers) fn of_file(file: impl Into<String>, message: impl Into<String>) -> ScriptError {
         ScriptError { file: file.into(), place: None, message: message.into(), hint: None, source_line: None }
     }
 
@@ -283,6 +283,7 @@ fn unknown_function(signature: &str) -> (String, Option<String>) {
 /// A problem of a table.
 pub(super) fn of_table(file: &Path, broken: &Broken, hint: Option<String>) -> ScriptError {
     let number = broken.line.and_then(|line| usize::try_from(line).ok());
+    let column = broken.column.and_then(|column| usize::try_from(column).ok()).unwrap_or(1);
     // The text of a table is not kept: it is read again, to show the line.
     let line = |number: usize| {
         let text = std::fs::read(file).ok()?;
@@ -291,7 +292,7 @@ pub(super) fn of_table(file: &Path, broken: &Broken, hint: Option<String>) -> Sc
     };
     ScriptError {
         file: file.display().to_string(),
-        place: number.map(|number| (number, 1)),
+        place: number.map(|number| (number, column)),
         message: broken.message.clone(),
         hint,
         source_line: number.and_then(line),

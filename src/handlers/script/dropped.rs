@@ -3,29 +3,8 @@
 //! Rhai takes such a line for a statement like any other, and the function goes on to its last line, which may allow
 //! what was to be denied. So it is an error when the script is loaded.
 
+use super::api::ANSWERS;
 use super::lexer::{Kind, Token};
-
-/// Functions whose only use is to be the answer, or a part of it.
-const ANSWERS: [&str; 18] = [
-    "allow",
-    "deny",
-    "ignore",
-    "pass",
-    "refer",
-    "linux",
-    "wim",
-    "chain",
-    "efi",
-    "sanboot",
-    "ipxe",
-    "referral",
-    "retry",
-    "local_disk",
-    "reboot",
-    "poweroff",
-    "shell",
-    "menu",
-];
 
 /// The calls whose answer is thrown away, with the function's name.
 pub(super) fn dropped_answers(tokens: &[Token]) -> Vec<(&Token, &str)> {
@@ -80,7 +59,7 @@ fn a_statement_follows(tokens: &[Token], mut end: usize) -> bool {
         end = after;
     }
     tokens.get(end + 1).is_some_and(|next| match &next.kind {
-        Kind::Word(_) | Kind::Text(_) => true,
+        Kind::Word(_) | Kind::Text(_) | Kind::Raw(_) => true,
         Kind::Sign(sign) => matches!(sign, '(' | '[' | '#' | '!'),
     })
 }

@@ -6,6 +6,8 @@ use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, Map};
 
 use super::answer::images_of;
 use super::ask;
+use super::contract;
+use super::made::{Builders, Made, Place};
 use super::options::Options;
 use super::sandbox::fail;
 use crate::boot::{
@@ -18,36 +20,63 @@ pub(super) struct Image {
     pub(super) image: BootImage,
     /// Whether the script gave the id; one of ours may be changed to be unique in a list.
     pub(super) named: bool,
+    /// Where the script made it.
+    pub(super) place: Place,
 }
 
 /// A menu in a script.
 #[derive(Clone, Debug)]
-pub(super) struct ImageMenu(pub(super) BootImages);
+pub(super) struct ImageMenu(pub(super) BootImages, Place);
+
+impl Made for Image {
+    fn place(&self) -> &Place {
+        &self.place
+    }
+
+    fn set_place(&mut self, place: Place) {
+        self.place = place;
+    }
+}
+
+impl Made for ImageMenu {
+    fn place(&self) -> &Place {
+        &self.1
+    }
+
+    fn set_place(&mut self, place: Place) {
+        self.1 = place;
+    }
+}
 
 type Built = Result<Image, Box<EvalAltResult>>;
 
 /// Registers the builders.
 pub(super) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Image>("Image").register_type_with_name::<ImageMenu>("Menu");
-    engine.register_fn("linux", linux).register_fn("wim", wim).register_fn("efi", efi).register_fn("menu", menu);
-    engine.register_fn("chain", |map: Map| one_source("chain", map, |source| ImageKind::Chain { source }));
-    engine.register_fn("chain", |text: ImmutableString| {
+    let mut builders = Builders(engine);
+    builders.one("linux", linux);
+    builders.one("wim", wim);
+    builders.one("efi", efi);
+    builders.one("efi", |text: ImmutableString| efi(only("source", text)));
+    builders.one("menu", menu);
+    builders.one("chain", |map: Map| one_source("chain", map, |source| ImageKind::Chain { source }));
+    builders.one("chain", |text: ImmutableString| {
         one_source("chain", only("source", text), |source| ImageKind::Chain { source })
     });
-    engine.register_fn("sanboot", |map: Map| one_source("sanboot", map, |source| ImageKind::Sanboot { source }));
-    engine.register_fn("sanboot", |text: ImmutableString| {
+    builders.one("sanboot", |map: Map| one_source("sanboot", map, |source| ImageKind::Sanboot { source }));
+    builders.one("sanboot", |text: ImmutableString| {
         one_source("sanboot", only("source", text), |source| ImageKind::Sanboot { source })
     });
-    engine.register_fn("efi", |text: ImmutableString| efi(only("source", text)));
-    engine.register_fn("ipxe", ipxe);
-    engine.register_fn("ipxe", |text: ImmutableString| ipxe(only("text", text)));
-    engine.register_fn("referral", referral);
-    engine.register_fn("referral", |text: ImmutableString| referral(only("url", text)));
-    engine.register_fn("retry", retry).register_fn("retry", |seconds: i64| retry(only("wait", seconds)));
+    builders.one("ipxe", ipxe);
+    builders.one("ipxe", |text: ImmutableString| ipxe(only("text", text)));
+    builders.one("referral", referral);
+    builders.one("referral", |text: ImmutableString| referral(only("url", text)));
+    builders.one("retry", retry);
+    builders.one("retry", |seconds: i64| retry(only("wait", seconds)));
     for (name, id, title, kind) in PLAIN {
-        engine.register_fn(*name, move || Image::new(id, Line::clean(title), kind.clone()));
-        engine.register_fn(*name, move |text: ImmutableString| plain(name, id, title, kind, only("title", text)));
-        engine.register_fn(*name, move |map: Map| plain(name, id, title, kind, map));
+        builders.none(name, move || Ok(Image::new(id, Line::clean(title), kind.clone())));
+        builders.one(name, move |text: ImmutableString| plain(name, id, title, kind, only("title", text)));
+        builders.one(name, move |map: Map| plain(name, id, title, kind, map));
     }
     engine.register_get("id", |image: &mut Image| ImmutableString::from(image.image.id.as_str()));
     engine.register_get("title", |image: &mut Image| ImmutableString::from(image.image.title.as_str()));
@@ -66,19 +95,13 @@ impl Image {
         Image {
             image: BootImage { id: id.to_owned(), title, assignment: None, choice: Default::default(), kind },
             named: false,
+            place: Place::default(),
         }
     }
 }
 
 fn only(key: &str, value: impl Into<Dynamic>) -> Map {
     Map::from([(key.into(), value.into())])
-}
-
-/// The options that every image has, whatever its kind.
-const OF_ALL: [&str; 6] = ["id", "title", "group", "key", "hidden", "needs"];
-
-fn image_options(what: &'static str, map: Map, own: &[&'static str]) -> Result<Options, Box<EvalAltResult>> {
-    Options::new(what, map, &[&OF_ALL, own].concat())
 }
 
 /// Gives an image the name, the title and the place in a menu of its options.
@@ -98,18 +121,18 @@ fn named(options: &mut Options, id: &str, title: &str, kind: ImageKind) -> Built
     // menu with others.
     let shown = BootImage { choice: Choice { hidden: false, ..image.choice.clone() }, ..image.clone() };
     match BootImages::new(vec![shown], None) {
-        Ok(_) => Ok(Image { image, named: given.is_some() }),
+        Ok(_) => Ok(Image { image, named: given.is_some(), place: Place::default() }),
         Err(error) => fail(error.to_string()),
     }
 }
 
 fn plain(what: &'static str, id: &str, title: &str, kind: &ImageKind, map: Map) -> Built {
-    let mut options = image_options(what, map, &[])?;
+    let mut options = Options::new(what, map, contract::PLAIN)?;
     named(&mut options, id, title, kind.clone())
 }
 
 fn linux(map: Map) -> Built {
-    let mut options = image_options("linux", map, &["kernel", "initrd", "cmdline"])?;
+    let mut options = Options::new("linux", map, contract::LINUX)?;
     let kernel = options.source("kernel")?;
     let kernel =
         options.required("kernel", kernel, "linux(#{ kernel: \"debian/linux\", initrd: \"debian/initrd.gz\" })")?;
@@ -118,8 +141,7 @@ fn linux(map: Map) -> Built {
 }
 
 fn wim(map: Map) -> Built {
-    let known = &["wim", "wimboot", "bcd", "boot_sdi", "files", "args"];
-    let mut options = image_options("wim", map, known)?;
+    let mut options = Options::new("wim", map, contract::WIM)?;
     let wim = options.source("wim")?;
     let wim = options.required(
         "wim",
@@ -174,7 +196,7 @@ fn last_part(source: &Source) -> String {
 }
 
 fn efi(map: Map) -> Built {
-    let mut options = image_options("efi", map, &["source", "cmdline"])?;
+    let mut options = Options::new("efi", map, contract::EFI)?;
     let source = options.source("source")?;
     let source = options.required("source", source, "efi(#{ source: \"tools/shell.efi\" })")?;
     let kind = ImageKind::Efi { source, cmdline: options.arguments("cmdline")? };
@@ -182,7 +204,7 @@ fn efi(map: Map) -> Built {
 }
 
 fn one_source(what: &'static str, map: Map, kind: fn(Source) -> ImageKind) -> Built {
-    let mut options = image_options(what, map, &["source"])?;
+    let mut options = Options::new(what, map, contract::SOURCE)?;
     let source = options.source("source")?;
     let source = options.required("source", source, &format!("{what}(\"http://server/file\")"))?;
     let title = FileName::parse(source.to_string().as_bytes()).map_or(what.to_owned(), |name| name.as_str().to_owned());
@@ -190,7 +212,7 @@ fn one_source(what: &'static str, map: Map, kind: fn(Source) -> ImageKind) -> Bu
 }
 
 fn referral(map: Map) -> Built {
-    let mut options = image_options("referral", map, &["url", "facts"])?;
+    let mut options = Options::new("referral", map, contract::REFERRAL)?;
     let url = options.parsed::<Url>("url")?;
     let url = options.required("url", url, "referral(#{ url: \"http://boot.example.com/boot.ipxe\" })")?;
     let facts = options.parsed::<FactsForm>("facts")?.unwrap_or_default();
@@ -199,7 +221,7 @@ fn referral(map: Map) -> Built {
 }
 
 fn retry(map: Map) -> Built {
-    let mut options = image_options("retry", map, &["wait"])?;
+    let mut options = Options::new("retry", map, contract::RETRY)?;
     let wait = options.number("wait")?;
     match options.required("wait", wait, "retry(15)")? {
         seconds @ 1..=MENU_SECONDS_MAX => {
@@ -211,7 +233,7 @@ fn retry(map: Map) -> Built {
 }
 
 fn ipxe(map: Map) -> Built {
-    let mut options = image_options("ipxe", map, &["text"])?;
+    let mut options = Options::new("ipxe", map, contract::IPXE)?;
     let text = options.text("text")?;
     let text = options.required("text", text, "ipxe(\"echo Hello\\nsleep 5\")")?;
     let text = text.trim_start().strip_prefix("#!ipxe").unwrap_or(&text).trim_start_matches(['\r', '\n']);
@@ -226,7 +248,7 @@ fn ipxe(map: Map) -> Built {
 }
 
 fn menu(map: Map) -> Result<ImageMenu, Box<EvalAltResult>> {
-    let mut options = Options::new("menu", map, &["title", "timeout", "default_image", "images"])?;
+    let mut options = Options::new("menu", map, contract::MENU)?;
     let title = options.line("title")?.unwrap_or_else(|| Line::clean("Choose what to start"));
     let timeout = match options.number("timeout")? {
         None | Some(0) => None,
@@ -242,7 +264,7 @@ fn menu(map: Map) -> Result<ImageMenu, Box<EvalAltResult>> {
     let images = options.required("images", images, "menu(#{ title: \"Boot\", images: [ ... ] })")?;
     let images = images_of(images).or_else(|message| fail(format!("menu: {message}")))?;
     match BootImages::new(images, Some(Menu { title, default, timeout })) {
-        Ok(images) => Ok(ImageMenu(images)),
+        Ok(images) => Ok(ImageMenu(images, Place::default())),
         Err(error) => fail(format!("menu: {error}")),
     }
 }

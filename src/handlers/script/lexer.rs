@@ -20,6 +20,8 @@ pub(super) enum Kind {
     Word(String),
     /// A string between double quotes, as written between them.
     Text(String),
+    /// A string between back quotes or `#"` and `"#`, without `${...}` in it: what is written is what it says.
+    Raw(String),
     /// Any other character but white space; brackets have the depth outside them.
     Sign(char),
 }
@@ -112,7 +114,9 @@ impl Lexer {
             ('#', Some('"' | '#')) => self.raw(),
             ('`', _) => {
                 self.next();
-                self.template();
+                if let Some(text) = self.template() {
+                    self.push(Kind::Raw(text), place);
+                }
             }
             (c, _) if c.is_alphabetic() || c == '_' => {
                 let mut word = String::new();
@@ -139,7 +143,8 @@ impl Lexer {
                 self.depth = self.depth.saturating_sub(1);
                 if c == '}' && self.templates.last() == Some(&self.depth) {
                     self.templates.pop();
-                    self.template();
+                    // What is behind a `${...}` is no text by itself.
+                    let _ = self.template();
                 } else {
                     self.push(Kind::Sign(c), place);
                 }
@@ -192,27 +197,33 @@ impl Lexer {
             return self.push(Kind::Sign('#'), place);
         }
         self.skip(hashes + 1);
+        let mut text = String::new();
         while let Some(c) = self.next() {
             if c == '"' && (0..hashes).all(|ahead| self.peek(ahead) == Some('#')) {
                 self.skip(hashes);
-                return;
+                break;
             }
+            text.push(c);
         }
+        self.push(Kind::Raw(text), place);
     }
 
-    /// The text between back quotes, up to its end or to the next `${`.
-    fn template(&mut self) {
+    /// The text between back quotes up to its end; none when a `${` comes first.
+    fn template(&mut self) -> Option<String> {
+        let mut text = String::new();
         while let Some(c) = self.next() {
             if c == '`' {
-                return;
+                break;
             }
             if c == '$' && self.peek(0) == Some('{') {
                 self.next();
                 self.templates.push(self.depth);
                 self.depth += 1;
-                return;
+                return None;
             }
+            text.push(c);
         }
+        Some(text)
     }
 }
 

@@ -11,31 +11,51 @@
 
 pub mod api;
 pub mod cases;
+pub mod coverage;
+pub mod definitions;
+pub mod help;
 pub mod reference;
 
+mod again;
 mod answer;
 mod ask;
+mod beside;
+mod contract;
 mod csv_file;
 mod diagnose;
+mod document;
 mod dropped;
 mod functions;
+mod identity;
 mod images;
 mod lexer;
 mod limits;
+mod made;
 mod memory;
 mod modules;
+mod notes;
 mod options;
 mod outside;
+mod parts;
+mod patterns;
+mod prefixes;
 mod program;
 mod query;
+mod reach;
 mod record;
 mod request;
+mod rings;
+mod rows;
 mod sandbox;
 mod searches;
 mod slips;
 mod sources;
 mod tables;
 mod time;
+mod trace;
+mod versions;
+mod warnings;
+mod web;
 
 #[cfg(test)]
 mod tests;
@@ -49,16 +69,22 @@ use async_trait::async_trait;
 use jiff::tz::TimeZone;
 use rhai::{Dynamic, Engine};
 use tokio::sync::Semaphore;
-use tracing::info;
+use tracing::{debug, info};
 
-use crate::boot::{Account, BootImages, BootRequest, Record, Verdict};
+use crate::boot::{Account, BootImages, BootRequest, Reading, Record, Verdict};
 use crate::database::NamedQueries;
 use crate::decision::{Answer, HandlerError, RequestHandler};
 use crate::pace::Pace;
 
+pub use again::{Again, NOTED, Unanswered};
+pub use beside::Would;
+pub(in crate::handlers) use beside::account;
 pub use diagnose::{ScriptError, ScriptErrors};
 pub use limits::Limits;
+pub use notes::counts;
 pub use program::Question;
+pub use reach::Reach;
+pub use trace::Trace;
 
 use program::Program;
 use sandbox::Ended;
@@ -80,6 +106,8 @@ pub struct ScriptConfig {
     pub time_zone: TimeZone,
     /// What the scripts may ask the databases of the site.
     pub queries: Arc<NamedQueries>,
+    /// What else they can reach, and whether they may change anything.
+    pub reach: Reach,
     /// What a run may use.
     pub limits: Limits,
 }
@@ -93,6 +121,24 @@ pub struct ScriptHandler {
     shy: [AtomicU32; 2],
     /// What the scripts log: machines that somebody makes up must not fill the disk with it.
     pace: Pace,
+    reach: Reach,
+}
+
+/// One run of a script, line by line.
+#[derive(Debug, Clone)]
+pub struct Traced {
+    /// Where the answer was made, as `FILE:LINE`; empty when that is not known.
+    pub line: String,
+    /// The lines that ran.
+    pub trace: Trace,
+    /// Why there is no answer.
+    pub error: Option<ScriptError>,
+    /// What the script saw of the fields in the line of the error, as in `request.serial is ""`.
+    pub seen: Vec<String>,
+    /// What the script logged.
+    pub log: Vec<String>,
+    /// Who was asked, and did not answer the earlier run: the run ends there.
+    pub unanswered: Option<String>,
 }
 
 /// Lines that scripts may log in one second.
@@ -120,6 +166,7 @@ impl ScriptHandler {
             background,
             shy: [AtomicU32::new(0), AtomicU32::new(0)],
             pace: Pace::default(),
+            reach: config.reach.clone(),
         })
     }
 
@@ -128,9 +175,45 @@ impl ScriptHandler {
         self.program.answers(question).then(|| self.program.file(question))
     }
 
+    /// What is likely wrong in scripts that work: each with its place and what to do.
+    pub fn warnings(&self) -> &[ScriptError] {
+        self.program.warnings()
+    }
+
+    /// The script files: those that answer, and what they import.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        self.program.files()
+    }
+
     /// Which scripts these are: see [`Account::scripts`].
     pub fn revision(&self) -> &str {
         self.program.revision()
+    }
+
+    /// Asks a question once more, with what the scripts were told then, and follows it line by line. Nobody else is asked,
+    /// and nothing is kept. Takes as long as the script takes, on this thread.
+    pub fn trace(&self, question: Question, request: &BootRequest, told: &[Reading]) -> Traced {
+        let answers = Arc::new(outside::Answers::of(told));
+        let budget = self.program.full(question);
+        let convert = match question {
+            Question::AllowBoot => |value| answer::verdict(value).map(|_| ()),
+            Question::BootImages => |value| answer::images(value).map(|_| ()),
+        };
+        let run = || self.program.run_traced(question, request, budget, convert);
+        let ((ended, trace), unanswered) = outside::with_answers(&answers, run);
+        Traced {
+            line: self.program.line(question, request, &ended),
+            trace,
+            seen: ended.value.as_ref().err().map_or_else(Vec::new, |error| self.program.seen(error, request)),
+            error: ended.value.err(),
+            log: ended.log,
+            unanswered,
+        }
+    }
+
+    /// A line of a script, by the file's name in a trace; long lines are cut.
+    pub fn source_line(&self, file: &str, line: usize) -> Option<String> {
+        self.program.source_line(file, line)
     }
 
     /// The folders that the scripts and what they import were read from.
@@ -153,7 +236,7 @@ impl ScriptHandler {
         if inline.as_ref().is_some_and(|ended| ended.overrun) {
             shy.store(SHY_RUNS, Ordering::Relaxed);
         }
-        let ended = match inline.filter(|ended| !ended.overrun) {
+        let mut ended = match inline.filter(|ended| !ended.overrun) {
             Some(ended) => ended,
             None => self.run_in_background(question, request, convert).await?,
         };
@@ -166,18 +249,32 @@ impl ScriptHandler {
         {
             info!(handler = %self.name, session = %request.session, %mac, stage = request.stage.name(), "script: {line}");
         }
-        let account = Account {
-            scripts: self.program.revision().to_owned(),
-            line: String::new(),
-            readings: ended.readings,
-            log: ended.log,
-        };
+        let kept = std::mem::take(&mut ended.kept);
+        let answer = self.answer_of(question, request, ended)?;
+        kept.keep(&self.reach, request.now).await;
+        Ok(answer)
+    }
+
+    /// What a run said, with how it came to it.
+    fn answer_of<T>(
+        &self,
+        question: Question,
+        request: &BootRequest,
+        ended: Ended<Result<Answer<T>, ScriptError>>,
+    ) -> Result<Answer<T>, HandlerError> {
+        let mac = request.client.hardware;
+        let line = self.program.line(question, request, &ended);
+        let account =
+            Account { scripts: self.program.revision().to_owned(), line, readings: ended.readings, log: ended.log };
         let (given, known) = match ended.value {
             Ok(Answer::Given(given)) => (Some(given), None),
             Ok(Answer::Noted(note)) => (None, Some(with_note(request, &note)?)),
             Ok(_) => (None, None),
             Err(error) => {
-                let error = HandlerError::new(format!("{} (machine {mac})", error.one_line()));
+                debug!(handler = %self.name, session = %request.session, %mac, "script failed\n{error}");
+                let seen = self.program.seen(&error, request);
+                let machine = [vec![format!("machine {mac}")], seen].concat().join("; ");
+                let error = HandlerError::new(format!("{} ({machine})", error.one_line()));
                 return Err(error.with_account(account));
             }
         };

@@ -15,6 +15,7 @@ use super::diagnose::{self, ScriptError, at_place};
 use super::limits::SCRIPT_LEN_MAX;
 use super::sandbox::{self, Budget, Place};
 use super::sources::Sources;
+use super::trace;
 
 /// The modules that are loaded already.
 #[derive(Default)]
@@ -22,6 +23,13 @@ pub(super) struct Modules {
     resolver: StaticModuleResolver,
     /// By import name: whether the file is without problems.
     done: BTreeMap<String, bool>,
+}
+
+impl Modules {
+    /// What finds the modules by name.
+    pub(super) fn into_resolver(self) -> StaticModuleResolver {
+        self.resolver
+    }
 }
 
 /// Compiles the modules that scripts import, and those that these import.
@@ -62,7 +70,7 @@ impl Loader<'_> {
         let text = read(&path).map_err(|message| (message, None))?;
         let file = path.display().to_string();
         self.sources.insert(&file, text.clone());
-        let mut ast = match self.engine.compile(&text) {
+        let mut ast = match self.engine.compile_with_scope(&super::notes::scope(), &text) {
             Ok(ast) => ast,
             Err(error) => {
                 self.modules.done.insert(name.to_owned(), false);
@@ -71,6 +79,7 @@ impl Loader<'_> {
             }
         };
         ast.set_source(file.as_str());
+        self.sources.set_code_lines(&file, trace::code_lines(&ast));
         let problems = self.sources.problems(&file);
         let good = problems.is_empty();
         self.errors.extend(problems);

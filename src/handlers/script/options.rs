@@ -6,6 +6,7 @@ use std::str::FromStr;
 use rhai::{Array, Dynamic, EvalAltResult, ImmutableString, Map};
 
 use super::api::plain_type;
+use super::contract::OptionKey;
 use super::sandbox::fail;
 use crate::boot::{Line, Source};
 use crate::nearest::{cut, remedy};
@@ -25,9 +26,9 @@ impl Options {
     }
 
     /// Checks that all keys are among `known`.
-    pub(super) fn new(what: &'static str, map: Map, known: &[&'static str]) -> Read<Options> {
-        if let Some(unknown) = map.keys().find(|key| !known.contains(&key.as_str())) {
-            let remedy = remedy(unknown, known.iter().copied());
+    pub(super) fn new(what: &'static str, map: Map, known: &'static [OptionKey]) -> Read<Options> {
+        if let Some(unknown) = map.keys().find(|key| !known.iter().any(|known| known.name == key.as_str())) {
+            let remedy = remedy(unknown, known.iter().map(|known| known.name));
             return fail(format!("{what} has no option `{}`; {remedy}", cut(unknown)));
         }
         Ok(Options { what, map })

@@ -1,21 +1,25 @@
 //! The compiled scripts of a site, and one run of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::tz::TimeZone;
+use rhai::module_resolvers::StaticModuleResolver;
 use rhai::{AST, Dynamic, Engine, Scope};
 
 use super::diagnose::{self, ScriptError, ScriptErrors, at_place};
 use super::limits::Limits;
+use super::made::{self, End, Origin};
 use super::modules::{Loader, Modules, Trail, read};
+use super::outside::{self, Answers};
 use super::request::Request;
 use super::sandbox::{self, Budget, Ended, Place};
 use super::sources::Sources;
 use super::tables::Tables;
-use super::{ScriptConfig, api};
+use super::trace::{self, Trace};
+use super::{ScriptConfig, api, notes, warnings};
 use crate::boot::BootRequest;
 use crate::database::NamedQueries;
 use crate::nearest::cut;
@@ -45,10 +49,15 @@ pub(super) struct Program {
     allow_boot: Script,
     boot_images: Script,
     sources: Sources,
+    warnings: Vec<ScriptError>,
     revision: String,
     queries: Arc<NamedQueries>,
     zone: TimeZone,
     limits: Limits,
+    /// What a second engine is made from, for runs that are traced: the first of them makes it.
+    make_engine: Box<dyn Fn() -> Engine + Send + Sync>,
+    modules: StaticModuleResolver,
+    tracer: OnceLock<Engine>,
 }
 
 /// The script that may answer one question.
@@ -57,13 +66,19 @@ struct Script {
     file: String,
     /// Absent when the script does not have the function.
     ast: Option<AST>,
+    /// Where the function may end.
+    ends: Vec<End>,
 }
 
 impl Program {
     /// Reads, compiles and checks everything.
     pub(super) fn load(config: &ScriptConfig, extend: impl FnOnce(&mut Engine)) -> Result<Program, ScriptErrors> {
         let tables = Arc::new(Tables::load(&config.data_dir));
-        let mut engine = api::engine(Arc::clone(&tables), &config.queries);
+        let make_engine = {
+            let (tables, queries, reach) = (Arc::clone(&tables), Arc::clone(&config.queries), config.reach.clone());
+            move || api::engine(Arc::clone(&tables), &queries, &reach)
+        };
+        let mut engine = make_engine();
         extend(&mut engine);
         let mut sources = Sources::new(api::callable(&engine), Arc::clone(&config.queries));
         let mut modules = Modules::default();
@@ -89,14 +104,26 @@ impl Program {
             let path = config.data_dir.join(table);
             errors.extend(hidden.iter().map(|hidden| diagnose::of_table(&path, hidden, Some(hint.clone()))));
         }
+        for (table, column) in sources.searched_networks() {
+            let path = config.data_dir.join(&table);
+            let wrong = tables.wrong_networks(&table, &column);
+            errors.extend(wrong.iter().map(|wrong| diagnose::of_table(&path, wrong, None)));
+        }
         // One file may hold both functions, and its errors are told once.
         let mut told = Vec::new();
         errors.retain(|error| !told.contains(error) && (told.push(error.clone()), true).1);
         if !errors.is_empty() {
             return Err(ScriptErrors(errors));
         }
+        let mut warnings: Vec<ScriptError> = [(&allow_boot, Question::AllowBoot), (&boot_images, Question::BootImages)]
+            .into_iter()
+            .flat_map(|(script, question)| warnings::of_script(&sources, &script.file, question, &script.ends))
+            .collect();
+        warnings.extend(sources.files().flat_map(|file| warnings::of_file(&sources, file)));
+        warnings.sort_by(|a, b| (&a.file, a.place).cmp(&(&b.file, b.place)));
         Ok(Program {
             engine,
+            warnings,
             allow_boot,
             boot_images,
             revision: sources.revision(),
@@ -104,6 +131,9 @@ impl Program {
             queries: Arc::clone(&config.queries),
             zone: config.time_zone.clone(),
             limits: config.limits.clone(),
+            make_engine: Box::new(make_engine),
+            modules: modules.into_resolver(),
+            tracer: OnceLock::new(),
         })
     }
 
@@ -117,6 +147,16 @@ impl Program {
         &self.script(question).file
     }
 
+    /// What is likely wrong, and keeps nobody from asking.
+    pub(super) fn warnings(&self) -> &[ScriptError] {
+        &self.warnings
+    }
+
+    /// All script files.
+    pub(super) fn files(&self) -> impl Iterator<Item = &str> {
+        self.sources.files()
+    }
+
     /// Which scripts these are.
     pub(super) fn revision(&self) -> &str {
         &self.revision
@@ -125,6 +165,16 @@ impl Program {
     /// The folders of all files.
     pub(super) fn folders(&self) -> BTreeSet<PathBuf> {
         self.sources.files().filter_map(|file| Some(Path::new(file).parent()?.to_owned())).collect()
+    }
+
+    /// The lines of each file on which something begins that can run.
+    pub(super) fn code_lines(&self) -> BTreeMap<String, BTreeSet<usize>> {
+        self.sources.code_lines()
+    }
+
+    /// A line of a script, from 1.
+    pub(super) fn source_line(&self, file: &str, line: usize) -> Option<String> {
+        self.sources.line(file, line)
     }
 
     /// What the scripts may ask databases.
@@ -166,17 +216,50 @@ impl Program {
         budget: Budget,
         convert: fn(Dynamic) -> Result<T, String>,
     ) -> Ended<Result<T, ScriptError>> {
+        self.run_with(&self.engine, question, request, budget, convert)
+    }
+
+    /// The same, and which lines it goes through. It takes half as long again.
+    pub(super) fn run_traced<T>(
+        &self,
+        question: Question,
+        request: &BootRequest,
+        budget: Budget,
+        convert: fn(Dynamic) -> Result<T, String>,
+    ) -> (Ended<Result<T, ScriptError>>, Trace) {
+        let tracer = self.tracer.get_or_init(|| {
+            let mut engine = (self.make_engine)();
+            engine.set_module_resolver(self.modules.clone());
+            trace::register(&mut engine);
+            engine
+        });
+        trace::traced(|| self.run_with(tracer, question, request, budget, convert))
+    }
+
+    fn run_with<T>(
+        &self,
+        engine: &Engine,
+        question: Question,
+        request: &BootRequest,
+        budget: Budget,
+        convert: fn(Dynamic) -> Result<T, String>,
+    ) -> Ended<Result<T, ScriptError>> {
         let script = self.script(question);
-        sandbox::run(budget, || {
+        let mut origin = Origin::OneOf(Vec::new());
+        let mut ended = sandbox::run(budget, || {
             let Some(ast) = &script.ast else {
                 return convert(Dynamic::UNIT).map_err(|message| ScriptError::of_file(&script.file, message));
             };
             let call = || {
+                notes::about(request);
                 let argument = Request::new(request, &self.zone);
-                self.engine.call_fn::<Dynamic>(&mut Scope::new(), ast, question.function(), (argument,))
+                engine.call_fn::<Dynamic>(&mut Scope::new(), ast, question.function(), (argument,))
             };
             match catch_unwind(AssertUnwindSafe(call)) {
-                Ok(Ok(value)) => convert(value).map_err(|message| self.at_function(question, message)),
+                Ok(Ok(value)) => {
+                    origin = made::origin(&value, &script.ends);
+                    convert(value).map_err(|message| self.at_function(question, message))
+                }
                 Ok(Err(error)) => {
                     let error = diagnose::of_run(&error, &script.file, &self.sources);
                     // Limits end a run without a place.
@@ -189,7 +272,44 @@ impl Program {
                 }
                 Err(panic) => Err(self.at_function(question, panicked(panic.as_ref()))),
             }
-        })
+        });
+        ended.origin = origin;
+        ended
+    }
+
+    /// Where the answer of a run was made, as `FILE:LINE`. Where a value of the language may have come from several lines,
+    /// the run is done again with what it was told, to see which: not when that takes long.
+    pub(super) fn line<T>(
+        &self,
+        question: Question,
+        request: &BootRequest,
+        ended: &Ended<Result<T, ScriptError>>,
+    ) -> String {
+        let file = self.file(question);
+        let at = |line: usize| format!("{file}:{line}");
+        match (&ended.value, &ended.origin) {
+            (Err(error), _) => error.place.map_or_else(String::new, |(line, _)| format!("{}:{line}", error.file)),
+            (Ok(_), Origin::Known(place)) => place.show(),
+            (Ok(_), Origin::OneOf(lines)) => match lines.as_slice() {
+                [] => String::new(),
+                [line] => at(*line),
+                lines => {
+                    let answers = Arc::new(Answers::of(&ended.readings));
+                    let again = || self.run_traced(question, request, self.inline(), |_| Ok(()));
+                    let ((_, trace), _) = outside::with_answers(&answers, again);
+                    let ran = trace.path.iter().rev().find(|(other, line)| other == file && lines.contains(line));
+                    ran.map_or_else(String::new, |(_, line)| at(*line))
+                }
+            },
+        }
+    }
+
+    /// What the script saw of the fields in the line of an error.
+    pub(super) fn seen(&self, error: &ScriptError, request: &BootRequest) -> Vec<String> {
+        let Some((line, _)) = error.place else { return Vec::new() };
+        let request = Request::new(request, &self.zone);
+        let fields = self.sources.request_fields(&error.file, line);
+        fields.iter().filter_map(|field| Some(format!("request.{field} is {}", request.shown(field)?))).collect()
     }
 
     fn at_function(&self, question: Question, message: String) -> ScriptError {
@@ -218,16 +338,18 @@ impl Compile<'_> {
     fn script(&mut self, path: &Path, question: Question) -> Script {
         let file = path.display().to_string();
         let ast = self.compile(path, &file).and_then(|ast| self.function(&file, ast, question));
-        Script { file, ast }
+        let ends = ast.as_ref().map_or_else(Vec::new, |ast| made::ends(ast, question.function(), api::builds_answers));
+        Script { file, ast, ends }
     }
 
     fn compile(&mut self, path: &Path, file: &str) -> Option<AST> {
         let text = read(path).map_err(|message| self.errors.push(ScriptError::of_file(file, message))).ok()?;
         self.sources.insert(file, text.clone());
-        let compiled = self.engine.compile(&text);
+        let compiled = self.engine.compile_with_scope(&notes::scope(), &text);
         let mut ast =
             compiled.map_err(|error| self.errors.push(diagnose::of_parse(&error, file, self.sources))).ok()?;
         ast.set_source(file);
+        self.sources.set_code_lines(file, trace::code_lines(&ast));
         let before = self.errors.len();
         self.errors.extend(self.sources.problems(file));
         let (engine, sources, errors) = (&mut *self.engine, &mut *self.sources, &mut *self.errors);

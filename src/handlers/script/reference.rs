@@ -2,17 +2,17 @@
 
 use std::fmt::Write;
 
-use super::api::{FIELDS, FUNCTIONS, PARTS};
+use super::api::{FIELDS, FUNCTIONS, IDENTITY_PARTS, PARTS};
 use crate::boot::FACTS;
 
 /// The fields of `request`.
 pub fn fields() -> String {
-    let mut text = "| field | type | what it is | example |\n|---|---|---|---|\n".to_owned();
+    let mut text =
+        "| field | type | what it is | there | whose word | example |\n|---|---|---|---|---|---|\n".to_owned();
     for field in FIELDS {
-        row(
-            &mut text,
-            &[&format!("`request.{}`", field.name), field.kind, field.about, &format!("`{}`", field.example)],
-        );
+        let name = format!("`request.{}`", field.name);
+        let example = format!("`{}`", field.example);
+        row(&mut text, &[&name, field.kind, field.about, field.when.name(), field.source, &example]);
     }
     text
 }
@@ -35,11 +35,35 @@ pub fn time() -> String {
     text
 }
 
+/// The parts of `request.identity`.
+pub fn identity() -> String {
+    let mut text = "| part | type | what it is | example |\n|---|---|---|---|\n".to_owned();
+    for part in IDENTITY_PARTS {
+        let (name, example) = (format!("`request.identity.{}`", part.name), format!("`{}`", part.example));
+        row(&mut text, &[&name, part.kind, part.about, &example]);
+    }
+    text
+}
+
+/// The keys of the builders' options.
+pub fn options() -> String {
+    let mut text = "| function | option | type | what it is |\n|---|---|---|---|\n".to_owned();
+    for function in FUNCTIONS {
+        for option in function.options {
+            let about =
+                if option.is_needed { format!("{}; must be there", option.about) } else { option.about.to_owned() };
+            row(&mut text, &[&format!("`{}`", function.name), &format!("`{}`", option.name), option.kind, &about]);
+        }
+    }
+    text
+}
+
 /// The functions.
 pub fn functions() -> String {
-    let mut text = "| function | what it does | example |\n|---|---|---|\n".to_owned();
+    let mut text = "| function | gives | what it does | example |\n|---|---|---|---|\n".to_owned();
     for function in FUNCTIONS {
-        row(&mut text, &[&format!("`{}`", function.name), function.about, &format!("`{}`", function.example)]);
+        let (name, example) = (format!("`{}`", function.name), format!("`{}`", function.example));
+        row(&mut text, &[&name, function.gives(), function.about, &example]);
     }
     text
 }

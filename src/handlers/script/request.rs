@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString};
 
 use super::ask::Verified;
+use super::identity::Who;
 use super::record::Row;
 use super::sandbox::fail;
 use super::time::Time;
@@ -43,11 +44,56 @@ pub struct Field {
     pub about: &'static str,
     /// What it may hold, as a script would write it.
     pub example: &'static str,
+    /// From when on in a boot it holds something.
+    pub when: When,
+    /// Whose word it is; that of the client is a claim.
+    pub source: &'static str,
     read: fn(&Seen) -> Dynamic,
 }
 
+/// From when on in a boot a field may hold something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// At every stage.
+    Always,
+    /// Once iPXE asks, at every stage.
+    Ipxe,
+    /// Once the client has an address: from the stage `boot-server` on.
+    Address,
+    /// At the stage `http`, once the bootstrap script reported the machine's facts.
+    Http,
+}
+
+impl When {
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            When::Always => "always",
+            When::Ipxe => "when iPXE asks",
+            When::Address => "from `boot-server` on",
+            When::Http => "`http`",
+        }
+    }
+}
+
+/// What the client says of itself.
+pub const CLAIM: &str = "client";
+const RELAY: &str = "relay";
+const SERVER: &str = "server";
+
+impl Field {
+    const fn when(self, when: When) -> Field {
+        Field { when, ..self }
+    }
+
+    /// A field that the client did not say.
+    const fn by(self, source: &'static str) -> Field {
+        Field { source, ..self }
+    }
+}
+
 const fn text(name: &'static str, about: &'static str, example: &'static str, read: fn(&Seen) -> Dynamic) -> Field {
-    Field { name, kind: "text", about, example, read }
+    field(name, "text", about, example, read)
 }
 
 const fn field(
@@ -57,7 +103,7 @@ const fn field(
     example: &'static str,
     read: fn(&Seen) -> Dynamic,
 ) -> Field {
-    Field { name, kind, about, example, read }
+    Field { name, kind, about, example, when: When::Always, source: CLAIM, read }
 }
 
 /// Every field of `request` but the machine's facts ([`FACTS`]), which are fields too unless one of these has the name.
@@ -79,7 +125,8 @@ pub const FIELDS: &[Field] = &[
     }),
     text("stage", "`discover`, `boot-server`, `tftp` or `http`: how far the boot has come", "\"discover\"", |s| {
         s.request.stage.name().into()
-    }),
+    })
+    .by(SERVER),
     text("vendor_class", "vendor class (option 60)", "\"PXEClient:Arch:00007:UNDI:003000\"", |s| {
         copy(&s.request.client.vendor_class)
     }),
@@ -90,14 +137,17 @@ pub const FIELDS: &[Field] = &[
     field("ipxe_features", "array of text", "features of the iPXE build (option 175)", "[\"http\", \"menu\"]", |s| {
         let features = s.request.client.ipxe.iter().flat_map(|build| &build.features);
         features.map(|name| Dynamic::from(*name)).collect::<Array>().into()
-    }),
+    })
+    .when(When::Ipxe),
     text("ipxe_version", "version of the iPXE build (option 175, else the fact)", "\"1.21.1\"", |s| {
         let version = s.request.client.ipxe.as_ref().and_then(|build| build.version);
         version.map_or_else(|| fact(s, "ipxe_version"), |(a, b, c)| format!("{a}.{b}.{c}").into())
-    }),
+    })
+    .when(When::Ipxe),
     text("nic", "bus, vendor and device number of the NIC (option 175)", "\"pci:8086:15bb\"", |s| {
         s.request.client.ipxe.as_ref().and_then(|build| build.nic).map_or_else(empty, show)
-    }),
+    })
+    .when(When::Ipxe),
     text("hostname", "host name (option 12, else the fact)", "\"lab-07\"", |s| {
         match s.request.client.hostname.as_str() {
             "" => fact(s, "hostname"),
@@ -106,59 +156,80 @@ pub const FIELDS: &[Field] = &[
     }),
     text("interface", "our network interface that the question came in on", "\"eth0\"", |s| {
         copy(&s.request.network.interface)
-    }),
+    })
+    .by(SERVER),
     text("server_ip", "our address that the client is answered from", "\"10.0.0.5\"", |s| {
         s.request.network.server.map_or_else(empty, show)
-    }),
+    })
+    .by(SERVER),
     text("client_ip", "the client's address, once it has one", "\"10.0.0.57\"", |s| {
         s.request.network.client.map_or_else(empty, show)
-    }),
+    })
+    .when(When::Address),
     text("giaddr", "the relay's address on the client's network", "\"10.1.0.1\"", |s| {
         s.request.network.relay.as_ref().map_or_else(empty, |relay| show(relay.giaddr))
-    }),
+    })
+    .by(RELAY),
     text("circuit_id", "the relay's circuit id (option 82), as hexadecimal digits", "\"0004012c\"", |s| {
         s.request.network.relay.as_ref().map_or_else(empty, |relay| hex(&relay.circuit_id))
-    }),
+    })
+    .by(RELAY),
     text("remote_id", "the relay's remote id (option 82), as hexadecimal digits", "\"0006001122334455\"", |s| {
         s.request.network.relay.as_ref().map_or_else(empty, |relay| hex(&relay.remote_id))
-    }),
+    })
+    .by(RELAY),
     text(
         "subnet_address",
         "an address on the client's own network: of the relay, else the client, else ours",
         "\"10.1.0.1\"",
         |s| s.request.network.subnet_address().map_or_else(empty, show),
-    ),
+    )
+    .by("relay, client or server"),
     text(
         "site",
         "where the machine is: the site of the site server that asks for it, else this server's own",
         "\"lyon\"",
         |s| copy(&s.request.network.site),
-    ),
-    text("session", "id of this boot in the log", "\"0001abcdefff\"", |s| show(s.request.session)),
+    )
+    .by(SERVER),
+    text("session", "id of this boot in the log", "\"0001abcdefff\"", |s| show(s.request.session)).by(SERVER),
     field("now", "time", "when the question arrived, in the site's time zone", "request.now.hour", |s| {
         Dynamic::from(Time(s.request.now.to_zoned(s.zone.clone())))
-    }),
+    })
+    .by(SERVER),
     field(
         "record",
         "record",
         "what an earlier handler found of the machine in a database; `()` when none did",
         "request.record.hostname",
         |s| s.request.record.as_ref().map_or(Dynamic::UNIT, |record| Dynamic::from(Row(Arc::clone(record)))),
-    ),
+    )
+    .by("database"),
+    field(
+        "identity",
+        "identity",
+        "which machine of the site it is, as far as an earlier handler found out, and how far its keys can be trusted",
+        "request.identity.status",
+        |s| Dynamic::from(Who(Arc::clone(&s.request.identity))),
+    )
+    .by(SERVER),
     field(
         "person",
         "person",
         "who is at the machine, once that was asked and verified: `name`, `method` (`pin`, `login`, `approval`), `groups`, `at`; `()` before",
         "request.person.name",
         |s| Verified::dynamic(s.request.person.as_ref(), &s.zone),
-    ),
+    )
+    .when(When::Http)
+    .by(SERVER),
     field(
         "facts",
         "facts",
         "all facts by name; `request.facts.mac` is the fact where the field has another source",
         "request.facts.serial",
         |_| Dynamic::UNIT,
-    ),
+    )
+    .when(When::Http),
 ];
 
 /// Registers the type and its getters.
@@ -187,11 +258,27 @@ pub(super) fn register(engine: &mut Engine) {
 }
 
 impl Request {
+    /// What the machine's ring follows from: its UUID, else its serial number, else its MAC address.
+    pub(super) fn ring_key(&self) -> String {
+        sql::machine_key(&self.0.request)
+    }
+
     /// The value of a query's parameter: what queries of the `sql` handler have by this name, or a column of the record;
     /// null for what is not known.
     pub(super) fn parameter(&self, name: &str) -> Option<Value> {
         let request = &self.0.request;
         sql::fact(request, name).or_else(|| request.record.as_ref()?.get(name).cloned())
+    }
+
+    /// A field as a script would write it, cut when it is long; none for what has parts.
+    pub(super) fn shown(&self, name: &str) -> Option<String> {
+        let value = self.by_name(name).ok()?;
+        match value.as_bool() {
+            Ok(truth) => Some(truth.to_string()),
+            Err(_) if value.is_string() => Some(format!("{:?}", cut(&value.into_immutable_string().ok()?))),
+            Err(_) if value.is_unit() => Some("()".to_owned()),
+            Err(_) => None,
+        }
     }
 
     /// What is said of a parameter that is none of these.

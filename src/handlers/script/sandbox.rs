@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use rhai::{Dynamic, Engine, EvalAltResult, Position};
 
 use super::limits::*;
-use super::{memory, outside};
+use super::made::Origin;
+use super::notes::Kept;
+use super::{memory, notes, outside};
 use crate::boot::Reading;
 
 /// What one run may use.
@@ -62,10 +64,14 @@ pub(super) struct Ended<T> {
     pub(super) log: Vec<String>,
     /// What it was told by others.
     pub(super) readings: Vec<Reading>,
+    /// What it wants to be kept.
+    pub(super) kept: Kept,
     /// Whether the run was on the caller's thread and needs more than it may use there.
     pub(super) overrun: bool,
     /// Whether it waited for somebody else, as a run on the caller's thread never may.
     pub(super) waited: bool,
+    /// Where the value was made: filled by who ran a script.
+    pub(super) origin: Origin,
 }
 
 /// Does `work` within a budget. Runs do not nest.
@@ -79,6 +85,7 @@ pub(super) fn run<T>(budget: Budget, work: impl FnOnce() -> T) -> Ended<T> {
     let memory_max = budget.memory.and_then(|growth| Some(memory::resident()?.saturating_add(growth)));
     LOG.take();
     outside::begin();
+    notes::begin();
     RUN.set(Some(Run {
         operations: budget.operations,
         deadline: Instant::now() + budget.time,
@@ -96,8 +103,10 @@ pub(super) fn run<T>(budget: Budget, work: impl FnOnce() -> T) -> Ended<T> {
         value,
         log: LOG.take(),
         readings: outside::readings(),
+        kept: notes::end(),
         overrun: overran && budget.place == Place::Inline,
         waited,
+        origin: Origin::OneOf(Vec::new()),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::lexer::{Kind, Token};
 
-/// The uses of `find` and `find_all` on tables that are named by plain text: table, function, column. A table may be
+/// The uses of `find`, `find_all` and `find_network` on tables that are named by plain text: table, function, column. A table may be
 /// named in the call itself, or be given to a variable or constant that never holds another.
 pub(super) fn searches(tokens: &[Token]) -> Vec<(&str, &str, &str)> {
     let named = variables(tokens);
@@ -12,7 +12,7 @@ pub(super) fn searches(tokens: &[Token]) -> Vec<(&str, &str, &str)> {
     for (at, five) in tokens.windows(5).enumerate() {
         let [dot, function, open, column, close] = five else { continue };
         let (Some(name), Some(column)) = (word(function), text(column)) else { continue };
-        let is_search = dot.is_sign('.') && open.is_sign('(') && matches!(name, "find" | "find_all");
+        let is_search = dot.is_sign('.') && open.is_sign('(') && matches!(name, "find" | "find_all" | "find_network");
         if !is_search || !close.is_sign(',') {
             continue;
         }

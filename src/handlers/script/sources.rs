@@ -11,6 +11,7 @@ use super::diagnose::{ScriptError, at_place};
 use super::dropped::dropped_answers;
 use super::lexer::{Kind, Token, tokens};
 use super::searches::searches;
+use super::{patterns, warnings, web};
 use crate::database::NamedQueries;
 use crate::nearest::{nearest, remedy};
 
@@ -27,6 +28,8 @@ pub(super) struct Sources {
 struct Source {
     text: String,
     tokens: Vec<Token>,
+    /// The lines on which something begins that can run.
+    code_lines: BTreeSet<usize>,
 }
 
 impl Sources {
@@ -38,7 +41,19 @@ impl Sources {
     /// Keeps a script's text.
     pub(super) fn insert(&mut self, file: &str, text: String) {
         let tokens = tokens(&text);
-        self.files.insert(file.to_owned(), Source { text, tokens });
+        self.files.insert(file.to_owned(), Source { text, tokens, code_lines: BTreeSet::new() });
+    }
+
+    /// Keeps the lines of a script on which something begins that can run.
+    pub(super) fn set_code_lines(&mut self, file: &str, lines: BTreeSet<usize>) {
+        if let Some(source) = self.files.get_mut(file) {
+            source.code_lines = lines;
+        }
+    }
+
+    /// The lines of each script on which something begins that can run.
+    pub(super) fn code_lines(&self) -> BTreeMap<String, BTreeSet<usize>> {
+        self.files.iter().map(|(file, source)| (file.clone(), source.code_lines.clone())).collect()
     }
 
     /// All scripts, by the name that errors give them.
@@ -66,7 +81,8 @@ impl Sources {
         Some(text.chars().take(LINE_MAX).collect())
     }
 
-    fn tokens(&self, file: &str) -> &[Token] {
+    /// The words and signs of a script.
+    pub(super) fn tokens(&self, file: &str) -> &[Token] {
         self.files.get(file).map_or(&[], |source| &source.tokens)
     }
 
@@ -98,6 +114,19 @@ impl Sources {
         self.tokens(file).iter().find(|token| (token.line, token.column) == (line, column)).and_then(word)
     }
 
+    /// The fields of `request` that a line reads, each once.
+    pub(super) fn request_fields(&self, file: &str, line: usize) -> Vec<String> {
+        let mut fields: Vec<String> = Vec::new();
+        for three in self.tokens(file).windows(3) {
+            let [request, dot, field] = three else { continue };
+            let Some(name) = word(field).filter(|_| field.line == line) else { continue };
+            if request.is_word("request") && dot.is_sign('.') && !fields.iter().any(|known| known == name) {
+                fields.push(name.to_owned());
+            }
+        }
+        fields
+    }
+
     /// Whether the text stands between double quotes somewhere in a script.
     pub(super) fn mention(&self, text: &str) -> bool {
         self.files
@@ -112,11 +141,21 @@ impl Sources {
         let mut all = BTreeSet::new();
         for source in self.files.values() {
             for (table, function, column) in searches(&source.tokens) {
-                let set = if function == "find" { &mut first } else { &mut all };
-                set.insert((table.to_owned(), column.to_owned()));
+                match function {
+                    "find" => first.insert((table.to_owned(), column.to_owned())),
+                    "find_all" => all.insert((table.to_owned(), column.to_owned())),
+                    _ => false,
+                };
             }
         }
         first.difference(&all).cloned().collect()
+    }
+
+    /// The columns that scripts look for networks in: table and column, by their plain names.
+    pub(super) fn searched_networks(&self) -> BTreeSet<(String, String)> {
+        let all = self.files.values().flat_map(|source| searches(&source.tokens));
+        let networks = all.filter(|(_, function, _)| *function == "find_network");
+        networks.map(|(table, _, column)| (table.to_owned(), column.to_owned())).collect()
     }
 
     /// What Rhai would accept and a run would fail on, or do every time: statements at the top level, calls of
@@ -128,6 +167,14 @@ impl Sources {
         self.unknown_calls(file, tokens, &mut problems);
         self.unknown_fields(file, tokens, &mut problems);
         self.unknown_queries(file, tokens, &mut problems);
+        for (token, message) in patterns::wrong_patterns(tokens) {
+            problems.push(at_place(file, (token.line, token.column), message, None, self));
+        }
+        for (token, message) in web::wrong_paths(tokens) {
+            let hint = "give the parts of the path as an array: [\"mab\", request.mac]".to_owned();
+            problems.push(at_place(file, (token.line, token.column), message, Some(hint), self));
+        }
+        self.wrong_comparisons(file, tokens, &mut problems);
         for (token, name) in dropped_answers(tokens) {
             let message = format!("the answer of {name}() is thrown away, and the function goes on");
             let hint = Some(format!("write `return {name}(...);`, or make it the last line of the function"));
@@ -194,6 +241,43 @@ impl Sources {
         }
     }
 
+    /// A text is never a number, whatever they are.
+    fn wrong_comparisons(&self, file: &str, tokens: &[Token], problems: &mut Vec<ScriptError>) {
+        for read in warnings::reads(tokens) {
+            let Some((signs, value)) = warnings::comparison(tokens, read.after) else { continue };
+            let Some(value) = tokens.get(value) else { continue };
+            let name = &read.name;
+            let (message, hint) = match (read.kind, &value.kind) {
+                ("text", Kind::Sign(digit)) if digit.is_ascii_digit() => (
+                    format!("`{name}` is text, and does not compare with a number"),
+                    format!("make it a number: parse_int({name}) {signs} {}", self.number(file, value)),
+                ),
+                ("number", Kind::Text(text)) => (
+                    format!("`{name}` is a number, and does not compare with text"),
+                    match text.parse::<i64>() {
+                        Ok(number) => format!("leave the quotes away: {name} {signs} {number}"),
+                        Err(_) => "compare it with a number".to_owned(),
+                    },
+                ),
+                ("true or false", Kind::Text(text)) => (
+                    format!("`{name}` is true or false, and no text"),
+                    match (text.as_str(), signs.as_str()) {
+                        ("true", "==") | ("false", "!=") => format!("write it alone: if {name} {{ ... }}"),
+                        _ => format!("write it alone: if !{name} {{ ... }}"),
+                    },
+                ),
+                _ => continue,
+            };
+            problems.push(at_place(file, (read.at.line, read.at.column), message, Some(hint), self));
+        }
+    }
+
+    /// The number that begins at a token.
+    fn number(&self, file: &str, token: &Token) -> String {
+        let line = self.line(file, token.line).unwrap_or_default();
+        line.chars().skip(token.column - 1).take_while(|c| c.is_ascii_alphanumeric() || *c == '.').collect()
+    }
+
     fn unknown_fields(&self, file: &str, tokens: &[Token], problems: &mut Vec<ScriptError>) {
         if pairs(tokens).any(|(first, second)| first.is_word("let") && second.is_word("request")) {
             return;
@@ -226,7 +310,8 @@ fn pairs(tokens: &[Token]) -> impl Iterator<Item = (&Token, &Token)> {
     tokens.iter().zip(tokens.iter().skip(1))
 }
 
-fn word(token: &Token) -> Option<&str> {
+/// The word that a token is.
+pub(super) fn word(token: &Token) -> Option<&str> {
     match &token.kind {
         Kind::Word(word) => Some(word),
         _ => None,

@@ -1,46 +1,45 @@
-//! The tables of the site: CSV and TSV files of the data folder, read when the scripts are loaded.
+//! The data files of the site: CSV, TSV, JSON, TOML and YAML files of the data folder, read when the scripts are loaded.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString};
 
-use super::api::plain_type;
-use super::csv_file::{self, Broken};
-use super::sandbox::{fail, need_time};
+use super::csv_file::Broken;
+use super::document::{Format, Node};
+use super::parts;
+use super::rows::{CELLS_MAX, Rows};
+use super::sandbox::fail;
 use crate::nearest::{cut, remedy};
 
-/// The tables by file name; a file that could not be read is kept with the reason.
+/// The files by name; one that could not be read is kept with the reason.
 #[derive(Default)]
-pub(super) struct Tables(BTreeMap<String, Result<Table, Broken>>);
+pub(super) struct Tables(BTreeMap<String, Result<File, Broken>>);
+
+/// A file of the data folder.
+struct File {
+    /// Its rows, where it is a table.
+    table: Option<Table>,
+    /// What it says, where it is a document.
+    document: Option<Node>,
+}
 
 /// A table in a script.
 #[derive(Clone)]
-pub(super) struct Table(Arc<Content>);
+pub(super) struct Table(pub(super) Arc<Rows>);
 
 /// One row of a table in a script: its cells by the names of the columns.
 #[derive(Clone)]
 pub(super) struct Row {
-    table: Arc<Content>,
+    table: Arc<Rows>,
     row: usize,
-}
-
-struct Content {
-    file: String,
-    columns: Vec<ImmutableString>,
-    /// All cells, row by row.
-    cells: Vec<ImmutableString>,
-    /// The line of each row.
-    lines: Vec<u32>,
-    /// For each column, made when it is first asked for: the rows with a key, in order.
-    indexes: Vec<OnceLock<HashMap<String, Vec<u32>>>>,
 }
 
 type Found<T> = Result<T, Box<EvalAltResult>>;
 
 impl Tables {
-    /// Reads every `.csv` and `.tsv` file of a folder; a folder that does not exist has none.
+    /// Reads every data file of a folder; a folder that does not exist has none.
     pub(super) fn load(folder: &Path) -> Tables {
         let mut tables = Tables::default();
         let mut cells_left = CELLS_MAX;
@@ -48,193 +47,136 @@ impl Tables {
         let mut names: Vec<String> =
             entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
         names.sort();
-        for name in names {
-            let delimiter = match name.rsplit_once('.') {
-                Some((_, "csv")) => b',',
-                Some((_, "tsv")) => b'\t',
-                _ => continue,
-            };
-            let table = read(&folder.join(&name), &name, delimiter, cells_left);
-            if let Ok(table) = &table {
-                cells_left = cells_left.saturating_sub(table.0.cells.len());
-            }
-            tables.0.insert(name, table);
+        for name in names.into_iter().filter(|name| is_data(name)) {
+            let file = read(&folder.join(&name), &name, &mut cells_left);
+            tables.0.insert(name, file);
         }
         tables
     }
 
-    /// The tables that could not be read: name and reason.
+    /// The files that could not be read: name and reason.
     pub(super) fn broken(&self) -> impl Iterator<Item = (&str, &Broken)> {
-        self.0.iter().filter_map(|(name, table)| Some((name.as_str(), table.as_ref().err()?)))
+        self.0.iter().filter_map(|(name, file)| Some((name.as_str(), file.as_ref().err()?)))
     }
 
     /// The rows of a table that `find` never gives when it looks for a MAC address in a column, because a row before
     /// them has the same.
     pub(super) fn hidden(&self, name: &str, column: &str) -> Vec<Broken> {
-        let Some(Ok(Table(content))) = self.0.get(name) else { return Vec::new() };
-        let Some(index) = content.columns.iter().position(|known| known == column) else { return Vec::new() };
-        content.repeated_macs(index)
+        self.column(name, column).map_or_else(Vec::new, |(rows, column)| rows.repeated_macs(column))
     }
 
-    fn named(&self, name: &str) -> Found<Table> {
+    /// What keeps `find_network` from finding in a column.
+    pub(super) fn wrong_networks(&self, name: &str, column: &str) -> Vec<Broken> {
+        let wrong = self.column(name, column).map_or_else(Vec::new, |(rows, column)| rows.wrong_networks(column));
+        wrong.into_iter().map(|wrong| wrong.broken).collect()
+    }
+
+    fn column(&self, name: &str, column: &str) -> Option<(&Rows, usize)> {
+        let Table(rows) = self.0.get(name)?.as_ref().ok()?.table.as_ref()?;
+        Some((rows, rows.position(column)?))
+    }
+
+    fn named(&self, name: &str) -> Found<&File> {
         match self.0.get(name) {
-            Some(Ok(table)) => Ok(table.clone()),
+            Some(Ok(file)) => Ok(file),
             Some(Err(broken)) => fail(format!("the table `{name}` cannot be read: {broken}")),
-            None if self.0.is_empty() => {
-                fail(format!("there is no table `{}`; the data folder has no .csv or .tsv file", cut(name)))
-            }
+            None if self.0.is_empty() => fail(format!(
+                "there is no table `{}`; the data folder has no .csv, .tsv, .json, .toml or .yaml file",
+                cut(name)
+            )),
             None => {
                 fail(format!("there is no table `{}`; {}", cut(name), remedy(name, self.0.keys().map(String::as_str))))
             }
         }
     }
+
+    fn table(&self, name: &str) -> Found<Table> {
+        match &self.named(name)?.table {
+            Some(table) => Ok(table.clone()),
+            None => fail(format!("`{name}` is no table: it holds no list of maps; read it with data(\"{name}\")")),
+        }
+    }
+
+    fn document(&self, name: &str) -> Found<Dynamic> {
+        match &self.named(name)?.document {
+            Some(document) => Ok(parts::dynamic(document)),
+            None => fail(format!("`{name}` is a table; read it with table(\"{name}\")")),
+        }
+    }
 }
 
-fn read(path: &Path, name: &str, delimiter: u8, cells_max: usize) -> Result<Table, Broken> {
-    let whole = |message: String| Broken { line: None, message };
+/// Whether a file of the data folder is one of ours. The cases of scripts may lie beside them.
+fn is_data(name: &str) -> bool {
+    delimiter(name).is_some() || Format::of(name).is_some() && !name.ends_with(".cases.toml")
+}
+
+fn delimiter(name: &str) -> Option<u8> {
+    match name.rsplit_once('.')?.1 {
+        "csv" => Some(b','),
+        "tsv" => Some(b'\t'),
+        _ => None,
+    }
+}
+
+fn read(path: &Path, name: &str, cells_left: &mut usize) -> Result<File, Broken> {
+    let whole = |message: String| Broken { line: None, column: None, message };
     let len = std::fs::metadata(path).map_err(|error| whole(error.to_string()))?.len();
     if len > FILE_LEN_MAX {
         return Err(whole(format!("it has {len} octets; at most {FILE_LEN_MAX} are read")));
     }
     let bytes = std::fs::read(path).map_err(|error| whole(error.to_string()))?;
     // Spreadsheets write a byte order mark.
-    parse(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes), name, delimiter, cells_max)
-}
-
-fn parse(bytes: &[u8], name: &str, delimiter: u8, cells_max: usize) -> Result<Table, Broken> {
-    csv_file::check_quotes(bytes, delimiter)?;
-    let mut lines = csv_file::reader(bytes, delimiter);
-    let header = lines.headers().map_err(|error| csv_file::plain(error, bytes))?;
-    let columns: Vec<ImmutableString> = header.iter().map(ImmutableString::from).collect();
-    let first = csv_file::line_of(bytes, header.position());
-    let wrong = |line: u64, message: String| Err(Broken { line: Some(line), message });
-    if columns.is_empty() || columns.iter().any(|column| column.is_empty()) {
-        return wrong(first, "its first line must name the columns, each with a name".to_owned());
-    }
-    for (index, column) in columns.iter().enumerate() {
-        if columns.iter().take(index).any(|other| other == column) {
-            return wrong(first, format!("two columns have the name `{column}`"));
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    let file = match (delimiter(name), Format::of(name)) {
+        (Some(delimiter), _) => {
+            let rows = Rows::of_csv(bytes, name, delimiter, *cells_left)?;
+            File { table: Some(Table(Arc::new(rows))), document: None }
         }
-    }
-    // Values such as roles repeat in most rows and are kept once.
-    let mut known: HashMap<String, ImmutableString> = HashMap::new();
-    let mut content =
-        Content { file: name.to_owned(), columns, cells: Vec::new(), lines: Vec::new(), indexes: Vec::new() };
-    let mut record = csv::StringRecord::new();
-    while lines.read_record(&mut record).map_err(|error| csv_file::plain(error, bytes))? {
-        let line = csv_file::line_of(bytes, record.position());
-        if content.cells.len() + content.columns.len() > cells_max {
-            return wrong(line, format!("it is too large: all tables together may have {CELLS_MAX} cells"));
+        (None, Some(format)) => {
+            let text = std::str::from_utf8(bytes)
+                .map_err(|_| whole("it is not UTF-8 text; save the file as UTF-8".to_owned()))?;
+            let document = format.parse(text, *cells_left)?;
+            let rows = Rows::of_document(&document, name, *cells_left)?;
+            File { table: rows.map(|rows| Table(Arc::new(rows))), document: Some(document) }
         }
-        content.lines.push(u32::try_from(line).unwrap_or(u32::MAX));
-        for cell in &record {
-            let cell = match known.get(cell) {
-                Some(cell) => cell.clone(),
-                None => known.entry(cell.to_owned()).or_insert_with(|| cell.into()).clone(),
-            };
-            content.cells.push(cell);
-        }
-    }
-    content.indexes = content.columns.iter().map(|_| OnceLock::new()).collect();
-    Ok(Table(Arc::new(content)))
-}
-
-impl Content {
-    fn rows(&self) -> usize {
-        self.cells.len() / self.columns.len()
-    }
-
-    fn column(&self, name: &str) -> Found<usize> {
-        match self.columns.iter().position(|column| column == name) {
-            Some(index) => Ok(index),
-            None => {
-                let remedy = remedy(name, self.columns.iter().map(|column| column.as_str()));
-                fail(format!("the table `{}` has no column `{}`; {remedy}", self.file, cut(name)))
-            }
-        }
-    }
-
-    fn cell(&self, row: usize, column: usize) -> ImmutableString {
-        self.cells.get(row * self.columns.len() + column).cloned().unwrap_or_default()
-    }
-
-    /// The rows whose cell in a column is `wanted`, in order.
-    fn find(&self, column: &str, wanted: &Dynamic) -> Found<&[u32]> {
-        let column = self.column(column)?;
-        let key = match wanted.read_lock::<ImmutableString>() {
-            Some(text) => key(&text),
-            None if wanted.is_int() => wanted.to_string(),
-            None if wanted.is_unit() => return Ok(&[]),
-            None => return fail(format!("find looks for text, not {}", plain_type(wanted.type_name()))),
-        };
-        if key.is_empty() {
-            return Ok(&[]);
-        }
-        let Some(index) = self.indexes.get(column) else { return Ok(&[]) };
-        if index.get().is_none() && self.rows() > ROWS_INLINE_MAX {
-            need_time()?;
-        }
-        let index = index.get_or_init(|| self.index(column));
-        Ok(index.get(&key).map_or(&[], Vec::as_slice))
-    }
-
-    fn repeated_macs(&self, column: usize) -> Vec<Broken> {
-        let mut first: HashMap<String, u32> = HashMap::new();
-        let mut found = Vec::new();
-        for (row, line) in self.lines.iter().enumerate() {
-            let cell = self.cell(row, column);
-            // Some lists have such an address for machines whose own is not known.
-            let Some(mac) = mac(cell.trim()).filter(|mac| mac != "000000000000" && mac != "ffffffffffff") else {
-                continue;
-            };
-            let before = *first.entry(mac).or_insert(*line);
-            if before != *line && found.len() < REPEATED_MAX {
-                let message = format!("{cell} stands in line {before} already, and `find` gives that line only");
-                found.push(Broken { line: Some(u64::from(*line)), message });
-            }
-        }
-        found
-    }
-
-    fn index(&self, column: usize) -> HashMap<String, Vec<u32>> {
-        let mut index: HashMap<String, Vec<u32>> = HashMap::with_capacity(self.rows());
-        for row in 0..self.rows() {
-            index.entry(key(&self.cell(row, column))).or_default().push(row as u32);
-        }
-        index
-    }
-}
-
-/// The form in which cells are compared: without regard to case and spaces around, MAC addresses in one spelling.
-fn key(text: &str) -> String {
-    mac(text.trim()).unwrap_or_else(|| text.trim().to_ascii_lowercase())
-}
-
-/// The digits of a MAC address, in small letters.
-fn mac(text: &str) -> Option<String> {
-    let is_mac = match text.len() {
-        12 => text.bytes().all(|byte| byte.is_ascii_hexdigit()),
-        14 => text.bytes().filter(|byte| *byte == b'.').count() == 2,
-        17 => text.bytes().filter(|byte| matches!(byte, b':' | b'-')).count() == 5,
-        _ => false,
+        (None, None) => return Err(whole("it is no data file".to_owned())),
     };
-    if !is_mac {
-        return None;
+    let used = match &file {
+        File { table: Some(Table(rows)), .. } => rows.cells(),
+        File { document: Some(document), .. } => elements(document),
+        File { .. } => 0,
+    };
+    *cells_left = cells_left.saturating_sub(used);
+    Ok(file)
+}
+
+fn elements(node: &Node) -> usize {
+    match node {
+        Node::List(items) => 1 + items.iter().map(elements).sum::<usize>(),
+        Node::Map(map) => 1 + map.entries.values().map(elements).sum::<usize>(),
+        _ => 1,
     }
-    let digits: String = text.chars().filter(char::is_ascii_hexdigit).map(|c| c.to_ascii_lowercase()).collect();
-    (digits.len() == 12).then_some(digits)
 }
 
 impl Row {
-    fn cell(&self, column: &str) -> Found<ImmutableString> {
-        Ok(self.table.cell(self.row, self.table.column(column)?))
+    fn cell(&self, column: &str) -> Found<Dynamic> {
+        Ok(parts::dynamic(self.table.cell(self.row, self.table.column(column)?)))
+    }
+
+    /// The cell of a column; `()` where there is no such column.
+    fn get(&self, column: &str) -> Dynamic {
+        let column = self.table.position(column);
+        column.map_or(Dynamic::UNIT, |column| parts::dynamic(self.table.cell(self.row, column)))
     }
 }
 
-/// Registers `table` and the types of tables and rows.
+/// Registers `table`, `data` and the types of tables and rows.
 pub(super) fn register(engine: &mut Engine, tables: Arc<Tables>) {
+    parts::register(engine);
     engine.register_type_with_name::<Table>("Table").register_type_with_name::<Row>("Row");
-    engine.register_fn("table", move |name: ImmutableString| tables.named(&name));
+    let documents = Arc::clone(&tables);
+    engine.register_fn("data", move |name: ImmutableString| documents.document(&name));
+    engine.register_fn("table", move |name: ImmutableString| tables.table(&name));
     engine.register_fn("find", |table: &mut Table, column: ImmutableString, wanted: Dynamic| -> Found<Dynamic> {
         let first = table.0.find(&column, &wanted)?.first().copied();
         Ok(first.map_or(Dynamic::UNIT, |row| row_of(&table.0, row)))
@@ -243,68 +185,29 @@ pub(super) fn register(engine: &mut Engine, tables: Arc<Tables>) {
         let rows = table.0.find(&column, &wanted)?;
         Ok(rows.iter().map(|row| row_of(&table.0, *row)).collect())
     });
+    engine.register_fn(
+        "find_network",
+        |table: &mut Table, column: ImmutableString, address: ImmutableString| -> Found<Dynamic> {
+            let row = table.0.find_network(&column, &address)?;
+            Ok(row.map_or(Dynamic::UNIT, |row| row_of(&table.0, row)))
+        },
+    );
     engine.register_fn("rows", |table: &mut Table| -> Array {
-        (0..table.0.rows() as u32).map(|row| row_of(&table.0, row)).collect()
+        (0..table.0.len() as u32).map(|row| row_of(&table.0, row)).collect()
     });
-    engine.register_fn("len", |table: &mut Table| table.0.rows() as i64);
+    engine.register_fn("len", |table: &mut Table| table.0.len() as i64);
     engine.register_indexer_get(|row: &mut Row, column: ImmutableString| row.cell(&column));
+    engine.register_fn("get", |row: &mut Row, column: ImmutableString| row.get(&column));
     engine.register_fn("contains", |row: &mut Row, column: ImmutableString| row.table.columns.contains(&column));
     engine.register_fn("keys", |row: &mut Row| -> Array {
         row.table.columns.iter().map(|name| name.clone().into()).collect()
     });
 }
 
-fn row_of(table: &Arc<Content>, row: u32) -> Dynamic {
+/// A row in a script.
+pub(super) fn row_of(table: &Arc<Rows>, row: u32) -> Dynamic {
     Dynamic::from(Row { table: Arc::clone(table), row: row as usize })
 }
 
-/// The largest table file, in octets.
+/// The largest data file, in octets.
 const FILE_LEN_MAX: u64 = 64 << 20;
-/// Cells of all tables together.
-const CELLS_MAX: usize = 4_000_000;
-/// How many repeated MAC addresses of one table are told.
-const REPEATED_MAX: usize = 20;
-/// The most rows that are indexed on the caller's thread: about a tenth of a millisecond.
-const ROWS_INLINE_MAX: usize = 500;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn table(text: &str) -> Result<Table, String> {
-        parse(text.as_bytes(), "t.csv", b',', 100).map_err(|broken| broken.to_string())
-    }
-
-    #[test]
-    fn a_mac_is_found_in_every_spelling() {
-        let table = table("mac,role\n52-54-00-12-34-56, web\n5254.0012.3457,db\nFFFFFFFFFFFF,x\n").unwrap();
-        let find = |key: &str| table.0.find("mac", &key.into()).unwrap().to_vec();
-        assert_eq!(find("52:54:00:12:34:56"), [0]);
-        assert_eq!(find("525400123457"), [1]);
-        assert_eq!(find("ff:ff:ff:ff:ff:ff"), [2]);
-        assert_eq!(find("52:54:00:12:34:58"), [0u32; 0]);
-        assert_eq!(find(""), [0u32; 0]);
-        assert_eq!(table.0.cell(0, 1), "web");
-    }
-
-    #[test]
-    fn serials_are_no_macs_and_case_does_not_count() {
-        let table = table("serial\nAB-12\nab12\n7XK3N22\n").unwrap();
-        let find = |key: &str| table.0.find("serial", &key.into()).unwrap().to_vec();
-        assert_eq!((find("ab-12"), find("AB12"), find(" 7xk3n22 ")), (vec![0], vec![1], vec![2]));
-    }
-
-    #[test]
-    fn broken_tables_say_where() {
-        let error = |text: &str| table(text).err().unwrap();
-        assert!(
-            error("a,b\n1,2\n1,2,3\n").starts_with("line 3: it has 3 cells, the first line has 2"),
-            "{}",
-            error("a,b\n1,2\n1,2,3\n")
-        );
-        assert!(error("a,a\n").contains("two columns"));
-        assert!(error("a,\n").contains("first line"));
-        assert!(error("").contains("first line"));
-        assert!(error(&format!("a\n{}", "x\n".repeat(101))).contains("too large"));
-    }
-}

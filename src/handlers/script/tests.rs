@@ -2,8 +2,12 @@
 
 mod battery;
 mod contract;
+mod data_files;
 mod documents;
 mod errors;
+mod keeping;
+mod lines;
+mod mistakes;
 mod nonsense;
 mod queries;
 mod shipped;
@@ -42,6 +46,7 @@ pub(super) fn config(folder: &Path, allow_boot: &str, boot_images: &str) -> Scri
         data_dir: folder.join("data"),
         time_zone: TimeZone::UTC,
         queries: Arc::default(),
+        reach: Reach::default(),
         limits: Limits::default(),
     }
 }

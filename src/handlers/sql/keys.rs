@@ -61,6 +61,11 @@ impl Serial {
         (!is_unset_serial(&number)).then_some(Serial { number, maker })
     }
 
+    /// The number alone.
+    pub(super) fn number(&self) -> &str {
+        &self.number
+    }
+
     /// Whether the numbers are the same.
     pub(super) fn has_number_of(&self, other: &Serial) -> bool {
         self.number == other.number

@@ -213,6 +213,20 @@ pub(super) fn fact(request: &BootRequest, name: &str) -> Option<Value> {
     Facts { request, claims: &claims, is_search: false }.value(name)
 }
 
+/// What one machine is told from others by, where nobody knows it: its UUID, else its serial number, else the MAC
+/// address of the NIC that asks.
+pub(super) fn machine_key(request: &BootRequest) -> String {
+    let claims = Claims::of(request, &SharedMacs::default());
+    let serial = || claims.serial.as_ref().map(|serial| serial.number().to_owned());
+    let uuid = claims.uuid.map(|uuid| uuid.to_string());
+    uuid.or_else(serial).unwrap_or_else(|| request.client.hardware.to_string())
+}
+
+/// The machine's UUID, when it is its own.
+pub(super) fn own_uuid(request: &BootRequest) -> Option<uuid::Uuid> {
+    Claims::of(request, &SharedMacs::default()).uuid
+}
+
 /// Whether a UUID is one machine's own.
 pub(super) use keys::is_uuid;
 /// The names of these values.

@@ -7,7 +7,7 @@ mod tables;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::{boot, database, store};
+use crate::{boot, database, decision, store};
 
 use battery::Place;
 use database::Database;

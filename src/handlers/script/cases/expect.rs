@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::super::Question;
 use super::super::diagnose::ScriptError;
+use super::difference;
 use crate::boot::{BootImage, BootImages, ImageKind, Verdict};
 
 /// What a case expects; what is absent is not compared.
@@ -117,12 +118,6 @@ impl Actual {
     /// How the answer differs from the expected one.
     pub(super) fn differences(&self, expected: &Expected) -> Vec<String> {
         let mut found = Vec::new();
-        let mut compare = |what: &str, expected: Option<String>, actual: String| {
-            if let Some(expected) = expected.filter(|expected| *expected != actual) {
-                found.push(format!("expected  {what} = {expected}"));
-                found.push(format!("but got   {what} = {actual}"));
-            }
-        };
         let kind = kind_of(expected).or_else(|| expected.error.as_ref().map(|_| Kind::Error));
         let to = expected.expect.as_ref().map_or(&[][..], |expect| &expect.to);
         let asked = self.asked().map(|method| vec![method.to_owned()]).unwrap_or_default();
@@ -131,19 +126,30 @@ impl Actual {
         let is_open = to.is_empty() && matches!(kind, Some(Kind::Refer | Kind::Ask));
         let came = if is_open { &[] } else { came.get(..to.len().max(1)).unwrap_or(came) };
         let in_words = |kind, to: &[String]| [&[name(kind)], to].concat().join(" ");
-        compare("expect", kind.map(|kind| in_words(kind, to)), in_words(self.kind(), came));
-        compare("reason", quote(&expected.reason), format!("{:?}", self.reason()));
+        compare(&mut found, "expect", kind.map(|kind| in_words(kind, to)), in_words(self.kind(), came));
+        compare(&mut found, "reason", quote(&expected.reason), format!("{:?}", self.reason()));
         let ids: Vec<_> = self.images().iter().map(|image| image.id.clone()).collect();
-        compare("images", expected.images.as_ref().map(|ids| format!("{ids:?}")), format!("{ids:?}"));
-        compare("kind", quote(&expected.kind), format!("{:?}", self.only().map_or("", |image| image.kind.name())));
-        compare("title", quote(&expected.title), format!("{:?}", self.title()));
-        compare("default", quote(&expected.default), format!("{:?}", self.default_id()));
-        compare("timeout", expected.timeout.map(|seconds| seconds.to_string()), self.timeout().to_string());
-        compare("cmdline", quote(&expected.cmdline), format!("{:?}", self.cmdline()));
+        lists("images", expected.images.as_deref(), &ids, &mut found);
+        compare(
+            &mut found,
+            "kind",
+            quote(&expected.kind),
+            format!("{:?}", self.only().map_or("", |image| image.kind.name())),
+        );
+        compare(&mut found, "title", quote(&expected.title), format!("{:?}", self.title()));
+        compare(&mut found, "default", quote(&expected.default), format!("{:?}", self.default_id()));
+        compare(&mut found, "timeout", expected.timeout.map(|seconds| seconds.to_string()), self.timeout().to_string());
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let beside =
+            expected.cmdline.as_deref().and_then(|text| difference::beside(&words(text), &words(self.cmdline())));
+        match beside.filter(|_| expected.cmdline.as_deref() != Some(self.cmdline())) {
+            Some(lines) => found.push(format!("differs   cmdline\n{}", lines.join("\n"))),
+            None => compare(&mut found, "cmdline", quote(&expected.cmdline), format!("{:?}", self.cmdline())),
+        }
         let sources: Vec<_> = self.images().iter().flat_map(sources).collect();
-        compare("sources", expected.sources.as_ref().map(|all| format!("{all:?}")), format!("{sources:?}"));
+        lists("sources", expected.sources.as_deref(), &sources, &mut found);
         let needs: Vec<_> = self.images().iter().filter_map(needs).collect();
-        compare("needs", expected.needs.as_ref().map(|all| format!("{all:?}")), format!("{needs:?}"));
+        lists("needs", expected.needs.as_deref(), &needs, &mut found);
         self.error(expected, &mut found);
         found
     }
@@ -240,6 +246,23 @@ impl Actual {
             Some(ImageKind::Wim { args, .. }) => args.as_str(),
             _ => "",
         }
+    }
+}
+
+/// Compares two values as they are written.
+fn compare(found: &mut Vec<String>, what: &str, expected: Option<String>, actual: String) {
+    if let Some(expected) = expected.filter(|expected| *expected != actual) {
+        found.push(format!("expected  {what} = {expected}"));
+        found.push(format!("but got   {what} = {actual}"));
+    }
+}
+
+/// Compares two lists, beside each other when they are long.
+fn lists(what: &str, expected: Option<&[String]>, actual: &[String], found: &mut Vec<String>) {
+    let Some(expected) = expected.filter(|expected| *expected != actual) else { return };
+    match difference::beside(expected, actual) {
+        Some(lines) => found.push(format!("differs   {what}\n{}", lines.join("\n"))),
+        None => compare(found, what, Some(format!("{expected:?}")), format!("{actual:?}")),
     }
 }
 

@@ -15,8 +15,8 @@ use super::super::outside::Answers;
 use super::expect::{Expectation, Expected};
 use super::file::Case;
 use crate::boot::{
-    Architecture, BootRequest, Client, FACTS, HardwareAddress, IpxeBuild, Line, Machine, MachineId, Method, Network,
-    NicBus, Person, Record, Relay, SessionId, Stage, Value,
+    Architecture, BootRequest, Client, FACTS, HardwareAddress, Identity, IpxeBuild, Line, Machine, MachineId, Method,
+    Network, NicBus, Person, Record, Relay, SessionId, Stage, Value,
 };
 use crate::database::NamedQueries;
 use crate::nearest::remedy;
@@ -51,6 +51,11 @@ pub(super) struct WrittenCase {
     record: Option<Row>,
     #[serde(default)]
     queries: BTreeMap<Spanned<String>, WrittenAnswer>,
+    #[serde(default)]
+    http: BTreeMap<Spanned<String>, WrittenWeb>,
+    #[serde(default)]
+    notes: BTreeMap<Spanned<String>, toml::Value>,
+    identity: Option<Identity>,
     expect: Option<Expectation>,
     reason: Option<String>,
     error: Option<String>,
@@ -103,6 +108,30 @@ enum WrittenAnswer {
     Fails(String),
 }
 
+/// What a web service of a case answers: a status with a body, or how it fails.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected an answer, as in { status = 200, json = { role = \"lab\" } }, or how it fails, as in \"connection refused\""
+)]
+enum WrittenWeb {
+    Answer(WebReply),
+    Fails(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WebReply {
+    #[serde(default = "ok")]
+    status: u16,
+    body: Option<String>,
+    json: Option<toml::Value>,
+}
+
+fn ok() -> u16 {
+    200
+}
+
 /// What is wrong in a case, and where.
 #[derive(Debug)]
 pub(super) struct Wrong {
@@ -135,7 +164,9 @@ impl WrittenCase {
             None => expected.question().unwrap_or(otherwise),
         };
         let in_case = |Wrong { offset, message }| Wrong { offset, message: format!("case \"{name}\": {message}") };
-        let answers = answers(std::mem::take(&mut self.queries), queries).map_err(in_case)?;
+        let mut answers = answers(std::mem::take(&mut self.queries), queries).map_err(in_case)?.with_all_notes();
+        web_answers(std::mem::take(&mut self.http), &mut answers).map_err(in_case)?;
+        notes(std::mem::take(&mut self.notes), &mut answers).map_err(in_case)?;
         let request = self.request(question).map_err(in_case)?;
         Ok(Case { name, line, question, request, answers: Arc::new(answers), expected })
     }
@@ -185,8 +216,8 @@ impl WrittenCase {
             network,
             machine,
             record: record.map(Arc::new),
-            identity: Arc::default(),
             person: self.person()?.map(Arc::new),
+            identity: self.identity.take().map(Arc::new).unwrap_or_default(),
             now: self.now()?,
         })
     }
@@ -322,6 +353,49 @@ fn answers(written: BTreeMap<Spanned<String>, WrittenAnswer>, queries: &NamedQue
         answers.insert(&format!("query {name}"), None, rows);
     }
     Ok(answers)
+}
+
+/// Keeps what web services answer, by `METHOD NAME /PATH`.
+fn web_answers(written: BTreeMap<Spanned<String>, WrittenWeb>, answers: &mut Answers) -> Result<(), Wrong> {
+    for (name, reply) in written {
+        let (offset, name) = (name.span().start, name.into_inner());
+        let words: Vec<&str> = name.split(' ').collect();
+        if !matches!(words[..], ["GET" | "POST", service, path] if !service.is_empty() && path.starts_with('/')) {
+            let what = format!("`{name}` is no question to a web service; write it like \"GET nac /mab/525400123456\"");
+            return wrong(offset, what);
+        }
+        let answer = match reply {
+            WrittenWeb::Fails(reason) => Err(reason),
+            WrittenWeb::Answer(WebReply { status, body, json }) => {
+                let body = match (body, json) {
+                    (Some(_), Some(_)) => {
+                        return wrong(offset, format!("`{name}` has a `body` and a `json`; keep one"));
+                    }
+                    (Some(body), None) => body,
+                    (None, Some(json)) => serde_json::to_string(&json).unwrap_or_default(),
+                    (None, None) => String::new(),
+                };
+                Ok(serde_json::json!({ "status": status, "body": body }))
+            }
+        };
+        answers.insert(&format!("http {name}"), None, answer);
+    }
+    Ok(())
+}
+
+/// Keeps the notes of the machine.
+fn notes(written: BTreeMap<Spanned<String>, toml::Value>, answers: &mut Answers) -> Result<(), Wrong> {
+    for (name, value) in written {
+        let (offset, name) = (name.span().start, name.into_inner());
+        let value = match value {
+            toml::Value::String(text) => text.into(),
+            toml::Value::Integer(number) => number.into(),
+            toml::Value::Boolean(truth) => truth.into(),
+            _ => return wrong(offset, format!("the note `{name}` must be text, a whole number, true or false")),
+        };
+        answers.insert(&format!("note {name}"), None, Ok(value));
+    }
+    Ok(())
 }
 
 /// A row as it is written. TOML has no null: an empty table `{}` is one.

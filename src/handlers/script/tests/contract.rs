@@ -14,6 +14,7 @@ fn every_field_and_fact_can_be_read_and_has_its_type() {
             "array of text" => "array",
             "time" => "Time",
             "facts" => "Facts",
+            "identity" => "Identity",
             "record" => "Record",
             "person" => "Person",
             other => panic!("{other}"),
@@ -25,7 +26,14 @@ fn every_field_and_fact_can_be_read_and_has_its_type() {
         expressions.push((format!("request.facts.{}", fact.name), "string"));
     }
     for (name, kind, _, _) in api::PARTS {
-        expressions.push((format!("request.now.{name}"), if *kind == "number" { "i64" } else { "string" }));
+        expressions.push((
+            format!("request.now.{name}"),
+            match *kind {
+                "number" => "i64",
+                "true or false" => "bool",
+                _ => "string",
+            },
+        ));
     }
     let checks = expressions.iter().map(|(expression, kind)| {
         format!(
@@ -98,10 +106,30 @@ fn every_example_runs() {
     let site = queries::Cmdb::new("");
     std::fs::create_dir(&site.config.data_dir).unwrap();
     std::fs::write(site.config.data_dir.join("machines.csv"), "mac,role\n525400123456,lab\n").unwrap();
+    std::fs::write(site.config.data_dir.join("sites.json"), "[{\"network\": \"10.1.0.0/16\"}]").unwrap();
+    std::fs::write(site.config.data_dir.join("site.yaml"), "gateway: 10.1.0.1\n").unwrap();
     for function in api::FUNCTIONS {
         let source = format!("fn boot_images(request) {{ let x = {}; [] }}", function.example);
         std::fs::write(&site.config.boot_images, source).unwrap();
-        let answer = block_on(site.load().boot_images(&request()));
+        let handler = site.load();
+        // No web service is there to be asked.
+        if function.name.starts_with("http_") {
+            let mut answers = outside::Answers::default();
+            for asked in ["GET nac /mab/52:54:00:12:34:56", "POST nac /mab"] {
+                answers.insert(&format!("http {asked}"), None, Ok(serde_json::json!({ "status": 200, "body": "" })));
+            }
+            let run =
+                || handler.program.run(Question::BootImages, &request(), handler.program.inline(), answer::images);
+            let (ended, unanswered) = outside::with_answers(&Arc::new(answers), run);
+            assert!(
+                ended.value.is_ok() && unanswered.is_none(),
+                "{}: {:?} {unanswered:?}",
+                function.name,
+                ended.value.err()
+            );
+            continue;
+        }
+        let answer = block_on(handler.boot_images(&request()));
         assert_eq!(answer, Ok(Answer::Given(BootImages::none())), "{}", function.name);
     }
 }
@@ -187,4 +215,77 @@ fn the_uuid_is_that_of_dhcp_else_the_reported_one_but_no_placeholder() {
     assert_eq!(uuid(Some([1; 16]), reported), "=01010101-0101-0101-0101-010101010101");
     assert_eq!(uuid(None, "00000000-0000-0000-0000-000000000000"), "=");
     assert_eq!(uuid(None, "to be filled"), "=");
+}
+
+/// Every way to call a function that the engine knows is in the contract, and the other way round.
+#[test]
+fn calls_are_those_that_the_engine_has() {
+    let engine = api::engine(Arc::default(), &Arc::default(), &Reach::default());
+    let all = engine.gen_fn_signatures(false);
+    for function in api::FUNCTIONS {
+        let mut known: Vec<usize> = all.iter().filter_map(|signature| parameters(signature, function.name)).collect();
+        let mut said: Vec<usize> = function.calls.iter().map(|call| said_parameters(call)).collect();
+        // What only tells that an argument is missing is no way to call it.
+        known.retain(|count| *count > 0 || said.contains(&0));
+        known.sort_unstable();
+        said.sort_unstable();
+        assert_eq!(said, known, "{}", function.name);
+        assert!(function.calls.iter().all(|call| call.contains(function.name) && call.contains(" -> ")));
+    }
+}
+
+fn parameters(signature: &str, name: &str) -> Option<usize> {
+    let rest = signature.strip_prefix(name)?.strip_prefix('(')?;
+    Some(rest.split(") ->").next()?.matches("_:").count())
+}
+
+fn said_parameters(call: &str) -> usize {
+    let head = call.split(" -> ").next().unwrap_or_default();
+    head.matches(": ").count() + usize::from(head.split('(').next().is_some_and(|name| name.contains('.')))
+}
+
+#[test]
+fn every_function_is_in_one_topic() {
+    for function in api::FUNCTIONS {
+        let topics = crate::handlers::script::contract::TOPICS
+            .iter()
+            .filter(|(_, names)| names.contains(&function.name))
+            .count();
+        assert_eq!(topics, usize::from(function.name != "log"), "{}: name it in contract::TOPICS", function.name);
+    }
+}
+
+#[test]
+fn options_have_the_type_that_the_table_says() {
+    let mut checked = 0;
+    for function in api::FUNCTIONS.iter().filter(|function| function.name != "refer") {
+        for option in function.options {
+            let others = function.options.iter().filter(|other| other.is_needed && other.name != option.name);
+            let others: String = others.map(|other| format!("{}: {}, ", other.name, right(other))).collect();
+            let wrong = if option.kind.contains("text") { "5" } else { "\"five\"" };
+            let error = images(&format!("{}(#{{ {others}{}: {wrong} }})", function.name, option.name)).unwrap_err();
+            let expect = format!("{}: `{}` ", function.name, option.name);
+            assert!(error.contains(&expect) && error.contains("must be"), "{error}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 30, "{checked}");
+}
+
+fn right(option: &api::OptionKey) -> &'static str {
+    match option.name {
+        "images" => "[local_disk()]",
+        "wait" => "5",
+        "url" => "\"http://192.0.2.1/\"",
+        _ => "\"x\"",
+    }
+}
+
+#[test]
+fn options_that_must_be_there_are_missed() {
+    for function in api::FUNCTIONS.iter().filter(|function| function.options.iter().any(|option| option.is_needed)) {
+        let error = images(&format!("{}(#{{}})", function.name)).unwrap_err();
+        let needed = function.options.iter().find(|option| option.is_needed).unwrap();
+        assert!(error.contains(&format!("needs `{}`", needed.name)), "{error}");
+    }
 }

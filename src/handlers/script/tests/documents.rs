@@ -112,7 +112,9 @@ fn the_reference_is_that_of_the_code() {
         ("fields", reference::fields()),
         ("facts", reference::facts()),
         ("time", reference::time()),
+        ("identity", reference::identity()),
         ("functions", reference::functions()),
+        ("options", reference::options()),
     ];
     for (name, table) in parts {
         let (before, rest) = expect.split_once(&format!("<!-- {name} -->\n")).unwrap();

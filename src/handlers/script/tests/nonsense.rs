@@ -74,7 +74,7 @@ proptest! {
     #[test]
     fn the_builders_take_any_options(value in value(), index in 0usize..14) {
         let names = ["linux", "wim", "efi", "chain", "sanboot", "ipxe", "menu", "local_disk", "reboot", "poweroff", "shell", "table", "deny", "log"];
-        let engine = api::engine(Arc::new(super::super::tables::Tables::default()), &Arc::default());
+        let engine = api::engine(Arc::new(super::super::tables::Tables::default()), &Arc::default(), &Reach::default());
         let mut scope = rhai::Scope::new();
         scope.push_dynamic("value", value);
         let _ = engine.eval_with_scope::<Dynamic>(&mut scope, &format!("{}(value)", names[index]));

@@ -17,7 +17,8 @@ CREATE TABLE IF NOT EXISTS question (
 CREATE TABLE IF NOT EXISTS note (
     machine       VARCHAR(128) NOT NULL,
     name          VARCHAR(64)  NOT NULL,
-    value         MEDIUMTEXT NOT NULL, -- JSON
+    value         MEDIUMTEXT, -- JSON; null for a number
+    number        BIGINT,
     changed       BIGINT       NOT NULL,
     PRIMARY KEY (machine, name),
     INDEX note_changed (changed)

@@ -17,7 +17,8 @@ CREATE INDEX question_asked ON question (asked);
 CREATE TABLE note (
     machine       VARCHAR(128) NOT NULL,
     name          VARCHAR(64)  NOT NULL,
-    value         TEXT NOT NULL, -- JSON
+    value         TEXT, -- JSON; null for a number
+    number        BIGINT,
     changed       BIGINT       NOT NULL,
     PRIMARY KEY (machine, name)
 );

@@ -4,7 +4,9 @@
 mod assignments;
 mod history;
 mod machines;
+mod notes;
 mod people;
+mod questions;
 mod schema;
 mod sites;
 mod transitions;
@@ -15,7 +17,7 @@ use std::time::Duration;
 use futures_util::future::LocalBoxFuture;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{boot, database, store};
+use super::{boot, database, decision, store};
 
 use boot::SessionId;
 use store::{IfThere, ImageEntry, MachineEntry, Name, NewAssignment, Store, Target};
@@ -43,6 +45,8 @@ pub(crate) fn cases() -> Vec<(&'static str, Case)> {
         transitions::CASES,
         history::CASES,
         sites::CASES,
+        questions::CASES,
+        notes::CASES,
         people::CASES,
         schema::CASES,
     ]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString};
 
+use super::ask::Verified;
 use super::identity::Who;
 use super::record::Row;
 use super::sandbox::fail;
@@ -216,6 +217,15 @@ pub const FIELDS: &[Field] = &[
         "request.identity.status",
         |s| Dynamic::from(Who(Arc::clone(&s.request.identity))),
     )
+    .by(SERVER),
+    field(
+        "person",
+        "person",
+        "who is at the machine, once that was asked and verified: `name`, `method` (`pin`, `login`, `approval`), `groups`, `at`; `()` before",
+        "request.person.name",
+        |s| Verified::dynamic(s.request.person.as_ref(), &s.zone),
+    )
+    .when(When::Http)
     .by(SERVER),
     field(
         "facts",

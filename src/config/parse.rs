@@ -14,7 +14,7 @@ use crate::decision::KeyRules;
 use crate::nearest::remedy;
 
 /// The tables there are.
-const TABLES: [&str; 18] = [
+const TABLES: [&str; 19] = [
     "server", "dhcp", "tftp", "http", "https", "loaders", "images", "decision", "store", "database", "upstream",
     "storage", "web", "identity", "cache", "api", "people", "handler", "log",
 ];

@@ -12,6 +12,7 @@ mod shadow;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};

@@ -34,6 +34,11 @@ pub enum Unanswered {
 }
 
 impl ScriptHandler {
+    /// Whether this is its name in the configuration and in trails.
+    pub fn is_named(&self, name: &str) -> bool {
+        self.name == name
+    }
+
     /// Asks a question once more, with what the scripts were told then. Takes as long as the script takes, on this thread.
     pub fn again(&self, question: Question, request: &BootRequest, told: &[Reading]) -> Again {
         let answers = Arc::new(Answers::of(told));

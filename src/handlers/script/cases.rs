@@ -5,6 +5,7 @@
 mod difference;
 mod expect;
 mod file;
+mod recorded;
 mod written;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use crate::decision::Answer;
 use crate::nearest::nearest;
 
 pub use file::{Case, CaseFile};
+pub use recorded::{RecordError, RecordedCase};
 
 use expect::Actual;
 

@@ -18,6 +18,7 @@ pub mod reference;
 
 mod again;
 mod answer;
+mod ask;
 mod beside;
 mod contract;
 mod csv_file;
@@ -49,6 +50,7 @@ mod sandbox;
 mod searches;
 mod slips;
 mod sources;
+mod spots;
 mod tables;
 mod time;
 mod trace;
@@ -249,6 +251,7 @@ impl ScriptHandler {
         {
             info!(handler = %self.name, session = %request.session, %mac, stage = request.stage.name(), "script: {line}");
         }
+        // Here and not beside live scripts: there nothing is kept.
         let kept = std::mem::take(&mut ended.kept);
         let answer = self.answer_of(question, request, ended)?;
         kept.keep(&self.reach, request.now).await;

@@ -1,7 +1,9 @@
 //! The command line: one file per command, none of them with logic of its own.
 
+mod approvals;
 mod assign;
 mod cache;
+mod case;
 mod check;
 mod check_store;
 mod check_upstream;
@@ -15,10 +17,13 @@ mod init;
 mod machine;
 mod machine_store;
 mod machines;
+mod notes;
 mod output;
+mod people;
 mod replay;
 mod script;
 mod scripts;
+mod secret;
 mod serve;
 mod simulate;
 mod site;
@@ -86,12 +91,18 @@ enum Command {
     Assignments(assign::Assignments),
     History(history::History),
     Explain(explain::Explain),
+    Notes(notes::Notes),
     Replay(replay::Replay),
+    Case(case::Case),
     Site(site::Site),
     Cache(cache::Cache),
     Script(script::Script),
     Scripts(scripts::Scripts),
     Test(test::Test),
+    People(people::People),
+    Approvals(approvals::Approvals),
+    Approve(approvals::Approve),
+    Deny(approvals::Deny),
 }
 
 /// Runs the command of the arguments. Exit codes: 0 done, 1 a problem was found or the command failed, 2 wrong arguments.
@@ -113,12 +124,18 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Assignments(command) => assign::assignments(&command, &find_config(config)),
         Command::History(command) => history::run(&command, &find_config(config)),
         Command::Explain(command) => explain::run(&command, &find_config(config)),
+        Command::Notes(command) => notes::run(&command, &find_config(config)),
         Command::Replay(command) => replay::run(&command, &find_config(config)),
+        Command::Case(command) => case::run(&command, &find_config(config)),
         Command::Site(command) => site::run(&command, &find_config(config)),
         Command::Cache(command) => cache::run(&command, &find_config(config)),
         Command::Script(command) => script::run(&command),
         Command::Scripts(command) => scripts::run(&command, &find_config(config)),
         Command::Test(command) => test::run(&command, &find_config(config)),
+        Command::People(command) => people::run(&command, &find_config(config)),
+        Command::Approvals(command) => approvals::list(&command, &find_config(config)),
+        Command::Approve(command) => approvals::approve(&command, &find_config(config)),
+        Command::Deny(command) => approvals::deny(&command, &find_config(config)),
     };
     match result {
         Ok(code) => code,

@@ -10,6 +10,7 @@ mod amounts;
 mod database;
 mod defaults;
 mod parse;
+mod people;
 mod problem;
 mod rules;
 mod sections;
@@ -19,8 +20,12 @@ mod words;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::decision::KeyRules;
 
 pub use database::{Ambiguous, DatabaseSection, NoImage, SqlSection, StoreSection, UnknownMachine};
+pub use people::{LdapSection, PeopleSection, PersonSection};
 pub use problem::{Problem, Problems};
 pub use sections::{
     DecisionSection, DhcpSection, HandlerSection, HttpSection, HttpsSection, ImagesSection, IpxeScheme, LoadersSection,
@@ -65,12 +70,16 @@ pub struct Config {
     pub upstreams: BTreeMap<String, UpstreamSection>,
     /// `[storage.NAME]`, by name.
     pub storages: BTreeMap<String, StorageSection>,
+    /// `[identity]`, read.
+    pub identity: Arc<KeyRules>,
     /// `[web.NAME]`, by name.
     pub webs: BTreeMap<String, WebSection>,
     /// `[cache]`
     pub cache: CacheSection,
     /// `[api]`
     pub api: ApiSection,
+    /// `[people]`
+    pub people: PeopleSection,
     /// `[[handler]]`, in the order they are asked.
     pub handlers: Vec<HandlerSection>,
     /// `[log]`

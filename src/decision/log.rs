@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use tracing::{debug, info, warn};
 
-use crate::boot::{BootDecision, BootImages, BootRequest};
+use crate::boot::{BootDecision, BootImages, BootRequest, IdentityStatus};
 use crate::pace::Pace;
 
 /// Lines in one second.
@@ -34,6 +34,7 @@ impl DecisionLog {
             uuid = client.uuid().map(tracing::field::display),
             arch = %client.architecture,
             stage = request.stage.name(),
+            identity = Some(&*request.identity).filter(|who| who.status != IdentityStatus::Unknown).map(tracing::field::display),
             handler = decision.handler,
             verdict = decision.verdict.name(),
             reason = decision.verdict.reason(),
@@ -57,6 +58,9 @@ impl DecisionLog {
 
 /// The images of an answer in a few words.
 pub(super) fn image_ids(images: &BootImages) -> String {
+    if let Some(question) = images.ask() {
+        return format!("ask {}", question.method().name());
+    }
     if images.images().is_empty() {
         return "local disk".into();
     }

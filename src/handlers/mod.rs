@@ -3,10 +3,13 @@
 //! A new kind implements [`RequestHandler`] in a folder of its own, and gets an arm in
 //! [`build`], the one place where the configuration's handlers become running ones.
 
+mod identity;
 pub mod referral;
 pub mod rollout;
 pub mod script;
 pub mod sql;
+
+mod unused;
 
 #[cfg(test)]
 mod build_tests;
@@ -119,23 +122,10 @@ pub fn build(
         }
     }
     if purpose.runs_cases() {
-        unused_cases(config, &mut built);
+        unused::cases(config, &mut built);
+        unused::scripts(config, &mut built);
     }
     if problems.is_empty() { Ok(built) } else { Err(problems) }
-}
-
-/// Looks for files of cases that belong to no handler; the first handler with a script tells of them all.
-fn unused_cases(config: &Config, built: &mut [Built]) {
-    let files = |section: &HandlerSection| match section {
-        HandlerSection::Script(section) => Some([section.allow_boot.clone(), section.boot_images.clone()]),
-        HandlerSection::Sql(_) | HandlerSection::Referral(_) => None,
-    };
-    let scripts: Vec<PathBuf> = config.handlers.iter().filter_map(files).flatten().collect();
-    let folders: Vec<PathBuf> = built.iter().flat_map(|built| built.folders.clone()).collect();
-    let first = config.handlers.iter().position(|section| files(section).is_some());
-    if let Some(first) = first.and_then(|first| built.get_mut(first)) {
-        first.cases.unused = script::cases::unused(&folders, &scripts).iter().map(ToString::to_string).collect();
-    }
 }
 
 fn script(
@@ -243,12 +233,15 @@ fn load_once(config: &ScriptConfig, runs_cases: bool) -> Result<(ScriptHandler, 
     Ok((handler, cases))
 }
 
+/// Scripts that were loaded, or why they were not.
+pub type Loaded = Result<ScriptHandler, Vec<ScriptError>>;
+
 /// The script handlers of a configuration, each by its name, for commands that are about scripts alone. No database is
 /// asked.
 ///
 /// # Errors
 /// When the configuration's databases or queries cannot be read.
-pub fn scripts(config: &Config) -> Result<Vec<(String, Result<ScriptHandler, Vec<ScriptError>>)>, Problems> {
+pub fn scripts(config: &Config) -> Result<Vec<(String, Loaded)>, Problems> {
     let databases = Databases::open(config, None)?;
     let queries = Arc::new(NamedQueries::read(config, &databases)?);
     let reach = dry_reach(config, &databases)?;

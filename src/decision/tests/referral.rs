@@ -31,14 +31,20 @@ impl RequestHandler for Refers {
     async fn boot_images(&self, _: &BootRequest) -> Result<Answer<BootImages>, HandlerError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let Some(kind) = self.images.lock().unwrap().clone() else { return Ok(Answer::Pass) };
-        let image = BootImage { id: "own".into(), title: Line::clean("own"), assignment: None, kind };
+        let image = BootImage {
+            id: "own".into(),
+            title: Line::clean("own"),
+            assignment: None,
+            choice: Default::default(),
+            kind,
+        };
         Ok(Answer::Given(BootImages::new(vec![image], None).unwrap()))
     }
 }
 
 fn referring(handler: &Arc<Refers>) -> DecisionEngine {
     let handlers = vec![Arc::clone(handler) as Arc<dyn RequestHandler>];
-    let world = World { handlers, policy: Policy::default(), site: "".into() };
+    let world = World { handlers, policy: Policy::default(), site: "".into(), keys: Default::default() };
     DecisionEngine::new(world, Sessions::new(TokenKey::new(&[1; 32]), 10))
 }
 

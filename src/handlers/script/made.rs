@@ -12,6 +12,7 @@ use rhai::{AST, ASTNode, Array, Dynamic, Engine, EvalAltResult, Expr, ImmutableS
 use rhai::{Position, Variant};
 
 use super::answer::{Pass, Refer, Ruling};
+use super::ask::Asking;
 use super::images::{Image, ImageMenu};
 
 /// A file and a line of it, from 1; line 0 is nowhere.
@@ -22,6 +23,11 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// The file and the line.
+    pub(super) fn parts(&self) -> (&str, usize) {
+        (&self.file, self.line)
+    }
+
     /// As `FILE:LINE`; empty for nowhere.
     pub(super) fn show(&self) -> String {
         if self.line == 0 { String::new() } else { format!("{}:{}", self.file, self.line) }
@@ -115,6 +121,7 @@ fn placed(value: &Dynamic) -> Option<Place> {
     of::<Ruling>(value)
         .or_else(|| of::<Image>(value))
         .or_else(|| of::<ImageMenu>(value))
+        .or_else(|| of::<Asking>(value))
         .or_else(|| of::<Pass>(value))
         .or_else(|| of::<Refer>(value))
         .or_else(|| value.read_lock::<Array>().and_then(|images| first(&images)))
@@ -158,9 +165,8 @@ pub(super) fn ends(ast: &AST, function: &str, is_builder: impl Fn(&str) -> bool)
     let mut found = Ends { is_builder, ends: Vec::new() };
     let mut last: Option<Stmt> = None;
     ast.walk(&mut |path: &[ASTNode]| {
-        match path {
-            [ASTNode::Stmt(stmt)] => last = Some((*stmt).clone()),
-            _ => {}
+        if let [ASTNode::Stmt(statement)] = path {
+            last = Some((*statement).clone());
         }
         if let Some(ASTNode::Stmt(Stmt::Return(value, flags, at))) = path.last()
             && !flags.contains(rhai::ASTFlags::BREAK)

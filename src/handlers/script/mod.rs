@@ -18,6 +18,7 @@ pub mod reference;
 
 mod again;
 mod answer;
+mod ask;
 mod beside;
 mod contract;
 mod csv_file;
@@ -49,12 +50,14 @@ mod sandbox;
 mod searches;
 mod slips;
 mod sources;
+mod spots;
 mod tables;
 mod time;
 mod trace;
 mod versions;
 mod warnings;
 mod web;
+mod who;
 
 #[cfg(test)]
 mod tests;

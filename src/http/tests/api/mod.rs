@@ -153,7 +153,12 @@ impl Upstream {
         let limit = Duration::from_millis(200);
         let limits = TimeLimits { allow_boot: limit, boot_images: limit, ..TimeLimits::default() };
         let policy = Policy { limits, ..Policy::default() };
-        let world = World { handlers: vec![Arc::clone(&oracle) as _], policy, site: "upstream's own".into() };
+        let world = World {
+            handlers: vec![Arc::clone(&oracle) as _],
+            policy,
+            site: "upstream's own".into(),
+            keys: Default::default(),
+        };
         let engine = DecisionEngine::new(world, Sessions::new(TokenKey::new(&[3; 32]), 100));
         let engine = Arc::new(engine.observed(Arc::clone(&oracle) as _));
         let metrics = Arc::new(Metrics::default());
@@ -266,6 +271,8 @@ fn question(session: u8, stage: Stage) -> Asked {
         client: ClientFacts::from(&client),
         network: NetworkFacts { interface: Line::clean("eth0"), ..NetworkFacts::default() },
         machine: BTreeMap::new(),
+        person: None,
+        asks: false,
     }
 }
 
@@ -275,6 +282,12 @@ fn stamp(ahead_s: i64) -> Stamp {
 
 fn image(id: &str, assignment: Option<&str>, source: &str) -> BootImages {
     let kind = ImageKind::Chain { source: source.parse().unwrap() };
-    let image = BootImage { id: id.into(), title: Line::clean(id), assignment: assignment.map(Into::into), kind };
+    let image = BootImage {
+        id: id.into(),
+        title: Line::clean(id),
+        assignment: assignment.map(Into::into),
+        choice: Default::default(),
+        kind,
+    };
     BootImages::new(vec![image], None).unwrap()
 }

@@ -15,6 +15,7 @@ mod hardware;
 mod identity;
 mod image;
 mod image_spec;
+pub(crate) mod keys;
 mod line;
 mod machine;
 mod person;

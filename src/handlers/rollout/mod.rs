@@ -12,6 +12,7 @@ mod shadow;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -166,6 +167,8 @@ impl RolloutHandler {
 /// The answer with these words in the trail.
 fn explained<T>(answer: Answer<T>, words: &str) -> Answer<T> {
     let (given, why, known, account) = match answer {
+        // Scripts never say this.
+        Answer::Identified { identity, why } => return Answer::Identified { identity, why: format!("{words}; {why}") },
         Answer::Given(given) => (Some(given), String::new(), None, None),
         Answer::Pass => (None, String::new(), None, None),
         Answer::Noted(record) => (None, record.in_words(), Some(record), None),

@@ -10,7 +10,7 @@ use super::reach::Reach;
 use super::tables::Tables;
 use super::{
     answer, functions, identity, images, notes, patterns, query, record, request, rings, sandbox, tables, time,
-    versions, web,
+    versions, web, who,
 };
 use crate::database::NamedQueries;
 
@@ -166,6 +166,7 @@ pub(super) fn engine(tables: Arc<Tables>, queries: &Arc<NamedQueries>, reach: &R
     rings::register(&mut engine);
     notes::register(&mut engine, reach);
     web::register(&mut engine, reach);
+    who::register(&mut engine);
     engine
 }
 
@@ -207,9 +208,9 @@ pub(super) fn is_request_field(name: &str) -> bool {
     request::names().any(|field| field == name)
 }
 
-/// The names of the fields of `request`.
-pub(super) fn request_fields() -> impl Iterator<Item = &'static str> + Clone {
-    request::names()
+/// The end of an error about a field that `request` does not have.
+pub(super) fn request_remedy(name: &str) -> String {
+    request::remedy_of(name)
 }
 
 /// The word of an administrator for a type.
@@ -239,6 +240,7 @@ pub(super) fn plain_type(name: &str) -> &str {
             "Record" => "a row of a database",
             "Table" => "a table",
             "WebAnswer" => "an answer of a web service",
+            "Match" => "what identify found",
             "State" => "the notes of the machine",
             "Part" => "a map of a data file",
             "Time" => "a time",

@@ -21,6 +21,11 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// The file and the line.
+    pub(super) fn parts(&self) -> (&str, usize) {
+        (&self.file, self.line)
+    }
+
     /// As `FILE:LINE`; empty for nowhere.
     pub(super) fn show(&self) -> String {
         if self.line == 0 { String::new() } else { format!("{}:{}", self.file, self.line) }
@@ -142,9 +147,8 @@ pub(super) fn ends(ast: &AST, function: &str, is_builder: impl Fn(&str) -> bool)
     let mut found = Ends { is_builder, ends: Vec::new() };
     let mut last: Option<Stmt> = None;
     ast.walk(&mut |path: &[ASTNode]| {
-        match path {
-            [ASTNode::Stmt(stmt)] => last = Some((*stmt).clone()),
-            _ => {}
+        if let [ASTNode::Stmt(statement)] = path {
+            last = Some((*statement).clone());
         }
         if let Some(ASTNode::Stmt(Stmt::Return(value, flags, at))) = path.last()
             && !flags.contains(rhai::ASTFlags::BREAK)

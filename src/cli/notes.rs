@@ -93,7 +93,8 @@ pub(super) fn run(command: &Notes, config: &Path) -> anyhow::Result<ExitCode> {
 async fn all(store: &Store) -> anyhow::Result<Vec<Note>> {
     let mut notes: Vec<Note> = Vec::new();
     loop {
-        let after = notes.last().map_or((String::new(), String::new()), |note| (note.machine.clone(), note.name.clone()));
+        let after =
+            notes.last().map_or((String::new(), String::new()), |note| (note.machine.clone(), note.name.clone()));
         let page = store.all_notes((&after.0, &after.1), Store::PATIENCE).await?;
         if page.is_empty() || notes.len() >= LISTED_MAX {
             return Ok(notes);

@@ -208,7 +208,9 @@ fn every_function_is_in_one_topic() {
 #[test]
 fn options_have_the_type_that_the_table_says() {
     let mut checked = 0;
-    for function in api::FUNCTIONS.iter().filter(|function| function.name != "refer" && !function.name.starts_with("http_")) {
+    for function in
+        api::FUNCTIONS.iter().filter(|function| function.name != "refer" && !function.name.starts_with("http_"))
+    {
         for option in function.options {
             let others = function.options.iter().filter(|other| other.is_needed && other.name != option.name);
             let others: String = others.map(|other| format!("{}: {}, ", other.name, right(other))).collect();

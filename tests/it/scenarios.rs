@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::documents::{copy, make_database_named, on_loopback};
 use crate::harness::{Daemon, Site, printed};
+use crate::person;
 
 /// A site whose rules are those of a scenario, with a stand-in for every file that its cases boot.
 fn site_of(name: &str) -> Site {
@@ -361,4 +362,52 @@ fn who_shares_an_adapter_is_known_by_what_is_its_own() {
     assert!(stranger["screen"].to_string().contains("its adapter is a shared one"), "{stranger:#}");
     let both = boot("5CG1234ABC", first, &["--pick", "poweroff"]);
     assert!(both["script"].as_str().unwrap().contains("nothing is installed"), "{both:#}");
+}
+
+#[test]
+fn technicians_log_in_before_they_install() {
+    let lab = Scenario::as_written("technician-login", |site| {
+        let keys = site.path("pointsman.toml");
+        let text = std::fs::read_to_string(&keys).unwrap();
+        let hashes = [person::hash("battery staple"), person::hash("2468")];
+        let mut hashes = hashes.iter();
+        let ours = |line: &str| match line.starts_with("hash = ") {
+            true => format!("hash = \"{}\"\n", hashes.next().unwrap()),
+            false => format!("{line}\n"),
+        };
+        std::fs::write(&keys, text.lines().map(ours).collect::<String>()).unwrap();
+        site.write("typed/right", "battery staple\n");
+        site.write("typed/wrong", "battery\n");
+        site.write("typed/pin", "2468\n");
+    });
+    let typed = |name: &str| lab.site.path("typed").join(name).to_str().unwrap().to_owned();
+    assert_eq!(lab.boot(&[]), "exit:1", "nobody pressed a key");
+    let login = |password: &str, mac: &str, more: &[&str]| {
+        let file = typed(password);
+        lab.boot(&[&["--mac", mac, "--user", "ann", "--password-file", &file], more].concat())
+    };
+    let (installs, rescues) = ("booted: debian/linux debian/initrd.gz", "booted: rescue/linux rescue/initrd.img");
+    assert_eq!(login("right", "52:54:00:00:0b:01", &["--pick", "debian"]), installs);
+    assert_eq!(login("right", "52:54:00:00:0b:02", &["--pick", "rescue"]), rescues);
+    assert!(!login("wrong", "52:54:00:00:0b:03", &["--pick", "debian"]).contains("debian"));
+    let wiped = lab.boot(&["--mac", "52:54:00:00:0b:04", "--keys", "w", "--pin-file", &typed("pin")]);
+    assert_eq!(wiped, "booted: tools/wipe");
+}
+
+#[test]
+fn a_stranger_waits_for_somebody_to_agree() {
+    let lab = Scenario::as_written("unknown-machine", |_| ());
+    let run = |arguments: &[&str]| crate::assignments::run(&lab.site, arguments);
+    run(&["machine", "add", "pc-101", "--mac", "52:54:00:00:0c:01"]);
+    assert_eq!(lab.boot(&["--mac", "52:54:00:00:0c:01"]), "exit:1", "it is known, and has nothing to do");
+    let stranger = || lab.boot(&["--mac", "52:54:00:00:0c:02", "--fact", "serial=9QQ1111"]);
+    for (answer, ending) in [("approve", "booted: inventory/linux inventory/initrd.img"), ("deny", "exit:1")] {
+        std::thread::scope(|scope| {
+            let machine = scope.spawn(stranger);
+            let waits = person::pending(&lab.site);
+            assert!(waits["title"].as_str().unwrap().contains("9QQ1111 is new"), "{waits}");
+            run(&[answer, waits["id"].as_str().unwrap()]);
+            assert_eq!(machine.join().unwrap(), ending);
+        });
+    }
 }

@@ -116,7 +116,7 @@ fn long(lines: usize) -> String {
         );
     }
     let arms: String = (0..functions.min(10)).map(|n| format!("\"{n}\" => rule_{n}(request), ")).collect();
-    let _ = write!(text, "fn rules(request) {{ switch request.mac.sub_string(16) {{ {arms} _ => false }} }}\n");
+    let _ = writeln!(text, "fn rules(request) {{ switch request.mac.sub_string(16) {{ {arms} _ => false }} }}");
     text
 }
 

@@ -171,7 +171,7 @@ fn web(asked: &str) -> Means {
         ("HEAD", _) => Means::Nothing,
         (_, "boot.ipxe" | "autoexec.ipxe") => Means::Bootstrap,
         (_, "script.ipxe") => Means::Script,
-        (_, "start.ipxe" | "failed.ipxe" | "done" | "failed") => Means::Nothing,
+        (_, "start.ipxe" | "person.ipxe" | "failed.ipxe" | "done" | "failed") => Means::Nothing,
         (_, file) => Means::FileBegun(file.to_owned()),
     }
 }

@@ -191,7 +191,6 @@ fn facts(text: &mut String, name: &str, question: Question, request: &BootReques
     }
     optional(text, "site", given(&network.site));
     left_out.extend(client.undi.map(|(major, minor)| format!("the UNDI version {major}.{minor}")));
-    left_out.extend(request.person.as_ref().map(|person| format!("the person {}", person.name)));
 }
 
 /// The answer that it got.
@@ -281,6 +280,14 @@ fn tables(
         && let Ok(identity) = Toml::try_from(&*request.identity)
     {
         line(text, "identity", identity);
+    }
+    if let Some(person) = &request.person {
+        let groups = person.groups.iter().map(|group| Toml::from(group.as_str())).collect::<Vec<_>>();
+        let mut table = toml::Table::new();
+        table.insert("name".to_owned(), Toml::from(person.name.as_str()));
+        table.insert("method".to_owned(), Toml::from(person.method.name()));
+        table.insert("groups".to_owned(), Toml::from(groups));
+        line(text, "person", table);
     }
     let [mut queries, mut http, mut notes] = [toml::Table::new(), toml::Table::new(), toml::Table::new()];
     for reading in &account.readings {

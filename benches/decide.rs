@@ -19,7 +19,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use pointsman::boot::{Architecture, BootRequest, Client, HardwareAddress, Machine, Network, SessionId, Stage};
+use pointsman::boot::{
+    Architecture, BootRequest, Client, HardwareAddress, Machine, MachineId, Network, SessionId, Stage,
+};
 use pointsman::decision::{Answer, DecisionEngine, Policy, Progress, RequestHandler, Sessions, TokenKey, World};
 use pointsman::handlers::script::{Limits, ScriptConfig, ScriptHandler};
 
@@ -185,7 +187,7 @@ async fn cost(work: impl Future<Output = ()>) -> [f64; 3] {
 /// The same through the engine, with its session, its trail and its log line.
 async fn measure_engine(handler: Arc<dyn RequestHandler>, requests: &[BootRequest]) -> [f64; 3] {
     let sessions = Sessions::new(TokenKey::new(&[7; TokenKey::LEN]), 200_000);
-    let world = World { handlers: vec![handler], policy: Policy::default(), site: "".into() };
+    let world = World { handlers: vec![handler], policy: Policy::default(), site: "".into(), keys: Default::default() };
     let engine = DecisionEngine::new(world, sessions);
     cost(async {
         for (xid, request) in (1..).zip(requests) {
@@ -283,6 +285,7 @@ fn request(n: u32) -> BootRequest {
     }
     let mut client = Client::new(HardwareAddress::from([0x52, 0x54, 0, a, b, c]), Architecture::X64_UEFI);
     client.vendor_class = "PXEClient:Arch:00007:UNDI:003016".to_owned();
+    client.machine_id = Some(MachineId::from_wire([7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, a, b, c]));
     BootRequest {
         session: SessionId([0, 0, 0, a, b, c]),
         stage: Stage::Http,

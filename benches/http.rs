@@ -234,7 +234,12 @@ impl Site for Folder {
 #[tokio::main]
 async fn serve(folder: &Path) {
     let identity = ensure_ca(folder).unwrap().identity(&[], &["127.0.0.1".parse().unwrap()], Timestamp::now()).unwrap();
-    let world = World { handlers: vec![Arc::new(Everything)], policy: Policy::default(), site: "".into() };
+    let world = World {
+        handlers: vec![Arc::new(Everything)],
+        policy: Policy::default(),
+        site: "".into(),
+        keys: Default::default(),
+    };
     let engine = Arc::new(DecisionEngine::new(world, Sessions::new(TokenKey::new(&[1; 32]), 10)));
     let client = Client::new([2, 0, 0, 0, 0, 1].into(), Architecture::X64_UEFI);
     let session = engine.session_for(&client, 1, Stage::Discover, Timestamp::now());

@@ -169,6 +169,7 @@ impl Site {
         World {
             handlers: self.handlers.iter().map(|built| Arc::clone(&built.handler)).collect(),
             policy: self.config.decision.policy(),
+            keys: Arc::clone(&self.config.identity),
             site: self.config.server.site.as_str().into(),
         }
     }

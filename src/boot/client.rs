@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Architecture, HardwareAddress};
+use super::{Architecture, HardwareAddress, keys};
 
 /// What is known of a client from DHCP. All of it is the client's own claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,9 +87,9 @@ impl MachineId {
         Uuid::from_bytes_le(self.raw)
     }
 
-    /// Whether a vendor left it unset: all octets zero or all 255.
+    /// Whether it is no machine's own: a vendor left it unset, or ships it on many boards.
     pub fn is_placeholder(self) -> bool {
-        self.raw == [0; 16] || self.raw == [0xff; 16]
+        !keys::is_uuid(&self.uuid())
     }
 }
 

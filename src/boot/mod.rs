@@ -17,6 +17,7 @@ mod identity;
 mod image;
 mod image_spec;
 mod images;
+pub(crate) mod keys;
 mod line;
 mod machine;
 mod person;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::check::Findings;
 use crate::boot::{BootImage, BootImages};
 use crate::config::HandlerSection;
-use crate::database::DatabaseError;
+use crate::database::{DatabaseError, NamedQueries};
 use crate::site::Site;
 use crate::store::{ImageEntry, Name, Store, StoreError};
 
@@ -40,7 +40,27 @@ pub(super) async fn databases(site: &Site, findings: &mut Findings) {
             findings.good(format!("handler `{name}`: the database takes its {} queries", checked.fitting));
         }
     }
+    named_queries(site, findings).await;
     store(site, findings).await;
+}
+
+/// Whether the databases take the queries that scripts ask by name. One that does not answer was told of before.
+async fn named_queries(site: &Site, findings: &mut Findings) {
+    let Ok(queries) = NamedQueries::read(&site.config, &site.databases) else { return };
+    let (mut fitting, mut refused) = (0, 0);
+    for query in queries.iter() {
+        match query.describe(PATIENCE).await {
+            Ok(_) => fitting += 1,
+            Err(DatabaseError::Refused { error, .. }) => {
+                refused += 1;
+                findings.bad(format!("query `{}`: the database refuses it: {error}", query.name()));
+            }
+            Err(_) => {}
+        }
+    }
+    if fitting > 0 && refused == 0 {
+        findings.good(format!("scripts: the databases take {fitting} named queries"));
+    }
 }
 
 /// What the store holds, where a handler asks it.

@@ -3,6 +3,7 @@
 mod approvals;
 mod assign;
 mod cache;
+mod case;
 mod check;
 mod check_store;
 mod check_upstream;
@@ -16,6 +17,7 @@ mod init;
 mod machine;
 mod machine_store;
 mod machines;
+mod notes;
 mod output;
 mod people;
 mod replay;
@@ -89,7 +91,9 @@ enum Command {
     Assignments(assign::Assignments),
     History(history::History),
     Explain(explain::Explain),
+    Notes(notes::Notes),
     Replay(replay::Replay),
+    Case(case::Case),
     Site(site::Site),
     Cache(cache::Cache),
     Script(script::Script),
@@ -120,7 +124,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Assignments(command) => assign::assignments(&command, &find_config(config)),
         Command::History(command) => history::run(&command, &find_config(config)),
         Command::Explain(command) => explain::run(&command, &find_config(config)),
+        Command::Notes(command) => notes::run(&command, &find_config(config)),
         Command::Replay(command) => replay::run(&command, &find_config(config)),
+        Command::Case(command) => case::run(&command, &find_config(config)),
         Command::Site(command) => site::run(&command, &find_config(config)),
         Command::Cache(command) => cache::run(&command, &find_config(config)),
         Command::Script(command) => script::run(&command),

@@ -11,6 +11,7 @@ use crate::handlers::script::{definitions, help};
 
 /// What scripts can read and call, for people and for editors
 #[derive(Debug, Args)]
+#[command(disable_help_subcommand = true)]
 pub(super) struct Script {
     #[command(subcommand)]
     command: Command,

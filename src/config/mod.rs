@@ -20,6 +20,9 @@ mod words;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::decision::KeyRules;
 
 pub use database::{Ambiguous, DatabaseSection, NoImage, SqlSection, StoreSection, UnknownMachine};
 pub use people::{LdapSection, PeopleSection, PersonSection};
@@ -67,6 +70,8 @@ pub struct Config {
     pub upstreams: BTreeMap<String, UpstreamSection>,
     /// `[storage.NAME]`, by name.
     pub storages: BTreeMap<String, StorageSection>,
+    /// `[identity]`, read.
+    pub identity: Arc<KeyRules>,
     /// `[web.NAME]`, by name.
     pub webs: BTreeMap<String, WebSection>,
     /// `[cache]`

@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
+use super::web::IdentitySection;
 use super::{Config, HandlerSection, Problem, Problems, defaults, plain_words, rules};
+use crate::decision::KeyRules;
 use crate::nearest::remedy;
 
 /// The tables there are.
-const TABLES: [&str; 18] = [
+const TABLES: [&str; 19] = [
     "server", "dhcp", "tftp", "http", "https", "loaders", "images", "decision", "store", "database", "upstream",
-    "storage", "web", "cache", "api", "people", "handler", "log",
+    "storage", "web", "identity", "cache", "api", "people", "handler", "log",
 ];
 
 struct Reader<'a> {
@@ -31,6 +34,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Config, Problems> {
     }
     let mut table = table.into_inner();
     reader.unknown_tables(&table);
+    let identity: IdentitySection = reader.section(&mut table, "identity");
     let mut config = Config {
         file: file.to_owned(),
         server: reader.section(&mut table, "server"),
@@ -45,6 +49,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Config, Problems> {
         databases: reader.named(&mut table, "database"),
         upstreams: reader.named(&mut table, "upstream"),
         storages: reader.named(&mut table, "storage"),
+        identity: Arc::default(),
         webs: reader.named(&mut table, "web"),
         cache: reader.section(&mut table, "cache"),
         api: reader.section(&mut table, "api"),
@@ -52,6 +57,10 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Config, Problems> {
         handlers: reader.handlers(&mut table),
         log: reader.section(&mut table, "log"),
     };
+    config.identity = Arc::new(identity.rules().unwrap_or_else(|what| {
+        reader.problems.push(Problem::of_file(file, format!("identity: {what}"), ""));
+        KeyRules::default()
+    }));
     reader.check(&config);
     if !reader.problems.is_empty() {
         return Err(reader.problems);

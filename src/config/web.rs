@@ -10,6 +10,7 @@ use super::rules::is_name;
 use super::sections::duration;
 use super::{Config, Problem, Problems};
 use crate::boot::Url;
+use crate::decision::KeyRules;
 
 /// `[web.NAME]`: a web service that scripts ask with `http_get("NAME", ...)`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -54,6 +55,23 @@ impl Default for WebSection {
             cache: None,
             retry_after: Duration::from_secs(10),
         }
+    }
+}
+
+/// `[identity]`: keys that are no machine's own.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct IdentitySection {
+    /// MAC addresses, or beginnings of them, of adapters that machines share.
+    shared_macs: Vec<String>,
+    /// UUIDs that several machines have.
+    ignore_uuids: Vec<String>,
+}
+
+impl IdentitySection {
+    /// The lists, read.
+    pub(super) fn rules(&self) -> Result<KeyRules, String> {
+        KeyRules::read(self.shared_macs.iter().map(String::as_str), self.ignore_uuids.iter().map(String::as_str))
     }
 }
 

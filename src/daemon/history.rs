@@ -36,7 +36,7 @@ use crate::store::{BootEntry, Store};
 use budget::{Newcomers, PerBoot};
 use writer::Writer;
 
-/// Entries that wait to be written; an entry has one to three kilobytes.
+/// Entries that wait to be written; an entry has one to six kilobytes.
 const QUEUE_LEN: usize = 16_384;
 /// How long the entries that are left may take at the end.
 const FLUSH_TIME_MAX: Duration = Duration::from_secs(5);

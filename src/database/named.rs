@@ -88,6 +88,13 @@ impl NamedQueries {
     }
 }
 
+impl NamedQueries {
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &NamedQuery> {
+        self.databases.values().flat_map(BTreeMap::values)
+    }
+}
+
 /// A name that is no query's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -102,6 +109,14 @@ impl NamedQuery {
     /// The names of its parameters in lower case; one may come several times.
     pub fn parameters(&self) -> impl Iterator<Item = &str> {
         self.query.parameters()
+    }
+
+    /// Has the database read it without running it; see [`Database::describe`].
+    ///
+    /// # Errors
+    /// As [`Database::describe`].
+    pub async fn describe(&self, limit: Duration) -> Result<Vec<String>, DatabaseError> {
+        self.database.describe(&self.query, limit).await
     }
 
     /// What it finds; see [`Database::rows`].

@@ -8,7 +8,9 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::boot::{BootDecision, BootImages, BootRequest, Outcome, Referral, Step, Verdict};
+use crate::boot::{
+    BootDecision, BootImages, BootRequest, Identity, IdentityStatus, Line, Outcome, Record, Referral, Step, Verdict,
+};
 
 use super::log::{DecisionLog, image_ids};
 use super::{Answer, HandlerError, RequestHandler, World};
@@ -89,6 +91,7 @@ async fn ask(
                 return Some(said);
             }
             Ok(Answer::Explained { given, why, known, account }) => {
+                known.iter().for_each(|known| identify(request, known));
                 request.record = known.map(Arc::new).or_else(|| request.record.take());
                 match given {
                     Some(said) => {
@@ -99,9 +102,14 @@ async fn ask(
                     None => step(Outcome::Passed, why, account),
                 }
             }
+            Ok(Answer::Identified { identity, why }) => {
+                step(Outcome::Passed, why, None);
+                request.identity = Arc::from(identity);
+            }
             Ok(Answer::Pass) => step(Outcome::Passed, String::new(), None),
             Ok(Answer::Noted(record)) => {
                 step(Outcome::Passed, record.in_words(), None);
+                identify(request, &record);
                 request.record = Some(Arc::new(record));
             }
             Err(error) => {
@@ -121,6 +129,17 @@ async fn ask(
         }
     }
     None
+}
+
+/// Who a machine is by the row that a handler found, which says by which keys. What was known before of its keys stays.
+fn identify(request: &mut BootRequest, record: &Record) {
+    let Some(keys) = record.text("matched_by") else { return };
+    let machine = record.text("hostname").or_else(|| record.text("machine_id")).unwrap_or_default();
+    let matched_by = keys.split(", ").map(|key| Line::clean(key).to_string()).collect();
+    let identity = (*request.identity).clone();
+    let status = IdentityStatus::Known;
+    let machine = Line::clean(&machine).to_string();
+    request.identity = Arc::new(Identity { status, machine, matched_by, candidates: Vec::new(), ..identity });
 }
 
 /// What stands in for an answer that nobody gave.

@@ -56,7 +56,7 @@ impl Compared {
             Ok(Answer::Explained { given: Some(answer), .. }) => given(answer.clone()),
             Ok(Answer::Noted(record)) => Compared::Noted(record.clone()),
             Ok(Answer::Explained { known: Some(record), .. }) => Compared::Noted(record.clone()),
-            Ok(Answer::Pass | Answer::Explained { .. }) => Compared::Passed,
+            Ok(Answer::Pass | Answer::Identified { .. } | Answer::Explained { .. }) => Compared::Passed,
             Err(error) => Compared::Failed(error.message.clone()),
         }
     }

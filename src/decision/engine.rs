@@ -18,6 +18,7 @@ use crate::boot::{BootDecision, BootRequest, Client, Machine, Network, Outcome, 
 use super::chain::{Question, evaluate, guarded, micros};
 use super::flight::{Decided, Flight, FlightKey};
 use super::log::DecisionLog;
+use super::trust::{KeyRules, Learnt, trusts};
 use super::{BootEvent, Exchange, HandlerError, Policy, RequestHandler, Session, Sessions, TokenError, Transport};
 
 /// What decides: the handlers in the order they are asked, and the policy for when they do not answer. A reload makes
@@ -27,6 +28,8 @@ pub struct World {
     pub handlers: Vec<Arc<dyn RequestHandler>>,
     /// What stands in for an answer.
     pub policy: Policy,
+    /// What the site says of the keys of machines.
+    pub keys: Arc<KeyRules>,
     /// Name of this site, for the requests that name no other; may be empty.
     pub site: Arc<str>,
 }
@@ -39,6 +42,8 @@ pub struct DecisionEngine {
     /// Bounds what goes on in the background.
     places: Arc<Semaphore>,
     log: Arc<DecisionLog>,
+    /// What was learnt of MAC addresses.
+    learnt: Learnt,
     observer: Arc<dyn Observer>,
 }
 
@@ -87,6 +92,7 @@ impl DecisionEngine {
             background: TaskTracker::new(),
             places: Arc::new(Semaphore::new(BACKGROUND_MAX)),
             log: Arc::default(),
+            learnt: Learnt::default(),
             observer: Arc::new(Nobody),
         }
     }
@@ -281,7 +287,7 @@ impl DecisionEngine {
             network.site = Arc::clone(&world.site);
         }
         let client = (*session.client()).clone();
-        BootRequest {
+        let mut request = BootRequest {
             session: session.id(),
             stage,
             client,
@@ -291,7 +297,9 @@ impl DecisionEngine {
             identity: Arc::default(),
             person: session.person(now),
             now,
-        }
+        };
+        request.identity = Arc::new(trusts(&request, &world.keys, &self.learnt));
+        request
     }
 
     /// Most evaluations are ready at once. One that is not goes on in the background, whether or not this client is

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use tracing::{debug, info, warn};
 
-use crate::boot::{BootDecision, BootImages, BootRequest};
+use crate::boot::{BootDecision, BootImages, BootRequest, IdentityStatus};
 use crate::pace::Pace;
 
 /// Lines in one second.
@@ -34,6 +34,7 @@ impl DecisionLog {
             uuid = client.uuid().map(tracing::field::display),
             arch = %client.architecture,
             stage = request.stage.name(),
+            identity = Some(&*request.identity).filter(|who| who.status != IdentityStatus::Unknown).map(tracing::field::display),
             handler = decision.handler,
             verdict = decision.verdict.name(),
             reason = decision.verdict.reason(),

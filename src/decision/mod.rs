@@ -19,10 +19,11 @@ mod session;
 #[cfg(test)]
 mod tests;
 mod token;
+mod trust;
 
 use async_trait::async_trait;
 
-use crate::boot::{Account, BootImages, BootRequest, Record, Verdict};
+use crate::boot::{Account, BootImages, BootRequest, Identity, Record, Verdict};
 
 pub use chain::Question;
 pub use difference::{Compared, Difference, differences, differing};
@@ -33,6 +34,7 @@ pub use grant::GrantError;
 pub use policy::{Fallback, OnError, Policy, TimeLimits};
 pub use session::{Progress, Session, Sessions};
 pub use token::{TokenError, TokenKey};
+pub use trust::KeyRules;
 
 /// Somebody who may know what a machine boots.
 ///
@@ -78,6 +80,13 @@ pub enum Answer<T> {
     Pass,
     /// No opinion either, but this is known of the machine: handlers asked later see it as the request's record.
     Noted(Record),
+    /// No opinion either, and not known which machine it is, but which it could be: handlers asked later see that.
+    Identified {
+        /// Who it could be.
+        identity: Box<Identity>,
+        /// How that came about, for the trail.
+        why: String,
+    },
     /// An answer, or no opinion, with what the trail says of how it came about.
     Explained {
         /// The answer; no opinion when absent.
@@ -98,6 +107,7 @@ impl<T> Answer<T> {
             Answer::Given(content) => Answer::Given(turn(content)),
             Answer::Pass => Answer::Pass,
             Answer::Noted(record) => Answer::Noted(record),
+            Answer::Identified { identity, why } => Answer::Identified { identity, why },
             Answer::Explained { given, why, known, account } => {
                 Answer::Explained { given: given.map(turn), why, known, account }
             }

@@ -83,7 +83,10 @@ impl RequestHandler for Fake {
 
 fn engine(handlers: &[&Arc<Fake>], policy: Policy) -> DecisionEngine {
     let handlers = handlers.iter().map(|fake| Arc::clone(fake) as Arc<dyn RequestHandler>).collect();
-    DecisionEngine::new(World { handlers, policy, site: "".into() }, Sessions::new(TokenKey::new(&[1; 32]), 1000))
+    DecisionEngine::new(
+        World { handlers, policy, site: "".into(), keys: Default::default() },
+        Sessions::new(TokenKey::new(&[1; 32]), 1000),
+    )
 }
 
 fn session(engine: &DecisionEngine, last: u8) -> Arc<Session> {
@@ -207,7 +210,12 @@ async fn a_denial_is_asked_anew_after_a_while_and_after_a_reload() {
     verdict(&engine, &session).await;
     assert_eq!(denies.asked.load(Ordering::SeqCst), 2);
     let allows = Fake::new("allows", Temper::Allows);
-    engine.replace(World { handlers: vec![allows], policy: Policy::default(), site: "".into() });
+    engine.replace(World {
+        handlers: vec![allows],
+        policy: Policy::default(),
+        site: "".into(),
+        keys: Default::default(),
+    });
     assert!(verdict(&engine, &session).await.allows());
 }
 
@@ -236,7 +244,12 @@ async fn an_allowed_machine_without_images_boots_its_disk() {
             Ok(Answer::Pass)
         }
     }
-    let world = World { handlers: vec![Arc::new(OnlyAllows)], policy: Policy::default(), site: "".into() };
+    let world = World {
+        handlers: vec![Arc::new(OnlyAllows)],
+        policy: Policy::default(),
+        site: "".into(),
+        keys: Default::default(),
+    };
     let engine = DecisionEngine::new(world, Sessions::new(TokenKey::new(&[1; 32]), 10));
     let session = session(&engine, 1);
     let decision = engine.boot_images(&session, Network::default(), Machine::default(), Timestamp::now()).await;
@@ -262,7 +275,12 @@ impl RequestHandler for ByRelay {
 
 #[tokio::test(start_paused = true)]
 async fn a_machine_denied_for_its_place_stays_denied_on_protocols_that_do_not_know_it() {
-    let world = World { handlers: vec![Arc::new(ByRelay)], policy: Policy::default(), site: "".into() };
+    let world = World {
+        handlers: vec![Arc::new(ByRelay)],
+        policy: Policy::default(),
+        site: "".into(),
+        keys: Default::default(),
+    };
     let engine = DecisionEngine::new(world, Sessions::new(TokenKey::new(&[1; 32]), 10));
     let session = session(&engine, 1);
     let relay = crate::boot::Relay {
@@ -290,7 +308,12 @@ async fn a_session_taken_up_by_its_token_keeps_the_verdict_until_the_rules_chang
         let resumed = after.resume(&token, now).unwrap();
         assert_eq!(verdict(&after, &resumed).await.allows(), is_allowed);
         assert_eq!(allows.asked.load(Ordering::SeqCst), 0, "its facts are not known any more");
-        after.replace(World { handlers: vec![denies], policy: Policy::default(), site: "".into() });
+        after.replace(World {
+            handlers: vec![denies],
+            policy: Policy::default(),
+            site: "".into(),
+            keys: Default::default(),
+        });
         assert_eq!(verdict(&after, &resumed).await, Verdict::deny("new rule"));
     }
 }
@@ -334,7 +357,12 @@ impl RequestHandler for Explains {
 
 #[tokio::test(start_paused = true)]
 async fn the_trail_tells_how_an_answer_came_about() {
-    let world = World { handlers: vec![Arc::new(Explains)], policy: Policy::default(), site: "".into() };
+    let world = World {
+        handlers: vec![Arc::new(Explains)],
+        policy: Policy::default(),
+        site: "".into(),
+        keys: Default::default(),
+    };
     let known = Arc::new(Known::default());
     let engine =
         DecisionEngine::new(world, Sessions::new(TokenKey::new(&[1; 32]), 10)).observed(Arc::clone(&known) as _);

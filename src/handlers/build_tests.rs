@@ -137,7 +137,10 @@ async fn a_database_says_who_it_is_and_a_script_what_follows() {
         .unwrap_or_else(|problems| panic!("{problems}"));
     let handlers = built.into_iter().map(|built| built.handler).collect();
     let sessions = Sessions::new(TokenKey::new(&[1; TokenKey::LEN]), 100);
-    let engine = DecisionEngine::new(World { handlers, policy: Policy::default(), site: "".into() }, sessions);
+    let engine = DecisionEngine::new(
+        World { handlers, policy: Policy::default(), site: "".into(), keys: Default::default() },
+        sessions,
+    );
     let decide = async |mac: [u8; 6]| {
         let now = Timestamp::UNIX_EPOCH;
         let session = Arc::new(engine.sessions().begin(Client::new(mac.into(), Architecture::X64_UEFI), 0, now));

@@ -3,14 +3,18 @@
 //! A new kind implements [`RequestHandler`] in a folder of its own, and gets an arm in
 //! [`build`], the one place where the configuration's handlers become running ones.
 
+mod identity;
 pub mod referral;
 pub mod rollout;
 pub mod script;
 pub mod sql;
 
+mod unused;
+
 #[cfg(test)]
 mod build_tests;
 
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -118,23 +122,10 @@ pub fn build(
         }
     }
     if purpose.runs_cases() {
-        unused_cases(config, &mut built);
+        unused::cases(config, &mut built);
+        unused::scripts(config, &mut built);
     }
     if problems.is_empty() { Ok(built) } else { Err(problems) }
-}
-
-/// Looks for files of cases that belong to no handler; the first handler with a script tells of them all.
-fn unused_cases(config: &Config, built: &mut [Built]) {
-    let files = |section: &HandlerSection| match section {
-        HandlerSection::Script(section) => Some([section.allow_boot.clone(), section.boot_images.clone()]),
-        HandlerSection::Sql(_) | HandlerSection::Referral(_) => None,
-    };
-    let scripts: Vec<PathBuf> = config.handlers.iter().filter_map(files).flatten().collect();
-    let folders: Vec<PathBuf> = built.iter().flat_map(|built| built.folders.clone()).collect();
-    let first = config.handlers.iter().position(|section| files(section).is_some());
-    if let Some(first) = first.and_then(|first| built.get_mut(first)) {
-        first.cases.unused = script::cases::unused(&folders, &scripts).iter().map(ToString::to_string).collect();
-    }
 }
 
 fn script(
@@ -217,11 +208,10 @@ fn load(
     };
     let mut tries = 0..EXCHANGED_MAX;
     loop {
-        let folder = || std::fs::metadata(&section.scripts).map(|found| (found.dev(), found.ino())).ok();
-        let before = folder();
+        let before = stamps(&section.scripts);
         let loaded = load_once(&config, runs_cases);
-        // Another set of scripts may have taken the folder's name between two files.
-        if folder() == before || tries.next().is_none() {
+        // Between two files another set may have come in their place: half of each would be neither.
+        if stamps(&section.scripts) == before || tries.next().is_none() {
             return loaded;
         }
     }
@@ -243,12 +233,15 @@ fn load_once(config: &ScriptConfig, runs_cases: bool) -> Result<(ScriptHandler, 
     Ok((handler, cases))
 }
 
+/// Scripts that were loaded, or why they were not.
+pub type Loaded = Result<ScriptHandler, Vec<ScriptError>>;
+
 /// The script handlers of a configuration, each by its name, for commands that are about scripts alone. No database is
 /// asked.
 ///
 /// # Errors
 /// When the configuration's databases or queries cannot be read.
-pub fn scripts(config: &Config) -> Result<Vec<(String, Result<ScriptHandler, Vec<ScriptError>>)>, Problems> {
+pub fn scripts(config: &Config) -> Result<Vec<(String, Loaded)>, Problems> {
     let databases = Databases::open(config, None)?;
     let queries = Arc::new(NamedQueries::read(config, &databases)?);
     let reach = dry_reach(config, &databases)?;
@@ -273,6 +266,30 @@ fn dry_reach(config: &Config, databases: &Databases) -> Result<Reach, Problems> 
     Ok(Reach { web: upstreams.web().clone(), store, keeps: false })
 }
 
+/// What tells that a file, or the folder as a whole, is not what it was: place on the disk, length and time.
+fn stamps(folder: &Path) -> Vec<[i64; 5]> {
+    let stamp = |found: &Metadata| {
+        let number = |number: u64| i64::from_ne_bytes(number.to_ne_bytes());
+        [number(found.dev()), number(found.ino()), number(found.len()), found.mtime(), found.mtime_nsec()]
+    };
+    let mut all: Vec<_> = std::fs::metadata(folder).iter().map(stamp).collect();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            if all.len() >= STAMPS_MAX {
+                return all;
+            }
+            all.extend(std::fs::metadata(entry.path()).iter().map(stamp));
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(entry.path());
+            }
+        }
+    }
+    all
+}
+
+/// Files whose changes are seen while scripts are read.
+const STAMPS_MAX: usize = 2_000;
 /// How often a folder may change while it is read, before it is taken as it is.
 const EXCHANGED_MAX: u32 = 5;
 

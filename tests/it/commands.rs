@@ -42,6 +42,9 @@ fn every_command_teaches_with_an_example() {
         "unassign",
         "assignments",
         "history",
+        "script help",
+        "script definitions",
+        "test",
     ] {
         let words: Vec<_> = command.split(' ').chain(["--help"]).collect();
         let text = printed(&pointsman(&words));

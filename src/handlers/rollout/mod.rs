@@ -12,12 +12,14 @@ mod shadow;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use tracing::{info, warn};
 
 use crate::boot::{BootImages, BootRequest, Verdict};
@@ -100,18 +102,18 @@ impl RolloutHandler {
     }
 
     /// The candidate's answer, where it answers this machine and can.
-    async fn canary<T>(
+    async fn canary<'a, T>(
         &self,
         question: Question,
         request: &BootRequest,
-        answer: impl Future<Output = Result<Answer<T>, HandlerError>>,
+        answer: impl FnOnce() -> BoxFuture<'a, Result<Answer<T>, HandlerError>>,
     ) -> Option<Result<Answer<T>, String>> {
         if !self.canary.as_ref()?.has(request) {
             return None;
         }
         let [allow_boot, boot_images] = self.patience;
         let patience = if question == Question::AllowBoot { allow_boot } else { boot_images };
-        let why = match tokio::time::timeout(patience, answer).await {
+        let why = match tokio::time::timeout(patience, answer()).await {
             Ok(Ok(answer)) => {
                 self.count(Outcome::Canary);
                 return Some(Ok(explained(answer, "canary")));
@@ -142,20 +144,20 @@ impl RolloutHandler {
         shadow.ask(Answered { question, request: request.clone(), said: compared(said), readings });
     }
 
-    /// Asks the live scripts or the candidate; the futures do nothing before they are waited for.
-    async fn answer<T>(
+    /// Asks the live scripts or the candidate.
+    async fn answer<'a, T>(
         &self,
         question: Question,
         request: &BootRequest,
-        live: impl Future<Output = Result<Answer<T>, HandlerError>>,
-        candidate: impl Future<Output = Result<Answer<T>, HandlerError>>,
+        live: impl FnOnce() -> BoxFuture<'a, Result<Answer<T>, HandlerError>>,
+        candidate: impl FnOnce() -> BoxFuture<'a, Result<Answer<T>, HandlerError>>,
         compared: fn(&Result<Answer<T>, HandlerError>) -> Compared,
     ) -> Result<Answer<T>, HandlerError> {
         match self.canary(question, request, candidate).await {
             Some(Ok(answer)) => Ok(answer),
-            Some(Err(why)) => Ok(explained(live.await?, &why)),
+            Some(Err(why)) => Ok(explained(live().await?, &why)),
             None => {
-                let said = live.await;
+                let said = live().await;
                 self.beside(question, request, &said, compared);
                 said
             }
@@ -166,6 +168,8 @@ impl RolloutHandler {
 /// The answer with these words in the trail.
 fn explained<T>(answer: Answer<T>, words: &str) -> Answer<T> {
     let (given, why, known, account) = match answer {
+        // Scripts never say this.
+        Answer::Identified { identity, why } => return Answer::Identified { identity, why: format!("{words}; {why}") },
         Answer::Given(given) => (Some(given), String::new(), None, None),
         Answer::Pass => (None, String::new(), None, None),
         Answer::Noted(record) => (None, record.in_words(), Some(record), None),
@@ -182,12 +186,12 @@ impl RequestHandler for RolloutHandler {
     }
 
     async fn allow_boot(&self, request: &BootRequest) -> Result<Answer<Verdict>, HandlerError> {
-        let (live, candidate) = (self.live.allow_boot(request), self.candidate.allow_boot(request));
+        let (live, candidate) = (|| self.live.allow_boot(request), || self.candidate.allow_boot(request));
         self.answer(Question::AllowBoot, request, live, candidate, Compared::of_verdict).await
     }
 
     async fn boot_images(&self, request: &BootRequest) -> Result<Answer<BootImages>, HandlerError> {
-        let (live, candidate) = (self.live.boot_images(request), self.candidate.boot_images(request));
+        let (live, candidate) = (|| self.live.boot_images(request), || self.candidate.boot_images(request));
         self.answer(Question::BootImages, request, live, candidate, Compared::of_images).await
     }
 

@@ -1,5 +1,8 @@
 //! Folders that change places, also when somebody is killed at it.
 
+use std::os::unix::fs::PermissionsExt;
+
+use super::super::walk::DEPTH_MAX;
 use super::*;
 
 struct Place {

@@ -34,6 +34,11 @@ pub enum Unanswered {
 }
 
 impl ScriptHandler {
+    /// Whether this is its name in the configuration and in trails.
+    pub fn is_named(&self, name: &str) -> bool {
+        self.name == name
+    }
+
     /// Asks a question once more, with what the scripts were told then. Takes as long as the script takes, on this thread.
     pub fn again(&self, question: Question, request: &BootRequest, told: &[Reading]) -> Again {
         let answers = Arc::new(Answers::of(told));
@@ -66,7 +71,7 @@ impl ScriptHandler {
                 Ok(record) => Compared::Noted(record),
                 Err(error) => Compared::Failed(error.message),
             },
-            Ok(Answer::Pass | Answer::Explained { .. }) => Compared::Passed,
+            Ok(Answer::Pass | Answer::Identified { .. } | Answer::Explained { .. }) => Compared::Passed,
             Err(failed) => {
                 error = Some(failed.to_string());
                 Compared::Failed(failed.one_line())

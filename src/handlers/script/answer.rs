@@ -122,6 +122,11 @@ pub(super) fn verdict(value: Dynamic) -> Result<Answer<Verdict>, String> {
     if value.is::<Refer>() {
         return Ok(value.cast::<Refer>().answer());
     }
+    if value.is::<Image>() || value.is::<ImageMenu>() {
+        return Err(format!(
+            "allow_boot returned {got}; what is booted is the answer of boot_images: return allow() here"
+        ));
+    }
     match value.try_cast::<Ruling>() {
         Some(Ruling(verdict, _)) => Ok(Answer::Given(verdict)),
         None => Err(format!(

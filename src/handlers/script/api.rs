@@ -10,7 +10,7 @@ use super::reach::Reach;
 use super::tables::Tables;
 use super::{
     answer, ask, functions, identity, images, notes, patterns, query, record, request, rings, sandbox, tables, time,
-    versions, web,
+    versions, web, who,
 };
 use crate::database::NamedQueries;
 
@@ -21,147 +21,249 @@ pub use super::time::PARTS;
 
 /// Every function of ours, in the order of the documentation.
 pub const FUNCTIONS: &[Function] = &[
-    function("allow", "the machine may boot from the network", "allow()").calls(&["allow() -> verdict"]),
-    function("deny", "it may not, and is told why", "deny(\"not in the list of machines\")").calls(&["deny(reason: text) -> verdict"]),
-    function("ignore", "it gets no answer, as if there were no server", "ignore(\"not ours\")").calls(&["ignore(reason: text) -> verdict"]),
-    function("pass", "no opinion: the next handler is asked", "pass()").calls(&["pass() -> pass"]),
-    function("refer", "no opinion: this upstream decides", "refer(\"main\", #{ style: \"redirect\" })").calls(&["refer(upstream: text) -> refer", "refer(upstream: text, options: map) -> refer"]).options(contract::REFER),
+    function("allow", "the machine may boot from the network", "allow()")
+        .calls(&["allow() -> verdict"]),
+    function("deny", "it may not, and is told why", "deny(\"not in the list of machines\")")
+        .calls(&["deny(reason: text) -> verdict"]),
+    function("ignore", "it gets no answer, as if there were no server", "ignore(\"not ours\")")
+        .calls(&["ignore(reason: text) -> verdict"]),
+    function("pass", "no opinion: the next handler is asked", "pass()")
+        .calls(&["pass() -> pass"]),
+    function("refer", "no opinion: this upstream decides", "refer(\"main\", #{ style: \"redirect\" })")
+        .calls(&["refer(upstream: text) -> refer", "refer(upstream: text, options: map) -> refer"])
+        .options(contract::REFER),
     function(
         "linux",
         "a Linux kernel with initial RAM disks and command line",
         "linux(#{ id: \"debian\", title: \"Debian 12\", kernel: \"debian/linux\", initrd: \"debian/initrd.gz\", cmdline: \"quiet\" })",
-    ).calls(&["linux(options: map) -> image"]).options(contract::LINUX),
+    )
+        .calls(&["linux(options: map) -> image"])
+        .options(contract::LINUX),
     function(
         "wim",
         "Windows PE through wimboot",
         "wim(#{ wim: \"winpe/boot.wim\", bcd: \"winpe/BCD\", boot_sdi: \"winpe/boot.sdi\", files: #{ \"startnet.cmd\": \"winpe/startnet.cmd\" } })",
-    ).calls(&["wim(options: map) -> image"]).options(contract::WIM),
-    function("efi", "an EFI program", "efi(#{ source: \"tools/shell.efi\", cmdline: \"-nomap\" })").calls(&["efi(source: text) -> image", "efi(options: map) -> image"]).options(contract::EFI),
-    function("chain", "another loader or iPXE script that takes over", "chain(\"http://boot.example.com/menu.ipxe\")").calls(&["chain(source: text) -> image", "chain(options: map) -> image"]).options(contract::SOURCE),
+    )
+        .calls(&["wim(options: map) -> image"])
+        .options(contract::WIM),
+    function("efi", "an EFI program", "efi(#{ source: \"tools/shell.efi\", cmdline: \"-nomap\" })")
+        .calls(&["efi(source: text) -> image", "efi(options: map) -> image"])
+        .options(contract::EFI),
+    function(
+        "chain",
+        "another loader or iPXE script that takes over",
+        "chain(\"http://boot.example.com/menu.ipxe\")",
+    )
+        .calls(&["chain(source: text) -> image", "chain(options: map) -> image"])
+        .options(contract::SOURCE),
     function(
         "sanboot",
         "a disk or CD image by HTTP, iSCSI or AoE",
         "sanboot(\"iscsi:10.0.0.9::::iqn.2010-04.com.example:disk\")",
-    ).calls(&["sanboot(source: text) -> image", "sanboot(options: map) -> image"]).options(contract::SOURCE),
-    function("ipxe", "commands of iPXE as they are", "ipxe(\"echo Hello\\nsleep 5\")").calls(&["ipxe(text: text) -> image", "ipxe(options: map) -> image"]).options(contract::IPXE),
+    )
+        .calls(&["sanboot(source: text) -> image", "sanboot(options: map) -> image"])
+        .options(contract::SOURCE),
+    function("ipxe", "commands of iPXE as they are", "ipxe(\"echo Hello\\nsleep 5\")")
+        .calls(&["ipxe(text: text) -> image", "ipxe(options: map) -> image"])
+        .options(contract::IPXE),
     function(
         "referral",
         "another boot server takes over, and is told what the machine is",
         "referral(#{ title: \"Head office\", url: \"http://boot.example.com/boot.ipxe\", facts: \"form\" })",
-    ).calls(&["referral(url: text) -> image", "referral(options: map) -> image"]).options(contract::REFERRAL),
-    function("retry", "the machine waits for so many seconds, and asks again", "retry(15)").calls(&["retry(wait: number) -> image", "retry(options: map) -> image"]).options(contract::RETRY),
-    function("local_disk", "the machine's own disk", "local_disk()").calls(&["local_disk() -> image", "local_disk(title: text) -> image", "local_disk(options: map) -> image"]).options(contract::PLAIN),
-    function("reboot", "restart", "reboot()").calls(&["reboot() -> image", "reboot(title: text) -> image", "reboot(options: map) -> image"]).options(contract::PLAIN),
-    function("poweroff", "power off", "poweroff()").calls(&["poweroff() -> image", "poweroff(title: text) -> image", "poweroff(options: map) -> image"]).options(contract::PLAIN),
-    function("shell", "the command line of iPXE", "shell()").calls(&["shell() -> image", "shell(title: text) -> image", "shell(options: map) -> image"]).options(contract::PLAIN),
+    )
+        .calls(&["referral(url: text) -> image", "referral(options: map) -> image"])
+        .options(contract::REFERRAL),
+    function("retry", "the machine waits for so many seconds, and asks again", "retry(15)")
+        .calls(&["retry(wait: number) -> image", "retry(options: map) -> image"])
+        .options(contract::RETRY),
+    function("local_disk", "the machine's own disk", "local_disk()")
+        .calls(&["local_disk() -> image", "local_disk(title: text) -> image", "local_disk(options: map) -> image"])
+        .options(contract::PLAIN),
+    function("reboot", "restart", "reboot()")
+        .calls(&["reboot() -> image", "reboot(title: text) -> image", "reboot(options: map) -> image"])
+        .options(contract::PLAIN),
+    function("poweroff", "power off", "poweroff()")
+        .calls(&["poweroff() -> image", "poweroff(title: text) -> image", "poweroff(options: map) -> image"])
+        .options(contract::PLAIN),
+    function("shell", "the command line of iPXE", "shell()")
+        .calls(&["shell() -> image", "shell(title: text) -> image", "shell(options: map) -> image"])
+        .options(contract::PLAIN),
     function(
         "menu",
         "offers several images",
         "menu(#{ title: \"Lab\", timeout: 10, default_image: \"local\", images: [local_disk(), shell()] })",
-    ).calls(&["menu(options: map) -> menu"]).options(contract::MENU),
+    )
+        .calls(&["menu(options: map) -> menu"])
+        .options(contract::MENU),
     function(
         "ask_pin",
         "asks the person at the machine for a PIN; then boot_images is asked again, with request.person",
         "ask_pin(#{ title: \"PIN of the lab\", groups: [\"lab\"] })",
-    ).calls(&["ask_pin() -> question", "ask_pin(title: text) -> question", "ask_pin(options: map) -> question"]).options(contract::ASK),
+    )
+        .calls(&["ask_pin() -> question", "ask_pin(title: text) -> question", "ask_pin(options: map) -> question"])
+        .options(contract::ASK),
     function(
         "ask_login",
         "asks for a user name and password, which the server verifies",
         "ask_login(#{ title: \"Imaging\", groups: [\"imaging\"] })",
-    ).calls(&["ask_login() -> question", "ask_login(title: text) -> question", "ask_login(options: map) -> question"]).options(contract::ASK),
+    )
+        .calls(&["ask_login() -> question", "ask_login(title: text) -> question", "ask_login(options: map) -> question"])
+        .options(contract::ASK),
     function(
         "ask_approval",
         "waits until somebody approves this boot at the server",
         "ask_approval(#{ title: \"Wipe this machine\", wait: 600 })",
-    ).calls(&["ask_approval() -> question", "ask_approval(title: text) -> question", "ask_approval(options: map) -> question"]).options(contract::ASK_APPROVAL),
-    function("table", "a table of the data folder: a CSV or TSV file, or a list of maps in JSON, TOML or YAML", "table(\"machines.csv\")").calls(&["table(file: text) -> table"]),
-    function("data", "what a JSON, TOML or YAML file of the data folder says", "data(\"site.yaml\").gateway").calls(&["data(file: text) -> anything"]),
+    )
+        .calls(&["ask_approval() -> question", "ask_approval(title: text) -> question", "ask_approval(options: map) -> question"])
+        .options(contract::ASK_APPROVAL),
+    function(
+        "table",
+        "a table of the data folder: a CSV or TSV file, or a list of maps in JSON, TOML or YAML",
+        "table(\"machines.csv\")",
+    )
+        .calls(&["table(file: text) -> table"]),
+    function("data", "what a JSON, TOML or YAML file of the data folder says", "data(\"site.yaml\").gateway")
+        .calls(&["data(file: text) -> anything"]),
     function(
         "find",
         "the first row of a table with this value in a column, or `()`",
         "table(\"machines.csv\").find(\"mac\", request.mac)",
-    ).calls(&["table.find(column: text, value: anything) -> row"]),
-    function("find_all", "all such rows, as an array", "table(\"machines.csv\").find_all(\"role\", \"lab\")").calls(&["table.find_all(column: text, value: anything) -> array"]),
+    )
+        .calls(&["table.find(column: text, value: anything) -> row"]),
+    function("find_all", "all such rows, as an array", "table(\"machines.csv\").find_all(\"role\", \"lab\")")
+        .calls(&["table.find_all(column: text, value: anything) -> array"]),
     function(
         "find_network",
         "the row whose network in a column holds an address, and is the smallest that does; or `()`",
         "table(\"sites.json\").find_network(\"network\", request.subnet_address)",
-    ).calls(&["table.find_network(column: text, address: text) -> row"]),
-    function("rows", "all rows of a table, as an array", "table(\"machines.csv\").rows()").calls(&["table.rows() -> array"]),
+    )
+        .calls(&["table.find_network(column: text, address: text) -> row"]),
+    function("rows", "all rows of a table, as an array", "table(\"machines.csv\").rows()")
+        .calls(&["table.rows() -> array"]),
     function(
         "query",
         "what a named query of a database finds, as an array of rows; the last answer stands in when the database fails",
         "query(\"cmdb.owner_of\", #{ mac: request.mac })",
-    ).calls(&["query(name: text) -> array", "query(name: text, parameters: map) -> array", "query(name: text, request: request) -> array", "query(name: text, row: record) -> array"]),
+    )
+        .calls(&[
+            "query(name: text) -> array",
+            "query(name: text, parameters: map) -> array",
+            "query(name: text, request: request) -> array",
+            "query(name: text, row: record) -> array",
+        ]),
     function(
         "fresh_query",
         "the same, but an error when the database fails: for rows that say what to install",
         "fresh_query(\"cmdb.owner_of\", request)",
-    ).calls(&["fresh_query(name: text) -> array", "fresh_query(name: text, parameters: map) -> array", "fresh_query(name: text, request: request) -> array", "fresh_query(name: text, row: record) -> array"]),
+    )
+        .calls(&[
+            "fresh_query(name: text) -> array",
+            "fresh_query(name: text, parameters: map) -> array",
+            "fresh_query(name: text, request: request) -> array",
+            "fresh_query(name: text, row: record) -> array",
+        ]),
     function(
         "in_network",
         "whether an address lies in a network, or in one of an array of networks",
         "in_network(request.subnet_address, \"10.1.0.0/16\")",
-    ).calls(&["in_network(address: text, network: text) -> bool", "in_network(address: text, networks: array) -> bool"]),
+    )
+        .calls(&[
+            "in_network(address: text, network: text) -> bool",
+            "in_network(address: text, networks: array) -> bool",
+        ]),
     function(
         "between",
         "whether a time of day lies in a window, which may go over midnight",
         "request.now.between(\"22:00\", \"05:00\")",
-    ).calls(&["time.between(from: text, to: text) -> bool"]),
+    )
+        .calls(&["time.between(from: text, to: text) -> bool"]),
     function(
         "is_between",
         "whether a time lies between two dates, both with it; dates without a year come every year",
         "request.now.is_between(\"2026-12-20\", \"2027-01-04\")",
-    ).calls(&["time.is_between(first: text, last: text) -> bool"]),
-    function("is_on", "whether it is one of these days of the week", "request.now.is_on(\"mon-fri, sun\")").calls(&["time.is_on(days: text) -> bool"]),
-    function("in_zone", "the same time in another time zone", "request.now.in_zone(\"America/New_York\").hour").calls(&["time.in_zone(zone: text) -> time"]),
+    )
+        .calls(&["time.is_between(first: text, last: text) -> bool"]),
+    function("is_on", "whether it is one of these days of the week", "request.now.is_on(\"mon-fri, sun\")")
+        .calls(&["time.is_on(days: text) -> bool"]),
+    function("in_zone", "the same time in another time zone", "request.now.in_zone(\"America/New_York\").hour")
+        .calls(&["time.in_zone(zone: text) -> time"]),
     function(
         "matches",
         "whether a regular expression is found in a text; `^` and `$` stand for its ends",
         "matches(request.product, \"^OptiPlex [0-9]+\")",
-    ).calls(&["matches(text: text, pattern: text) -> bool"]),
+    )
+        .calls(&["matches(text: text, pattern: text) -> bool"]),
     function(
         "captures",
         "what a regular expression finds: the whole, then its groups; an empty array when it finds nothing",
         "captures(request.product, \"^([A-Za-z]+) ([0-9]+)\")",
-    ).calls(&["captures(text: text, pattern: text) -> array"]),
+    )
+        .calls(&["captures(text: text, pattern: text) -> array"]),
     function(
         "compare_versions",
         "-1, 0 or 1: whether a version is before another one, the same, or after it",
         "compare_versions(request.bios_version, \"1.9.0\")",
-    ).calls(&["compare_versions(version: text, other: text) -> number"]),
+    )
+        .calls(&["compare_versions(version: text, other: text) -> number"]),
     function(
         "version_at_least",
         "whether a version is not before another one",
         "version_at_least(request.bios_version, \"1.9.0\")",
-    ).calls(&["version_at_least(version: text, least: text) -> bool"]),
-    function("ring", "a number from 0 to 99 that stays the same for a machine", "ring(request, \"debian-13\")").calls(&["ring(request: request) -> number", "ring(request: request, salt: text) -> number"]),
-    function("in_ring", "whether a machine is among the first so many percent", "in_ring(request, 5)").calls(&["in_ring(request: request, percent: number) -> bool", "in_ring(request: request, percent: number, salt: text) -> bool"]),
+    )
+        .calls(&["version_at_least(version: text, least: text) -> bool"]),
+    function("ring", "a number from 0 to 99 that stays the same for a machine", "ring(request, \"debian-13\")")
+        .calls(&["ring(request: request) -> number", "ring(request: request, salt: text) -> number"]),
+    function("in_ring", "whether a machine is among the first so many percent", "in_ring(request, 5)")
+        .calls(&[
+            "in_ring(request: request, percent: number) -> bool",
+            "in_ring(request: request, percent: number, salt: text) -> bool",
+        ]),
     function(
         "http_get",
         "asks a web service of the configuration; the answer has `status`, `ok`, `body` and `json`",
         "http_get(\"nac\", [\"mab\", request.mac], #{ query: #{ site: request.site } }).ok",
-    ).calls(&["http_get(service: text, path: text or array) -> web answer", "http_get(service: text, path: text or array, options: map) -> web answer"]).options(contract::HTTP),
+    )
+        .calls(&[
+            "http_get(service: text, path: text or array) -> web answer",
+            "http_get(service: text, path: text or array, options: map) -> web answer",
+        ])
+        .options(contract::HTTP),
     function(
         "http_post",
         "the same by POST; a map or an array goes as JSON, text as text",
         "http_post(\"nac\", \"/mab\", #{ mac: request.mac }).status",
-    ).calls(&["http_post(service: text, path: text or array, body: anything) -> web answer", "http_post(service: text, path: text or array, body: anything, options: map) -> web answer"]).options(contract::HTTP),
+    )
+        .calls(&[
+            "http_post(service: text, path: text or array, body: anything) -> web answer",
+            "http_post(service: text, path: text or array, body: anything, options: map) -> web answer",
+        ])
+        .options(contract::HTTP),
     function(
         "identify",
         "which machine of a table asks, by all its keys; `row` is its row",
         "table(\"machines.csv\").identify(request).status",
-    ).calls(&["table.identify(request: request) -> identity"]),
-    function("state.get", "what was noted of the machine under this name; `()`, or what is given, when nothing was", "state.get(\"tries\", 0)").calls(&["state.get(name: text) -> anything", "state.get(name: text, otherwise: anything) -> anything"]),
+    )
+        .calls(&["table.identify(request: request) -> identity"]),
+    function(
+        "state.get",
+        "what was noted of the machine under this name; `()`, or what is given, when nothing was",
+        "state.get(\"tries\", 0)",
+    )
+        .calls(&["state.get(name: text) -> anything", "state.get(name: text, otherwise: anything) -> anything"]),
     function(
         "state.set",
         "notes text, a number, true or false of the machine, for its later boots; `()` takes the note away",
         "state.set(\"last_image\", \"debian\")",
-    ).calls(&["state.set(name: text, value: anything) -> nothing"]),
-    function("state.add", "adds to a number that is noted, which is 0 at first", "state.add(\"tries\", 1)").calls(&["state.add(name: text, number: number) -> nothing"]),
-    function("state.clear", "takes a note away", "state.clear(\"tries\")").calls(&["state.clear(name: text) -> nothing"]),
-    function("count", "counts in the server's metrics, under a name of your choice", "count(\"sent_to_repair\")").calls(&["count(name: text) -> nothing"]),
-    function("log", "writes a line to the server's log", "log(\"seen \" + request.mac)").calls(&["log(text: text) -> nothing"]),
+    )
+        .calls(&["state.set(name: text, value: anything) -> nothing"]),
+    function("state.add", "adds to a number that is noted, which is 0 at first", "state.add(\"tries\", 1)")
+        .calls(&["state.add(name: text, number: number) -> nothing"]),
+    function("state.clear", "takes a note away", "state.clear(\"tries\")")
+        .calls(&["state.clear(name: text) -> nothing"]),
+    function("count", "counts in the server's metrics, under a name of your choice", "count(\"sent_to_repair\")")
+        .calls(&["count(name: text) -> nothing"]),
+    function("log", "writes a line to the server's log", "log(\"seen \" + request.mac)")
+        .calls(&["log(text: text) -> nothing"]),
 ];
 
 /// An engine with the whole contract.
@@ -182,6 +284,7 @@ pub(super) fn engine(tables: Arc<Tables>, queries: &Arc<NamedQueries>, reach: &R
     rings::register(&mut engine);
     notes::register(&mut engine, reach);
     web::register(&mut engine, reach);
+    who::register(&mut engine);
     engine
 }
 
@@ -226,9 +329,9 @@ pub(super) fn is_request_field(name: &str) -> bool {
     request::names().any(|field| field == name)
 }
 
-/// The names of the fields of `request`.
-pub(super) fn request_fields() -> impl Iterator<Item = &'static str> + Clone {
-    request::names()
+/// The end of an error about a field that `request` does not have.
+pub(super) fn request_remedy(name: &str) -> String {
+    request::remedy_of(name)
 }
 
 /// The word of an administrator for a type.
@@ -258,6 +361,7 @@ pub(super) fn plain_type(name: &str) -> &str {
             "Record" => "a row of a database",
             "Table" => "a table",
             "WebAnswer" => "an answer of a web service",
+            "Match" => "what identify found",
             "State" => "the notes of the machine",
             "Part" => "a map of a data file",
             "Time" => "a time",

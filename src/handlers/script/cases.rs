@@ -5,6 +5,7 @@
 mod difference;
 mod expect;
 mod file;
+mod recorded;
 mod written;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use crate::decision::Answer;
 use crate::nearest::nearest;
 
 pub use file::{Case, CaseFile};
+pub use recorded::{RecordError, RecordedCase};
 
 use expect::Actual;
 
@@ -243,7 +245,7 @@ fn run<T>(
         Ok(Answer::Noted(note)) => {
             Actual::Refer(answer::REFER_NOTE.iter().filter_map(|column| note.text(column)).collect())
         }
-        Ok(Answer::Pass | Answer::Explained { .. }) => Actual::Pass,
+        Ok(Answer::Pass | Answer::Identified { .. } | Answer::Explained { .. }) => Actual::Pass,
         Err(error) => Actual::Error(error),
     };
     (actual, ended.log)

@@ -123,6 +123,7 @@ fn rhai_type(kind: &str) -> &str {
         "facts" => "Facts",
         "identity" => "Identity",
         "person" => "Person",
+        "state" => "State",
         "web answer" => "WebAnswer",
         _ => "?",
     }
@@ -155,7 +156,11 @@ mod tests {
         }
         let count = |head: &str| items.iter().filter(|(_, line)| line.starts_with(head)).count();
         for function in FUNCTIONS {
-            assert_eq!(count(&format!("fn {}(", function.name)), function.calls.len(), "{}", function.name);
+            let head = match function.name.split_once('.') {
+                Some((receiver, name)) => format!("fn {name}({receiver}: "),
+                None => format!("fn {}(", function.name),
+            };
+            assert_eq!(count(&head), function.calls.len(), "{}", function.name);
             assert!(!function.calls.is_empty(), "{} says no way to call it", function.name);
         }
         for name in request::names() {

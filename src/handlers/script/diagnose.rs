@@ -9,6 +9,7 @@ use super::api;
 use super::csv_file::Broken;
 use super::slips::slip;
 use super::sources::{LINE_MAX, Sources};
+use super::spots;
 use crate::nearest::{cut, nearest};
 
 /// One problem in a script, its cases or its tables.
@@ -95,6 +96,9 @@ pub(super) fn of_parse(error: &ParseError, file: &str, sources: &Sources) -> Scr
     let word = place.and_then(|place| sources.word_at(file, place));
     let is_constant =
         matches!(error.err_type(), ParseErrorType::VariableUndefined(name) if sources.constants(file).contains(name));
+    if let Some(missing) = place.and_then(|place| spots::missing(error.err_type(), file, place, sources)) {
+        return at_place(file, missing.place, missing.message, Some(missing.hint), sources);
+    }
     if let Some((message, hint)) = slip(error.err_type(), word).filter(|_| !is_constant) {
         return at(file, position, message, Some(hint), sources);
     }
@@ -106,7 +110,9 @@ pub(super) fn of_parse(error: &ParseError, file: &str, sources: &Sources) -> Scr
         ParseErrorType::Reserved(name) if name == "eval" => {
             Some("a script cannot run text as a script; write a function".to_owned())
         }
-        ParseErrorType::Reserved(name) if name == "default" => Some("in a menu write `default_image`".to_owned()),
+        ParseErrorType::Reserved(name) if name == "default" => {
+            Some("use another name; in a menu write `default_image`".to_owned())
+        }
         ParseErrorType::Reserved(_) => Some("it is a word of the language; use another name".to_owned()),
         ParseErrorType::MissingToken(token, _) => {
             Some(format!("look for a missing `{token}` here or in the line above"))
@@ -120,6 +126,7 @@ pub(super) fn of_parse(error: &ParseError, file: &str, sources: &Sources) -> Scr
     let message = match error.err_type() {
         ParseErrorType::VariableUndefined(name) => format!("there is no variable `{}`", cut(name)),
         ParseErrorType::ModuleUndefined(name) => format!("there is no module `{}`", cut(name)),
+        ParseErrorType::Reserved(name) => format!("`{}` is a word of the language", cut(name)),
         kind => lower(&kind.to_string()),
     };
     at(file, position, message, hint, sources)
@@ -133,6 +140,9 @@ fn undefined_variable(name: &str, file: &str, sources: &Sources) -> String {
     if api::FUNCTIONS.iter().any(|function| function.name == name) {
         return format!("`{name}` is a function: write `{name}(...)`");
     }
+    if api::is_request_field(name) {
+        return format!("did you mean `request.{name}`?");
+    }
     match nearest(name, constants.iter().map(String::as_str).chain(["request"])) {
         Some("request") => "did you mean `request`?".to_owned(),
         Some(meant) => format!("did you mean `global::{meant}`?"),
@@ -143,7 +153,7 @@ fn undefined_variable(name: &str, file: &str, sources: &Sources) -> String {
 /// A problem that ended a run which began in `file`.
 pub(super) fn of_run(error: &EvalAltResult, file: &str, sources: &Sources) -> ScriptError {
     let (error, position, file) = innermost(error, file);
-    let (message, hint) = explain(error);
+    let (message, hint) = explain(error, sources);
     at(&file, position, message, hint, sources)
 }
 
@@ -175,11 +185,11 @@ fn innermost<'a>(error: &'a EvalAltResult, file: &str) -> (&'a EvalAltResult, Po
     }
 }
 
-fn explain(error: &EvalAltResult) -> (String, Option<String>) {
+fn explain(error: &EvalAltResult, sources: &Sources) -> (String, Option<String>) {
     use EvalAltResult as E;
     match error {
         E::ErrorRuntime(value, _) | E::ErrorTerminated(value, _) => (value.to_string(), None),
-        E::ErrorFunctionNotFound(signature, _) => unknown_function(signature),
+        E::ErrorFunctionNotFound(signature, _) => unknown_function(signature, sources),
         E::ErrorStackOverflow(_) => (
             "functions call each other too deeply".to_owned(),
             Some("look for a function that calls itself without an end".to_owned()),
@@ -224,7 +234,14 @@ fn explain(error: &EvalAltResult) -> (String, Option<String>) {
             None,
         ),
         E::ErrorMismatchDataType(expected, got, _) if !expected.is_empty() => {
-            (format!("expected {}, not {}", api::plain_type(expected), api::plain_type(got)), None)
+            let (expected, got) = (api::plain_type(expected), api::plain_type(got));
+            let hint = match (expected, got) {
+                ("true or false", "text") => Some("compare it: if request.hostname != \"\" { ... }".to_owned()),
+                ("true or false", "a number") => Some("compare it: if count > 0 { ... }".to_owned()),
+                ("true or false", "nothing") => Some("compare it: if row != () { ... }".to_owned()),
+                _ => None,
+            };
+            (format!("expected {expected}, not {got}"), hint)
         }
         other => (lower(other.to_string().split(" (line ").next().unwrap_or_default()), None),
     }
@@ -251,13 +268,28 @@ fn no_property(message: &str) -> (String, Option<String>) {
 fn arithmetic(message: &str) -> (String, Option<String>) {
     if let Some(text) = message.strip_prefix("Error parsing ") {
         let text = text.split_once('\'').and_then(|(_, rest)| rest.rsplit_once("\':")).map_or("this", |(text, _)| text);
-        let hint = "ask first whether it is there: if row.memory != \"\" { ... }".to_owned();
-        return (format!("`{}` is no number", cut(text)), Some(hint));
+        return match text {
+            "" => {
+                let hint = "ask first whether it is there: if request.memsize != \"\" { ... }".to_owned();
+                ("the text is empty, and no number".to_owned(), Some(hint))
+            }
+            text => {
+                let hint = "only digits are a number; ask first: if row.memory != \"\" { ... }".to_owned();
+                (format!("`{}` is no number", cut(text)), Some(hint))
+            }
+        };
     }
-    (lower(message), None)
+    let hint = if message.contains("by zero") {
+        Some("ask first: if count != 0 { ... }".to_owned())
+    } else if message.contains("overflow") {
+        Some("numbers go up to 9223372036854775807; divide first, or use a number with a fraction: 1.0".to_owned())
+    } else {
+        None
+    };
+    (lower(message), hint)
 }
 
-fn unknown_function(signature: &str) -> (String, Option<String>) {
+fn unknown_function(signature: &str, sources: &Sources) -> (String, Option<String>) {
     let (name, arguments) =
         signature.split_once(" (").map_or((signature, ""), |(name, rest)| (name, rest.trim_end_matches(')')));
     let arguments: Vec<_> =
@@ -269,15 +301,34 @@ fn unknown_function(signature: &str) -> (String, Option<String>) {
     }
     if !name.chars().any(char::is_alphanumeric) {
         let how = if arguments.contains(", ") { "between" } else { "with" };
-        return (format!("`{name}` cannot be used {how} {}", arguments.replace(", ", " and ")), None);
+        return (
+            format!("`{name}` cannot be used {how} {}", arguments.replace(", ", " and ")),
+            operator_hint(name, &arguments),
+        );
     }
     if name.starts_with("anon$") {
         return (format!("the function without a name does not take {arguments}"), None);
     }
-    let hint = nearest(name, api::FUNCTIONS.iter().map(|function| function.name))
-        .map(|meant| format!("did you mean `{meant}`?"));
+    // A function of the language must be all but the same: there are hundreds.
+    let plain = |name: &str| name.replace('_', "").to_ascii_lowercase();
+    let is_near =
+        |known: &&str| strsim::damerau_levenshtein(&plain(known), &plain(name)) <= usize::from(name.len() > 4);
+    let meant = nearest(name, api::FUNCTIONS.iter().map(|function| function.name));
+    let hint = meant.or_else(|| sources.callable().find(is_near)).map(|meant| format!("did you mean `{meant}`?"));
     let with = if arguments.is_empty() { String::new() } else { format!(" for {arguments}") };
     (format!("there is no function `{}`{with}", cut(name)), hint)
+}
+
+fn operator_hint(name: &str, arguments: &str) -> Option<String> {
+    let has_text = arguments.split(", ").any(|kind| kind == "text");
+    let hint = match name {
+        "!" if has_text => "ask whether it is empty: if request.serial == \"\" { ... }",
+        "-" | "*" | "/" | "%" if has_text => "text is no number: parse_int(row.memory) - 1; texts are joined by +",
+        "<" | ">" | "<=" | ">=" if has_text => "make a number of the text: parse_int(row.memory) > 4096",
+        _ if arguments.contains("nothing") => "nothing was found: ask first: if row != () { ... }",
+        _ => return None,
+    };
+    Some(hint.to_owned())
 }
 
 /// A problem of a table.

@@ -25,6 +25,13 @@ pub struct IdentityPart {
     read: fn(&Identity) -> Dynamic,
 }
 
+impl IdentityPart {
+    /// What it is of an identity.
+    pub(super) fn read(&self, who: &Identity) -> Dynamic {
+        (self.read)(who)
+    }
+}
+
 /// Every part of `request.identity`.
 pub const IDENTITY_PARTS: &[IdentityPart] = &[
     IdentityPart {
@@ -82,20 +89,23 @@ fn texts(texts: &[String]) -> Dynamic {
     texts.iter().map(|text| Dynamic::from(ImmutableString::from(text.as_str()))).collect::<Array>().into()
 }
 
+/// The part of an identity by its name.
+pub(super) fn part(who: &Identity, name: &str) -> Result<Dynamic, Box<EvalAltResult>> {
+    match IDENTITY_PARTS.iter().find(|part| part.name == name) {
+        Some(part) => Ok((part.read)(who)),
+        None => {
+            let remedy = remedy(name, IDENTITY_PARTS.iter().map(|part| part.name));
+            fail(format!("an identity has no part `{}`; {remedy}", cut(name)))
+        }
+    }
+}
+
 /// Registers the type.
 pub(super) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Who>("Identity");
     for part in IDENTITY_PARTS {
         engine.register_get(part.name, |who: &mut Who| (part.read)(&who.0));
     }
-    engine.register_indexer_get(|who: &mut Who, name: ImmutableString| -> Result<Dynamic, Box<EvalAltResult>> {
-        match IDENTITY_PARTS.iter().find(|part| part.name == name) {
-            Some(part) => Ok((part.read)(&who.0)),
-            None => {
-                let remedy = remedy(&name, IDENTITY_PARTS.iter().map(|part| part.name));
-                fail(format!("`request.identity` has no part `{}`; {remedy}", cut(&name)))
-            }
-        }
-    });
+    engine.register_indexer_get(|who: &mut Who, name: ImmutableString| part(&who.0, &name));
     engine.register_fn("to_string", |who: &mut Who| ImmutableString::from(who.0.to_string()));
 }

@@ -3,8 +3,9 @@
 //! What the builders give carries the place of their call. A bare value carries nothing, so the places where a function
 //! ends are read from the script when it is loaded; where several of them could have given the value, the run is traced.
 //!
-//! **Invariant**: a run that answers with a builder pays for it with one copy of a file name, and nothing else.
+//! **Invariant**: a run that answers with a builder pays for it with one name of a file, mostly shared, and nothing else.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use rhai::{AST, ASTNode, Array, Dynamic, Engine, EvalAltResult, Expr, ImmutableString, NativeCallContext, Stmt};
@@ -22,6 +23,11 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// The file and the line.
+    pub(super) fn parts(&self) -> (&str, usize) {
+        (&self.file, self.line)
+    }
+
     /// As `FILE:LINE`; empty for nowhere.
     pub(super) fn show(&self) -> String {
         if self.line == 0 { String::new() } else { format!("{}:{}", self.file, self.line) }
@@ -39,10 +45,25 @@ pub(super) trait Made: Variant + Clone {
 
 type Built<T> = Result<T, Box<EvalAltResult>>;
 
+thread_local! {
+    /// The file that was named last in this thread: decisions name the same ones again and again.
+    static FILE: RefCell<ImmutableString> = RefCell::default();
+}
+
+/// The name of a file, without a copy where it is that of the last time.
+fn shared(file: &str) -> ImmutableString {
+    FILE.with_borrow_mut(|known| {
+        if known.as_str() != file {
+            *known = file.into();
+        }
+        known.clone()
+    })
+}
+
 fn stamp<T: Made>(context: &NativeCallContext, built: Built<T>) -> Built<T> {
     built.map(|mut value| {
-        let file = context.call_source().unwrap_or_default();
-        value.set_place(Place { file: file.into(), line: context.call_position().line().unwrap_or(0) });
+        let file = shared(context.call_source().unwrap_or_default());
+        value.set_place(Place { file, line: context.call_position().line().unwrap_or(0) });
         value
     })
 }
@@ -144,9 +165,8 @@ pub(super) fn ends(ast: &AST, function: &str, is_builder: impl Fn(&str) -> bool)
     let mut found = Ends { is_builder, ends: Vec::new() };
     let mut last: Option<Stmt> = None;
     ast.walk(&mut |path: &[ASTNode]| {
-        match path {
-            [ASTNode::Stmt(stmt)] => last = Some((*stmt).clone()),
-            _ => {}
+        if let [ASTNode::Stmt(statement)] = path {
+            last = Some((*statement).clone());
         }
         if let Some(ASTNode::Stmt(Stmt::Return(value, flags, at))) = path.last()
             && !flags.contains(rhai::ASTFlags::BREAK)

@@ -50,12 +50,14 @@ mod sandbox;
 mod searches;
 mod slips;
 mod sources;
+mod spots;
 mod tables;
 mod time;
 mod trace;
 mod versions;
 mod warnings;
 mod web;
+mod who;
 
 #[cfg(test)]
 mod tests;
@@ -249,6 +251,7 @@ impl ScriptHandler {
         {
             info!(handler = %self.name, session = %request.session, %mac, stage = request.stage.name(), "script: {line}");
         }
+        // Here and not beside live scripts: there nothing is kept.
         let kept = std::mem::take(&mut ended.kept);
         let answer = self.answer_of(question, request, ended)?;
         kept.keep(&self.reach, request.now).await;

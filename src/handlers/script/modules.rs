@@ -16,6 +16,7 @@ use super::limits::SCRIPT_LEN_MAX;
 use super::sandbox::{self, Budget, Place};
 use super::sources::Sources;
 use super::trace;
+use crate::nearest::nearest;
 
 /// The modules that are loaded already.
 #[derive(Default)]
@@ -151,12 +152,32 @@ fn confined(folder: &Path, name: &str) -> Result<PathBuf, (String, Option<String
         return Err((format!("`{name}` leaves the scripts folder"), example()));
     }
     let file = folder.join(if name.ends_with(".rhai") { name.to_owned() } else { format!("{name}.rhai") });
-    let real = file.canonicalize().map_err(|_| (format!("there is no file {}", file.display()), example()))?;
+    let real = file.canonicalize().map_err(|_| {
+        let meant = nearest(name, scripts_below(folder, "", DEPTH_MAX).iter().map(String::as_str)).map(str::to_owned);
+        let hint = meant.map(|meant| format!("did you mean \"{meant}\"?")).or_else(example);
+        (format!("there is no file {}", file.display()), hint)
+    })?;
     let root = folder.canonicalize().map_err(|error| (format!("{}: {error}", folder.display()), None))?;
     if !real.starts_with(&root) {
         return Err((format!("`{name}` leaves the scripts folder by a symbolic link"), example()));
     }
     Ok(file)
+}
+
+/// The names by which the scripts below a folder are imported.
+fn scripts_below(folder: &Path, before: &str, depth: usize) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten().take(FILES_MAX) {
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        if let Some(stem) = name.strip_suffix(".rhai") {
+            found.push(format!("{before}{stem}"));
+        } else if depth > 0 && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.extend(scripts_below(&entry.path(), &format!("{before}{name}/"), depth - 1));
+        }
+    }
+    found.sort();
+    found
 }
 
 /// The text of a script.

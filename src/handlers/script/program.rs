@@ -104,6 +104,8 @@ impl Program {
             let path = config.data_dir.join(table);
             errors.extend(hidden.iter().map(|hidden| diagnose::of_table(&path, hidden, Some(hint.clone()))));
         }
+        let calls: Vec<ScriptError> = sources.files().flat_map(|file| sources.unknown_module_calls(file)).collect();
+        errors.extend(calls);
         for (table, column) in sources.searched_networks() {
             let path = config.data_dir.join(&table);
             let wrong = tables.wrong_networks(&table, &column);
@@ -258,7 +260,7 @@ impl Program {
             match catch_unwind(AssertUnwindSafe(call)) {
                 Ok(Ok(value)) => {
                     origin = made::origin(&value, &script.ends);
-                    convert(value).map_err(|message| self.at_function(question, message))
+                    convert(value).map_err(|message| self.at_origin(question, &origin, message))
                 }
                 Ok(Err(error)) => {
                     let error = diagnose::of_run(&error, &script.file, &self.sources);
@@ -310,6 +312,20 @@ impl Program {
         let request = Request::new(request, &self.zone);
         let fields = self.sources.request_fields(&error.file, line);
         fields.iter().filter_map(|field| Some(format!("request.{field} is {}", request.shown(field)?))).collect()
+    }
+
+    /// A problem of what a function returned: where that was made, if it is known.
+    fn at_origin(&self, question: Question, origin: &Origin, message: String) -> ScriptError {
+        let (file, line) = match origin {
+            Origin::Known(place) => place.parts(),
+            Origin::OneOf(lines) => match lines.as_slice() {
+                [line] => (self.file(question), *line),
+                _ => return self.at_function(question, message),
+            },
+        };
+        let text = self.sources.line(file, line).unwrap_or_default();
+        let indent = text.chars().take_while(|c| c.is_whitespace()).count();
+        at_place(file, (line, indent + 1), message, None, &self.sources)
     }
 
     fn at_function(&self, question: Question, message: String) -> ScriptError {

@@ -258,6 +258,11 @@ pub(super) fn register(engine: &mut Engine) {
 }
 
 impl Request {
+    /// The request itself.
+    pub(super) fn seen(&self) -> &BootRequest {
+        &self.0.request
+    }
+
     /// What the machine's ring follows from: its UUID, else its serial number, else its MAC address.
     pub(super) fn ring_key(&self) -> String {
         sql::machine_key(&self.0.request)
@@ -304,7 +309,7 @@ impl Request {
         }
         match Fact::named(name) {
             Some(known) => Ok(fact(&self.0, known.name)),
-            None => unknown("request", name, names()),
+            None => fail(format!("`request` has no field `{}`; {}", cut(name), remedy_of(name))),
         }
     }
 }
@@ -314,6 +319,34 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> + Clone {
     let facts = FACTS.iter().map(|fact| fact.name).filter(|name| !FIELDS.iter().any(|field| field.name == *name));
     FIELDS.iter().map(|field| field.name).chain(facts)
 }
+
+/// The end of an error about a field that does not exist: the one that was meant.
+pub(super) fn remedy_of(name: &str) -> String {
+    let plain = name.to_ascii_lowercase().replace('-', "_");
+    let other = OTHER_NAMES.iter().find(|(others, _)| others.contains(&plain.as_str())).map(|(_, field)| *field);
+    match other.or_else(|| nearest(name, names())) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => "`pointsman script help` names all fields".to_owned(),
+    }
+}
+
+/// What fields are called elsewhere.
+const OTHER_NAMES: &[(&[&str], &str)] = &[
+    (&["arch"], "architecture"),
+    (&["mac_address", "macaddress", "mac_addr", "hwaddr", "chaddr"], "mac"),
+    (&["ram", "memory", "mem"], "memsize"),
+    (&["model", "product_name"], "product"),
+    (&["vendor", "make", "maker"], "manufacturer"),
+    (&["serial_number", "serialnumber", "service_tag"], "serial"),
+    (&["asset_tag", "assettag"], "asset"),
+    (&["name", "host", "computername", "computer_name"], "hostname"),
+    (&["guid", "smbios_guid", "system_uuid"], "uuid"),
+    (&["firmware", "bios", "uefi", "efi"], "platform"),
+    (&["address", "ip_address", "client_address"], "client_ip"),
+    (&["network", "subnet", "vlan"], "subnet_address"),
+    (&["time", "date", "hour", "weekday"], "now"),
+    (&["ipxe"], "is_ipxe"),
+];
 
 fn unknown<T>(
     what: &str,

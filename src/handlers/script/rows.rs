@@ -14,6 +14,7 @@ use super::csv_file::{self, Broken};
 use super::document::{Node, NodeMap};
 use super::prefixes::{self, Prefixes};
 use super::sandbox::{fail, need_time};
+use super::who::Keys;
 use crate::nearest::{cut, remedy};
 
 /// The rows of a table.
@@ -27,6 +28,7 @@ pub(super) struct Rows {
     /// The line of each row.
     lines: Vec<u32>,
     indexes: Vec<Indexes>,
+    machines: OnceLock<Keys>,
 }
 
 /// What a column is searched by, made when it is first asked for.
@@ -215,6 +217,12 @@ impl Rows {
             networks
         });
         Ok(networks.find(address))
+    }
+
+    /// The rows by the keys of machines.
+    pub(super) fn machine_keys(&self) -> Found<&Keys> {
+        self.make_room(self.machines.get().is_none())?;
+        Ok(self.machines.get_or_init(|| Keys::of(self)))
     }
 
     /// An index of many rows is not made on the caller's thread.

@@ -19,6 +19,24 @@ pub(super) fn slip(error: &ParseErrorType, word: Option<&str>) -> Option<(String
             format!("`'{text}'` is not a single character"),
             format!("text stands between double quotes: \"{}\"", text.replace('"', "\\\"")),
         )),
+        ParseErrorType::BadInput(LexError::UnexpectedInput(sign))
+            if matches!(sign.as_str(), "“" | "”" | "„" | "«" | "»" | "‘" | "’" | "´") =>
+        {
+            told(
+                &format!("`{sign}` is a quote of a word processor"),
+                "text stands between straight double quotes: \"text\"",
+            )
+        }
+        ParseErrorType::BadInput(LexError::UnexpectedInput(sign)) => told(
+            &format!("`{sign}` is no sign of the language"),
+            "look for a slip of the pen; text stands between double quotes",
+        ),
+        ParseErrorType::Reserved(sign) | ParseErrorType::UnknownOperator(sign)
+            if matches!(sign.as_str(), "++" | "--") =>
+        {
+            let (name, operator) = (sign, sign.get(..1).unwrap_or_default());
+            Some((format!("`{name}` is no sign of the language"), format!("write `n {operator}= 1`")))
+        }
         ParseErrorType::BadInput(LexError::UnterminatedString) => told(
             "the text that begins here does not end",
             "close it in the same line; text of several lines stands between back quotes: `...`",
@@ -54,4 +72,6 @@ const FOREIGN: &[(&[&str], &str)] = &[
     (&["None", "nil", "null", "NULL", "undefined"], "`()` for nothing: if row == () { ... }"),
     (&["function", "func", "def", "sub"], "`fn`: fn name(request) { ... }"),
     (&["var"], "`let`: let name = ...;"),
+    (&["then"], "`{`: if a == b { ... }"),
+    (&["end", "endif", "fi"], "`}`, which closes the `{`"),
 ];

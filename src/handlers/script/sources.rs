@@ -75,6 +75,14 @@ impl Sources {
         crate::hex::digits(digest.as_ref().get(..6).unwrap_or_default())
     }
 
+    /// The names of all functions that are not of a script and can be called by a name.
+    pub(super) fn callable(&self) -> impl Iterator<Item = &str> {
+        self.callable
+            .iter()
+            .map(String::as_str)
+            .filter(|name| name.starts_with(char::is_alphabetic) && !name.contains('$'))
+    }
+
     /// A line of a script, numbered from 1; long ones are cut.
     pub(super) fn line(&self, file: &str, line: usize) -> Option<String> {
         let text = self.files.get(file)?.text.lines().nth(line.checked_sub(1)?)?;
@@ -227,6 +235,31 @@ impl Sources {
         }
     }
 
+    /// Calls of functions that an imported file does not have. Only once all files are there can they be found.
+    pub(super) fn unknown_module_calls(&self, file: &str) -> Vec<ScriptError> {
+        let tokens = self.tokens(file);
+        let mut problems = Vec::new();
+        for four in tokens.windows(4) {
+            let [import, name, as_word, alias] = four else { continue };
+            let (Kind::Text(name), Some(alias)) = (&name.kind, word(alias)) else { continue };
+            if !import.is_word("import") || !as_word.is_word("as") {
+                continue;
+            }
+            let path = format!("/{}.rhai", name.trim_end_matches(".rhai"));
+            let Some((_, module)) = self.files.iter().find(|(other, _)| other.ends_with(&path)) else { continue };
+            let known: BTreeSet<&str> = functions(&module.tokens).collect();
+            for call in tokens.windows(5) {
+                let [module, colon, other, function, open] = call else { continue };
+                let is_call = module.is_word(alias) && colon.is_sign(':') && other.is_sign(':') && open.is_sign('(');
+                let Some(name) = word(function).filter(|name| is_call && !known.contains(name)) else { continue };
+                let message = format!("there is no function `{name}` in {}", path.trim_start_matches('/'));
+                let hint = Some(remedy(name, known.iter().copied()));
+                problems.push(at_place(file, (function.line, function.column), message, hint, self));
+            }
+        }
+        problems
+    }
+
     fn unknown_queries(&self, file: &str, tokens: &[Token], problems: &mut Vec<ScriptError>) {
         for four in tokens.windows(4) {
             let [function, open, name, end] = four else { continue };
@@ -289,7 +322,7 @@ impl Sources {
                 continue;
             }
             let message = format!("`request` has no field `{name}`");
-            let hint = Some(remedy(name, api::request_fields()));
+            let hint = Some(api::request_remedy(name));
             problems.push(at_place(file, (field.line, field.column), message, hint, self));
         }
     }

@@ -36,6 +36,11 @@ pub(super) fn of_file(sources: &Sources, file: &str) -> Vec<ScriptError> {
         let hint = format!("compare numbers: parse_int({name}) > {number}");
         found.push(at_place(file, (at.line, at.column), message, Some(hint), sources));
     }
+    for token in tokens.iter().filter(|token| matches!(&token.kind, Kind::Text(text) if text.contains("${"))) {
+        let message = "between double quotes, `${...}` stands for itself".to_owned();
+        let hint = "text with values stands between back quotes: `${request.mac} is not ours`".to_owned();
+        found.push(at_place(file, (token.line, token.column), message, Some(hint), sources));
+    }
     for (first, second) in tokens.iter().zip(tokens.iter().skip(1)) {
         if first.is_word("let") && second.is_word("request") {
             let message = "from here on, `request` is not the machine's request any more".to_owned();
@@ -76,7 +81,7 @@ fn too_early(sources: &Sources, file: &str, tokens: &[Token]) -> Vec<ScriptError
     let knows_stage = |body: &&[Token]| {
         body.windows(2).any(|two| matches!(two, [dot, name] if dot.is_sign('.') && name.is_word("stage")))
     };
-    if bodies.iter().any(|body| knows_stage(body)) {
+    if bodies.iter().any(knows_stage) {
         return Vec::new();
     }
     let mut found = Vec::new();

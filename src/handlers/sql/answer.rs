@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crate::boot::{Line, Record, Value, Verdict};
-use crate::decision::HandlerError;
+use crate::decision::{Answer, HandlerError};
 use crate::nearest::cut;
 
-use super::identity::{Candidate, Identity, Key, Resolved, names};
 use super::rows::{text, truth};
+use crate::handlers::identity::{Candidate, Identity, Key, Resolved, names};
 
 /// Who asks, and the rows that it was found in.
 #[derive(Debug)]
@@ -97,6 +97,12 @@ impl Who {
             why.push_str(&format!("; the answer of {} ago", age_of(age)));
         }
         Line::clean(&why).as_str().to_owned()
+    }
+
+    /// No opinion, for one of several.
+    pub(super) fn identified<T>(&self, trusts: &crate::boot::Identity) -> Answer<T> {
+        let identity = Box::new(self.resolved.in_words(&self.candidates, trusts));
+        Answer::Identified { identity, why: self.why() }
     }
 
     /// What the machine's screen says when it could be several.

@@ -10,13 +10,13 @@ use crate::nearest::nearest;
 use crate::pace::Pace;
 use crate::store::{LoopGuard, Store};
 
-use super::keys::SharedMacs;
 use super::menu::Style;
 use super::own::Own;
 use super::parameters;
 use super::queries::{MACHINE_COLUMN, OF_MACHINE, Queries};
 use super::source::Source;
 use super::{Rules, SqlHandler};
+use crate::boot::keys::SharedMacs;
 
 /// What a check of a handler's queries finds.
 #[derive(Clone, Debug, Default)]

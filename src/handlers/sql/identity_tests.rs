@@ -4,9 +4,13 @@
 
 use jiff::Timestamp;
 
-use super::*;
+use uuid::Uuid;
+
+use crate::boot::Record;
+use crate::boot::keys::SharedMacs;
+use crate::boot::keys::{Claims, swapped};
 use crate::boot::{Architecture, BootRequest, Client, Machine, MachineId, Network, Stage};
-use crate::handlers::sql::keys::SharedMacs;
+use crate::handlers::identity::*;
 use crate::handlers::sql::rows;
 
 fn value(word: &str) -> String {

@@ -9,8 +9,8 @@
 
 mod answer;
 mod build;
-mod identity;
-mod keys;
+#[cfg(test)]
+mod identity_tests;
 mod menu;
 mod own;
 mod parameters;
@@ -34,9 +34,9 @@ use crate::pace::Pace;
 pub use build::Checked;
 pub use parameters::reference;
 
+use super::identity::{Candidate, Identity, Key, resolve};
+use crate::boot::keys::{Claims, SharedMacs};
 use answer::{Permission, Who, permission};
-use identity::{Candidate, Identity, Key, resolve};
-use keys::{Claims, SharedMacs};
 use menu::{Offer, Style};
 use parameters::Facts;
 use rows::Described;
@@ -228,7 +228,7 @@ pub(super) fn own_uuid(request: &BootRequest) -> Option<uuid::Uuid> {
 }
 
 /// Whether a UUID is one machine's own.
-pub(super) use keys::is_uuid;
+pub(super) use crate::boot::keys::is_uuid;
 /// The names of these values.
 pub(super) use parameters::names as fact_names;
 
@@ -258,7 +258,7 @@ impl RequestHandler for SqlHandler {
             },
             Identity::Unknown => self.rules.unknown.fallback().map(|fallback| fallback.verdict(NOT_KNOWN)),
             Identity::Ambiguous(_) => match self.rules.ambiguous {
-                Ambiguous::Pass => None,
+                Ambiguous::Pass => return Ok(who.identified(&request.identity)),
                 Ambiguous::Local => Some(who.verdict_of_all()?),
             },
         };
@@ -278,7 +278,7 @@ impl RequestHandler for SqlHandler {
             return self.images_of_unknown(&asked, &who).await;
         }
         let given = match self.rules.ambiguous {
-            Ambiguous::Pass => None,
+            Ambiguous::Pass => return Ok(who.identified(&request.identity)),
             Ambiguous::Local => Some(BootImages::none().with_notice(who.notice())),
         };
         Ok(Answer::Explained { given, why: who.why(), known: None, account: None })

@@ -10,9 +10,9 @@ use crate::decision::{BootEvent, HandlerError};
 use crate::store::{Keys, LoopGuard, Store, StoreError};
 
 use super::build::Checked;
-use super::identity::Candidate;
-use super::keys::swapped;
 use super::source::{Asked, BETWEEN, Source};
+use crate::boot::keys::swapped;
+use crate::handlers::identity::Candidate;
 
 /// The store, and how often it may offer one assignment.
 pub(super) struct Own {

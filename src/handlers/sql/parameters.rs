@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use crate::boot::{BootRequest, FACTS, Fact, Value};
 use crate::nearest::remedy;
 
-use super::keys::{Claims, is_mac, swapped};
+use crate::boot::keys::{Claims, is_mac, swapped};
 
 /// What a query asks with.
 #[derive(Clone, Copy)]
@@ -248,8 +248,8 @@ fn hex(octets: Option<&[u8]>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::boot::keys::SharedMacs;
     use crate::boot::{Architecture, Client, Machine, MachineId, Network, Relay, Stage};
-    use crate::handlers::sql::keys::SharedMacs;
 
     fn request() -> BootRequest {
         let mut client = Client::new("52:54:00:ab:cd:56".parse().unwrap(), Architecture::X64_UEFI);

@@ -13,10 +13,10 @@ use crate::decision::{BootEvent, HandlerError};
 use crate::store::Store;
 
 use super::build::{self, Checked};
-use super::identity::Candidate;
 use super::own;
 use super::parameters::{self, Facts};
 use super::source::{Asked, BETWEEN, Source};
+use crate::handlers::identity::Candidate;
 
 /// The queries of one handler.
 pub(super) struct Queries {

@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use crate::boot::{BootImage, Line, Record, Value};
 use crate::nearest::cut;
 
-use super::identity::Candidate;
-use super::keys::{Serial, read_mac, read_uuid, values};
 use super::menu::Offer;
+use crate::boot::keys::{Serial, read_mac, read_uuid, values};
+use crate::handlers::identity::Candidate;
 
 /// What rows held, and why some did not.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ fn candidate(id: String, record: Record, dropped: &mut Vec<String>) -> Candidate
     let serial = text(&record, "serial").and_then(|serial| Serial::read(&serial, maker.as_deref()));
     let has_keys = ["uuid", "serial", "mac"].into_iter().any(|column| record.get(column).is_some());
     let hostname = text(&record, "hostname");
-    Candidate { id, hostname, uuids, serials: serial.into_iter().collect(), macs, has_keys, record }
+    Candidate { id, hostname, uuids, serials: serial.into_iter().collect(), assets: Vec::new(), macs, has_keys, record }
 }
 
 fn join(known: &mut Candidate, row: Candidate) {

@@ -10,9 +10,9 @@ use crate::database::Rows;
 use crate::decision::{BootEvent, HandlerError};
 
 use super::build::Checked;
-use super::identity::Candidate;
-use super::keys::Claims;
 use super::parameters::Facts;
+use crate::boot::keys::Claims;
+use crate::handlers::identity::Candidate;
 
 /// Between the name of a handler with queries and the id of one of its assignments; an assignment of the store has none.
 pub(super) const BETWEEN: char = '~';

@@ -108,6 +108,7 @@ async fn allowed(handler: &SqlHandler) -> String {
             format!("{} {} ({why})", verdict.name(), verdict.reason()).replace("  ", " ")
         }
         Ok(Answer::Explained { given: None, why, .. }) => format!("pass ({why})"),
+        Ok(Answer::Identified { identity, why }) => format!("pass ({why}) {identity}"),
         Ok(Answer::Noted(record)) => format!("noted {}", record.text("matched_by").unwrap()),
         Ok(answer) => format!("{answer:?}"),
         Err(error) => format!("error {error}"),
@@ -123,6 +124,7 @@ async fn images(handler: &SqlHandler) -> (Answer<BootImages>, String) {
             format!("{} | {}", ids.join(" "), notice.join(" | "))
         }
         Answer::Explained { given: None, .. } => "pass".into(),
+        Answer::Identified { identity, .. } => format!("pass {identity}"),
         Answer::Noted(record) => format!("noted {}", record.text("owner").unwrap()),
         answer => format!("{answer:?}"),
     };
@@ -229,7 +231,7 @@ async fn one_of_several_is_not_guessed() {
     );
     let pass = handler(memory(), Ambiguous::Pass);
     assert!(allowed(&pass).await.starts_with("pass (one of several"));
-    assert_eq!(images(&pass).await.1, "pass");
+    assert_eq!(images(&pass).await.1, "pass ambiguous: lab-07 (7), 8");
     let none_may = twins().into_iter().map(|mut machine| {
         machine.insert("allow", false);
         machine

@@ -267,7 +267,7 @@ fn lists(what: &str, expected: Option<&[String]>, actual: &[String], found: &mut
 }
 
 /// Every file and URL of an image, also the one that it goes on at.
-fn sources(image: &BootImage) -> Vec<String> {
+pub(super) fn sources(image: &BootImage) -> Vec<String> {
     match &image.kind {
         ImageKind::Referral { url, .. } => vec![url.to_string()],
         kind => kind.sources().into_iter().map(ToString::to_string).collect(),

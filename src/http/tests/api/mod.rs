@@ -153,7 +153,12 @@ impl Upstream {
         let limit = Duration::from_millis(200);
         let limits = TimeLimits { allow_boot: limit, boot_images: limit, ..TimeLimits::default() };
         let policy = Policy { limits, ..Policy::default() };
-        let world = World { handlers: vec![Arc::clone(&oracle) as _], policy, site: "upstream's own".into() };
+        let world = World {
+            handlers: vec![Arc::clone(&oracle) as _],
+            policy,
+            site: "upstream's own".into(),
+            keys: Default::default(),
+        };
         let engine = DecisionEngine::new(world, Sessions::new(TokenKey::new(&[3; 32]), 100));
         let engine = Arc::new(engine.observed(Arc::clone(&oracle) as _));
         let metrics = Arc::new(Metrics::default());

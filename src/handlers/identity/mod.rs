@@ -1,7 +1,7 @@
 //! Which machine asks: what it claims, held against the rows that may be it.
 //!
-//! The keys in their order are the UUID, the serial number with its manufacturer, the system's own MAC address, and the
-//! MAC address of the NIC. [`resolve`] says who it is and by which keys, or that nobody is like it, or which machines it
+//! The keys in their order are the UUID, the serial number with its manufacturer, the asset tag, the system's own MAC
+//! address, and the MAC address of the NIC. [`resolve`] says who it is and by which keys, or that nobody is like it, or which machines it
 //! could be.
 //!
 //! **Invariant**: never a guess. A pure function of the claims and the rows; a machine is known only when a key speaks
@@ -11,27 +11,66 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use crate::boot::{HardwareAddress, Line, Record};
+use crate::boot::{self, HardwareAddress, IdentityStatus, Line, Record};
 use crate::nearest::cut;
 
-use super::keys::{Claims, Serial, swapped};
+use crate::boot::keys::{Claims, Serial, swapped};
 
 /// A machine that may be the one that asks.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Candidate {
+pub(in crate::handlers) struct Candidate {
     /// Its id in the database.
-    pub(super) id: String,
+    pub(in crate::handlers) id: String,
     /// Its name, where the database has one.
-    pub(super) hostname: Option<String>,
+    pub(in crate::handlers) hostname: Option<String>,
     /// Its keys; several of each where it had several.
-    pub(super) uuids: Vec<Uuid>,
-    pub(super) serials: Vec<Serial>,
-    pub(super) macs: Vec<HardwareAddress>,
+    pub(in crate::handlers) uuids: Vec<Uuid>,
+    pub(in crate::handlers) serials: Vec<Serial>,
+    pub(in crate::handlers) assets: Vec<String>,
+    pub(in crate::handlers) macs: Vec<HardwareAddress>,
     /// Whether the query has a column of keys at all. One that has none answers by itself for who the machine is.
-    pub(super) has_keys: bool,
+    pub(in crate::handlers) has_keys: bool,
     /// The row.
-    pub(super) record: Record,
+    pub(in crate::handlers) record: Record,
 }
+
+impl Resolved {
+    /// The same in words, for scripts and trails. `trusts` has how far the keys can be trusted.
+    pub(in crate::handlers) fn in_words(&self, candidates: &[Candidate], trusts: &boot::Identity) -> boot::Identity {
+        let shown = |index: &usize| candidates.get(*index).map_or_else(String::new, ToString::to_string);
+        let mut identity = boot::Identity {
+            status: IdentityStatus::Unknown,
+            machine: String::new(),
+            matched_by: Vec::new(),
+            candidates: Vec::new(),
+            why: self.notes.iter().take(WHY_MAX).cloned().collect(),
+            ..trusts.clone()
+        };
+        match &self.identity {
+            Identity::Unknown => {}
+            Identity::Known(index, keys) => {
+                identity.status = IdentityStatus::Known;
+                let machine = candidates.get(*index);
+                let name = machine.map_or("", |machine| machine.hostname.as_deref().unwrap_or(&machine.id));
+                identity.machine = Line::clean(cut(name)).to_string();
+                identity.matched_by = keys.iter().map(|key| key.name().to_owned()).collect();
+            }
+            Identity::Ambiguous(several) => {
+                identity.status = IdentityStatus::Ambiguous;
+                identity.candidates = several.iter().take(WHY_MAX).map(|(index, _)| shown(index)).collect();
+                let by = several
+                    .iter()
+                    .take(WHY_MAX)
+                    .map(|(index, keys)| format!("{} has its {}", shown(index), names(keys)));
+                identity.why.extend(by);
+            }
+        }
+        identity
+    }
+}
+
+/// Machines and sentences that are told.
+const WHY_MAX: usize = 10;
 
 impl fmt::Display for Candidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -46,9 +85,10 @@ impl fmt::Display for Candidate {
 
 /// What a machine is known by, from the strongest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Key {
+pub(in crate::handlers) enum Key {
     Uuid,
     Serial,
+    Asset,
     SysMac,
     Mac,
     /// The site's query alone, which returns no keys.
@@ -56,13 +96,14 @@ pub(super) enum Key {
 }
 
 impl Key {
-    const COMPARED: [Key; 4] = [Key::Uuid, Key::Serial, Key::SysMac, Key::Mac];
+    const COMPARED: [Key; 5] = [Key::Uuid, Key::Serial, Key::Asset, Key::SysMac, Key::Mac];
 
     /// The word in trails and logs.
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::handlers) fn name(self) -> &'static str {
         match self {
             Key::Uuid => "uuid",
             Key::Serial => "serial",
+            Key::Asset => "asset",
             Key::SysMac => "sysmac",
             Key::Mac => "mac",
             Key::Query => "query",
@@ -71,13 +112,13 @@ impl Key {
 }
 
 /// The names of keys, for a trail.
-pub(super) fn names(keys: &[Key]) -> String {
+pub(in crate::handlers) fn names(keys: &[Key]) -> String {
     keys.iter().map(|key| key.name()).collect::<Vec<_>>().join(", ")
 }
 
 /// Who asks. Machines are named by their place in the list of candidates.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Identity {
+pub(in crate::handlers) enum Identity {
     /// This one, by these keys.
     Known(usize, Vec<Key>),
     /// None of them.
@@ -88,10 +129,10 @@ pub(super) enum Identity {
 
 /// Who asks, and what spoke against others.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Resolved {
-    pub(super) identity: Identity,
+pub(in crate::handlers) struct Resolved {
+    pub(in crate::handlers) identity: Identity,
     /// Sentences for the trail and the log.
-    pub(super) notes: Vec<String>,
+    pub(in crate::handlers) notes: Vec<String>,
 }
 
 /// How a claim and a candidate compare by one key.
@@ -108,7 +149,7 @@ enum Mark {
 struct View<'a> {
     index: usize,
     candidate: &'a Candidate,
-    marks: [Mark; 4],
+    marks: [Mark; 5],
 }
 
 impl View<'_> {
@@ -141,7 +182,7 @@ impl View<'_> {
 }
 
 /// Says which of the candidates a machine is.
-pub(super) fn resolve(claims: &Claims, candidates: &[Candidate]) -> Resolved {
+pub(in crate::handlers) fn resolve(claims: &Claims, candidates: &[Candidate]) -> Resolved {
     if candidates.iter().all(|candidate| !candidate.has_keys) {
         return by_query(candidates);
     }
@@ -235,6 +276,7 @@ fn views<'a>(claims: &Claims, candidates: &'a [Candidate]) -> Vec<View<'a>> {
         let marks = [
             uuid_mark(claims, candidate, takes_turned),
             serial_mark(claims, candidate),
+            asset_mark(claims, candidate),
             mac_mark(claims.sysmac.iter(), candidate),
             mac_mark(claims.macs(), candidate),
         ];
@@ -263,6 +305,12 @@ fn serial_mark(claims: &Claims, candidate: &Candidate) -> Mark {
     if same.is_empty() { Mark::Differs } else { Mark::Silent }
 }
 
+/// Tags are given by people, and given anew: another one says nothing.
+fn asset_mark(claims: &Claims, candidate: &Candidate) -> Mark {
+    let is_same = claims.asset.as_ref().is_some_and(|asset| candidate.assets.contains(asset));
+    if is_same { Mark::Same } else { Mark::Silent }
+}
+
 /// Machines have several MAC addresses, and databases seldom all of them: one that is not there says nothing.
 fn mac_mark<'a>(mut macs: impl Iterator<Item = &'a HardwareAddress>, candidate: &Candidate) -> Mark {
     if macs.any(|mac| candidate.macs.contains(mac)) { Mark::Same } else { Mark::Silent }
@@ -280,7 +328,3 @@ fn note(claims: &Claims, view: &View<'_>) -> Option<String> {
     let is_turned = claims.uuid.is_some_and(|uuid| best == Key::Uuid && !candidate.uuids.contains(&uuid));
     is_turned.then(|| format!("{candidate} has its uuid with the bytes of the first three fields in the other order"))
 }
-
-#[cfg(test)]
-#[path = "identity_tests.rs"]
-mod tests;

@@ -6,55 +6,61 @@
 
 use uuid::Uuid;
 
-use crate::boot::{BootRequest, HardwareAddress, Line, MachineId};
+use super::{BootRequest, HardwareAddress, KeyTrust, Line, MachineId};
 
 /// What a machine says of itself that may identify it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Claims {
+pub(crate) struct Claims {
     /// Option 97, else the fact.
-    pub(super) uuid: Option<Uuid>,
+    pub(crate) uuid: Option<Uuid>,
     /// The serial number with its manufacturer, once iPXE reported them.
-    pub(super) serial: Option<Serial>,
+    pub(crate) serial: Option<Serial>,
+    /// The asset tag, once iPXE reported it.
+    pub(crate) asset: Option<String>,
     /// The system's own MAC address, which it passes through to adapters.
-    pub(super) sysmac: Option<HardwareAddress>,
+    pub(crate) sysmac: Option<HardwareAddress>,
     /// The NIC as DHCP knows it.
-    pub(super) mac: Option<HardwareAddress>,
+    pub(crate) mac: Option<HardwareAddress>,
     /// The NIC as iPXE knows it, which need not be the same behind an adapter.
-    pub(super) mac_ipxe: Option<HardwareAddress>,
+    pub(crate) mac_ipxe: Option<HardwareAddress>,
 }
 
 impl Claims {
     /// The claims of a request.
-    pub(super) fn of(request: &BootRequest, shared: &SharedMacs) -> Claims {
+    pub(crate) fn of(request: &BootRequest, shared: &SharedMacs) -> Claims {
         let fact = |name| request.machine.get(name);
+        let identity = &request.identity;
         let is_identity = |mac: &HardwareAddress| is_mac(mac) && !shared.covers(mac);
+        let is_own = |_: &HardwareAddress| identity.mac_trust != KeyTrust::Shared;
+        let is_good = |_: &Uuid| !matches!(identity.uuid_trust, KeyTrust::Placeholder | KeyTrust::Shared);
         let mac = |text: &str| text.parse().ok().filter(is_identity);
         let uuid = request.client.machine_id.map(MachineId::uuid).filter(is_uuid);
         Claims {
-            uuid: uuid.or_else(|| fact("uuid").and_then(read_uuid)),
+            uuid: uuid.or_else(|| fact("uuid").and_then(read_uuid)).filter(is_good),
             serial: fact("serial").and_then(|serial| Serial::read(serial, fact("manufacturer"))),
+            asset: fact("asset").and_then(read_asset),
             sysmac: fact("sysmac").and_then(mac),
-            mac: Some(request.client.hardware).filter(is_identity),
-            mac_ipxe: fact("mac").and_then(mac),
+            mac: Some(request.client.hardware).filter(is_identity).filter(is_own),
+            mac_ipxe: fact("mac").and_then(mac).filter(is_own),
         }
     }
 
     /// The addresses of the NIC.
-    pub(super) fn macs(&self) -> impl Iterator<Item = &HardwareAddress> {
+    pub(crate) fn macs(&self) -> impl Iterator<Item = &HardwareAddress> {
         self.mac.iter().chain(&self.mac_ipxe)
     }
 }
 
 /// A serial number; unique for its manufacturer only.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Serial {
+pub(crate) struct Serial {
     number: String,
     maker: Option<String>,
 }
 
 impl Serial {
     /// Reads a serial number and the manufacturer; none for what vendors leave in its place.
-    pub(super) fn read(number: &str, maker: Option<&str>) -> Option<Serial> {
+    pub(crate) fn read(number: &str, maker: Option<&str>) -> Option<Serial> {
         let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
         let number = words(number);
         let maker = maker.map(words).filter(|maker| !is_unset_serial(maker)).map(|maker| squash(&maker));
@@ -62,18 +68,18 @@ impl Serial {
     }
 
     /// The number alone.
-    pub(super) fn number(&self) -> &str {
+    pub(crate) fn number(&self) -> &str {
         &self.number
     }
 
     /// Whether the numbers are the same.
-    pub(super) fn has_number_of(&self, other: &Serial) -> bool {
+    pub(crate) fn has_number_of(&self, other: &Serial) -> bool {
         self.number == other.number
     }
 
     /// Whether both may be of one manufacturer. Databases write `Dell` where the machine says `Dell Inc.`: the shorter
     /// one must be the beginning of the longer one. One that is not known can be any.
-    pub(super) fn may_have_maker_of(&self, other: &Serial) -> bool {
+    pub(crate) fn may_have_maker_of(&self, other: &Serial) -> bool {
         match (&self.maker, &other.maker) {
             (Some(one), Some(other)) => one.starts_with(other.as_str()) || other.starts_with(one.as_str()),
             _ => true,
@@ -134,6 +140,16 @@ fn is_unset_serial(text: &str) -> bool {
     UNSET_SERIALS.contains(&text) || characters.all(|c| c == first)
 }
 
+/// What vendors write where no asset tag was set, beside the words for serial numbers; in lower case.
+const UNSET_ASSETS: &[&str] =
+    &["no asset tag", "no asset information", "asset-1234567890", "asset tag", "chassis asset tag", "asset"];
+
+/// Reads an asset tag, in the form in which they are compared; none for what vendors leave in its place.
+pub(crate) fn read_asset(text: &str) -> Option<String> {
+    let asset = text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+    (!is_unset_serial(&asset) && !UNSET_ASSETS.contains(&asset.as_str())).then_some(asset)
+}
+
 /// UUIDs that board makers ship on many boards.
 const SHARED_UUIDS: &[Uuid] = &[
     Uuid::from_u128(0x03000200_0400_0500_0006_000700080009),
@@ -149,7 +165,7 @@ const SHARED_UUIDS: &[Uuid] = &[
 ];
 
 /// Whether a UUID is one machine's: no vendor's placeholder, in either byte order.
-pub(in crate::handlers) fn is_uuid(uuid: &Uuid) -> bool {
+pub(crate) fn is_uuid(uuid: &Uuid) -> bool {
     let octets = uuid.as_bytes();
     let is_unset = |octets: &[u8]| octets.iter().all(|octet| Some(octet) == octets.first());
     // Some vendors set four octets of sixteen, and leave the others at 255.
@@ -159,39 +175,39 @@ pub(in crate::handlers) fn is_uuid(uuid: &Uuid) -> bool {
 }
 
 /// The UUID with its first three fields in the other byte order: some databases keep SMBIOS's octets as they are.
-pub(super) fn swapped(uuid: &Uuid) -> Uuid {
+pub(crate) fn swapped(uuid: &Uuid) -> Uuid {
     Uuid::from_bytes_le(*uuid.as_bytes())
 }
 
 /// Reads a UUID in any of its spellings; none for what is no machine's own.
-pub(super) fn read_uuid(text: &str) -> Option<Uuid> {
+pub(crate) fn read_uuid(text: &str) -> Option<Uuid> {
     let text = text.trim();
     let digits = ["0x", "0X", "\\x"].iter().find_map(|prefix| text.strip_prefix(prefix)).unwrap_or(text);
     digits.parse().ok().filter(is_uuid)
 }
 
 /// Reads a MAC address in any of its spellings; none for what is no interface's own.
-pub(super) fn read_mac(text: &str) -> Option<HardwareAddress> {
+pub(crate) fn read_mac(text: &str) -> Option<HardwareAddress> {
     text.trim().parse().ok().filter(is_mac)
 }
 
 /// Six to eight octets, not all equal, and not the address of a group.
-pub(super) fn is_mac(mac: &HardwareAddress) -> bool {
+pub(crate) fn is_mac(mac: &HardwareAddress) -> bool {
     let octets = mac.octets();
     let is_group = octets.first().is_some_and(|first| first & 1 == 1);
     (6..=8).contains(&octets.len()) && !is_group && octets.iter().any(|octet| Some(octet) != octets.first())
 }
 
 /// Adapters that several machines share: MAC addresses, or beginnings of them.
-#[derive(Clone, Debug, Default)]
-pub(super) struct SharedMacs(Vec<String>);
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SharedMacs(Vec<String>);
 
 impl SharedMacs {
     /// Reads the list of a configuration.
     ///
     /// # Errors
     /// For a text that is no beginning of a MAC address.
-    pub(super) fn read<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<SharedMacs, String> {
+    pub(crate) fn read<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<SharedMacs, String> {
         let mut starts = Vec::new();
         for text in texts {
             let digits = hex_digits(text);
@@ -207,7 +223,7 @@ impl SharedMacs {
     }
 
     /// Whether an adapter is shared.
-    pub(super) fn covers(&self, mac: &HardwareAddress) -> bool {
+    pub(crate) fn covers(&self, mac: &HardwareAddress) -> bool {
         let digits = hex_digits(&mac.to_string());
         self.0.iter().any(|start| digits.starts_with(start.as_str()))
     }
@@ -218,7 +234,7 @@ fn hex_digits(text: &str) -> String {
 }
 
 /// The values of a column that may hold several.
-pub(super) fn values(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn values(text: &str) -> impl Iterator<Item = &str> {
     let is_between = |c: char| c.is_whitespace() || matches!(c, ',' | ';' | '|' | '[' | ']' | '"');
     text.split(is_between).filter(|value| !value.is_empty())
 }

@@ -41,6 +41,7 @@
 //! | [`cache`] | files of origins: fetched once, verified, kept; and the library of all files by name |
 //! | [`database`], [`store`] | the site's databases, and what is kept in one of them: machines, images, assignments, history |
 //! | [`paths`] | the paths that clients are told, and how they are read again |
+//! | [`people`] | who is at a machine: PINs, passwords and the directory, and how often somebody may be wrong |
 //! | [`ipxe`] | typed iPXE commands, and the one function that turns them into text |
 //! | [`dhcp`], [`tftp`], [`http`] | codec, logic and server of each protocol; none knows another |
 //! | [`net`], [`files`], [`tls`] | sockets, names that become files, certificates |
@@ -97,6 +98,7 @@ pub mod net;
 pub mod observe;
 mod pace;
 pub mod paths;
+pub mod people;
 pub mod review;
 pub mod simulate;
 pub mod site;

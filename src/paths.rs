@@ -15,6 +15,8 @@ pub enum Wanted {
     Autoexec,
     /// The decision: what to boot.
     Script,
+    /// What the person at the machine answers.
+    Person,
     /// The report that an image which does an assignment is about to be loaded.
     Start,
     /// The report of an image that iPXE could not load.
@@ -37,6 +39,8 @@ pub const ENTRY: &str = "boot";
 pub const AUTOEXEC: &str = "autoexec.ipxe";
 /// File name of the decision endpoint.
 pub const SCRIPT: &str = "script.ipxe";
+/// File name of where a person's answer goes.
+pub const PERSON: &str = "person.ipxe";
 /// File name of the report that an assignment begins.
 pub const START: &str = "start.ipxe";
 /// File name of iPXE's failure report.
@@ -61,6 +65,7 @@ pub fn parse(name: &FileName) -> Option<(&str, Wanted)> {
         BOOTSTRAP => Wanted::Bootstrap,
         AUTOEXEC => Wanted::Autoexec,
         SCRIPT => Wanted::Script,
+        PERSON => Wanted::Person,
         START => Wanted::Start,
         LOAD_FAILED => Wanted::LoadFailed,
         DONE => Wanted::Done,
@@ -100,7 +105,7 @@ mod tests {
         assert_eq!(wanted("boot.ipxe"), Some(Wanted::Bootstrap));
         assert_eq!(wanted("autoexec.ipxe"), Some(Wanted::Autoexec));
         assert_eq!(wanted("script.ipxe"), Some(Wanted::Script));
-        assert_eq!(wanted("start.ipxe"), Some(Wanted::Start));
+        assert_eq!((wanted("start.ipxe"), wanted("person.ipxe")), (Some(Wanted::Start), Some(Wanted::Person)));
         assert_eq!((wanted("failed.ipxe"), wanted("failed")), (Some(Wanted::LoadFailed), Some(Wanted::Failed)));
         assert_eq!((wanted("done"), wanted("f/done").is_some()), (Some(Wanted::Done), true));
         assert_eq!(wanted("snponly.efi"), Some(Wanted::Loader(FileName::parse(b"snponly.efi").unwrap())));

@@ -14,6 +14,8 @@ use crate::decision::{DecisionEngine, Sessions, TokenKey, World};
 use crate::handlers::rollout::Rollouts;
 use crate::handlers::{self, Built};
 use crate::loaders::Loaders;
+use crate::people::People;
+use crate::store::Store;
 use crate::upstream::{Storages, Upstreams};
 
 pub use crate::handlers::Purpose;
@@ -32,6 +34,8 @@ pub struct Site {
     pub loaders: Loaders,
     /// The files of its images.
     pub images: Library,
+    /// Its people.
+    pub people: Arc<People>,
     /// The scripts that are to become its own, and what became of them so far; nothing where it does not serve.
     pub rollouts: Rollouts,
 }
@@ -145,13 +149,16 @@ impl Site {
         let loaders = Loaders::read(&config.loaders.folders, &config.loaders.files);
         let images = images(&config, upstreams.as_ref(), before.map(|before| before.images));
         let images = images.map_err(|found| problems.extend(found)).ok();
-        match (images, databases, upstreams) {
-            (Some(images), Some(databases), Some(upstreams)) if problems.is_empty() => {
+        let store = databases.as_ref().and_then(|databases| Store::on(databases.store().clone()).ok());
+        let people = People::open(&config, store).map_err(|found| problems.extend(found)).ok();
+        match (images, databases, upstreams, people) {
+            (Some(images), Some(databases), Some(upstreams), Some(people)) if problems.is_empty() => {
                 let rollouts = match purpose {
                     Purpose::Serve => rollouts(&config, &handlers, before.map(|before| before.rollouts)),
                     Purpose::Check | Purpose::DryRun => Rollouts::default(),
                 };
-                Ok(Site { config, databases, upstreams, handlers, loaders, images, rollouts })
+                let people = Arc::new(people);
+                Ok(Site { config, databases, upstreams, handlers, loaders, images, people, rollouts })
             }
             _ => Err(problems),
         }

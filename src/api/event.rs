@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::boot::Line;
+use crate::boot::{Line, Method};
 use crate::decision::{BootEvent, Carrier};
 
 /// Something that happened in a boot.
@@ -32,6 +32,13 @@ pub enum EventFacts {
         /// iPXE's error number.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<u32>,
+    },
+    /// Somebody at the machine, or for it, was verified by the site.
+    Person {
+        /// Who.
+        name: Line,
+        /// How.
+        method: Method,
     },
     /// A file was sent to its end.
     Sent {
@@ -76,6 +83,7 @@ impl From<&BootEvent> for EventFacts {
                 octets: *octets,
                 elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
             },
+            BootEvent::Person { name, method } => EventFacts::Person { name: name.clone(), method: *method },
             BootEvent::Done => EventFacts::Done,
             BootEvent::Failed { reason } => EventFacts::Failed { reason: reason.clone() },
         }
@@ -100,6 +108,7 @@ impl From<&EventFacts> for BootEvent {
                 elapsed: Duration::from_millis(*elapsed_ms),
                 by: Carrier::Elsewhere,
             },
+            EventFacts::Person { name, method } => BootEvent::Person { name: name.clone(), method: *method },
             EventFacts::Done => BootEvent::Done,
             EventFacts::Failed { reason } => BootEvent::Failed { reason: reason.clone() },
         }
@@ -122,6 +131,7 @@ mod tests {
                 elapsed: Duration::from_millis(7),
                 by: Carrier::Elsewhere,
             },
+            BootEvent::Person { name: Line::clean("ann"), method: Method::Login },
             BootEvent::Done,
             BootEvent::Failed { reason: Line::clean("disk full") },
         ];

@@ -25,7 +25,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::boot::{BootImages, Line, SessionId, Stage, Verdict};
+use crate::boot::{BootImages, Line, Person, SessionId, Stage, Verdict};
 
 pub use client::{ClientFacts, NetworkFacts, RelayFacts};
 pub use event::EventFacts;
@@ -64,6 +64,12 @@ pub struct Question {
     /// What the machine reported of itself, by the names of [`crate::boot::FACTS`].
     #[serde(default)]
     pub machine: BTreeMap<String, String>,
+    /// Who is at the machine, as the site verified it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<Person>,
+    /// Whether the site knows questions to people, so that it asks what guards an image before it boots it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asks: bool,
 }
 
 /// The answer to *may I boot?*.

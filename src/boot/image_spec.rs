@@ -130,7 +130,13 @@ impl Reader<'_> {
             title if title.is_empty() => Line::clean(id),
             title => title,
         };
-        let image = BootImage { id: id.to_owned(), title, assignment: None, kind: (shape.read)(self)? };
+        let image = BootImage {
+            id: id.to_owned(),
+            title,
+            assignment: None,
+            choice: Default::default(),
+            kind: (shape.read)(self)?,
+        };
         BootImages::new(vec![image.clone()], None)?;
         Ok(image)
     }

@@ -8,6 +8,7 @@
 
 mod account;
 mod architecture;
+mod ask;
 mod client;
 mod decision;
 mod file_name;
@@ -15,6 +16,7 @@ mod hardware;
 mod identity;
 mod image;
 mod image_spec;
+mod images;
 pub(crate) mod keys;
 mod line;
 mod machine;
@@ -27,13 +29,15 @@ mod url;
 
 pub use account::{Account, Found, Reading};
 pub use architecture::{Architecture, Platform};
+pub use ask::{Ask, AskError, Choice};
 pub use client::{Client, IpxeBuild, MachineId, NicBus};
 pub use decision::{BootDecision, Outcome, Step, Verdict};
 pub use file_name::{FileName, FileNameError};
 pub use hardware::{HardwareAddress, HardwareAddressError};
 pub use identity::{Identity, IdentityStatus, KeyTrust};
-pub use image::{BootImage, BootImages, ImageError, ImageKind, InjectedFile, Menu, Source, SourceError};
+pub use image::{BootImage, ImageKind, InjectedFile, Source, SourceError};
 pub use image_spec::ImageSpecError;
+pub use images::{BootImages, ImageError, Menu};
 pub use line::{Line, LineError};
 pub use machine::{FACTS, Fact, Machine};
 pub use person::{Method, Person};

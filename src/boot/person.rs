@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Line;
 
 /// Somebody who answered a question at the machine, and whose answer the server verified.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Person {
     /// The user name; the name of the PIN, or of who approved, where no user name was asked.
     pub name: Line,

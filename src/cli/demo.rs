@@ -17,7 +17,7 @@ use crate::boot::{Architecture, HardwareAddress};
 use crate::config::{Config, FILE_NAME, LogFormat, LogSection};
 use crate::daemon::{Daemon, Ports};
 use crate::observe::{LogTarget, start_logging};
-use crate::simulate::{Failure, Installer, Machine, Server, boot};
+use crate::simulate::{Failure, Installer, Machine, Server, Typed, boot};
 use crate::site::{Purpose, Site};
 
 /// See it work: a server and simulated machines on loopback, without privileges
@@ -168,6 +168,8 @@ async fn act(scene: &Scene, server: &Server) -> bool {
         params: true,
         https: false,
         pick: scene.pick.map(Into::into),
+        keys: Vec::new(),
+        typed: Typed::default(),
         installer: Installer::Silent,
     };
     say(&format!("\n{} ({}, {})", scene.title, machine.mac, machine.architecture));

@@ -1,5 +1,6 @@
 //! The command line: one file per command, none of them with logic of its own.
 
+mod approvals;
 mod assign;
 mod cache;
 mod case;
@@ -18,9 +19,11 @@ mod machine_store;
 mod machines;
 mod notes;
 mod output;
+mod people;
 mod replay;
 mod script;
 mod scripts;
+mod secret;
 mod serve;
 mod simulate;
 mod site;
@@ -96,6 +99,10 @@ enum Command {
     Script(script::Script),
     Scripts(scripts::Scripts),
     Test(test::Test),
+    People(people::People),
+    Approvals(approvals::Approvals),
+    Approve(approvals::Approve),
+    Deny(approvals::Deny),
 }
 
 /// Runs the command of the arguments. Exit codes: 0 done, 1 a problem was found or the command failed, 2 wrong arguments.
@@ -125,6 +132,10 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Script(command) => script::run(&command),
         Command::Scripts(command) => scripts::run(&command, &find_config(config)),
         Command::Test(command) => test::run(&command, &find_config(config)),
+        Command::People(command) => people::run(&command, &find_config(config)),
+        Command::Approvals(command) => approvals::list(&command, &find_config(config)),
+        Command::Approve(command) => approvals::approve(&command, &find_config(config)),
+        Command::Deny(command) => approvals::deny(&command, &find_config(config)),
     };
     match result {
         Ok(code) => code,

@@ -40,3 +40,9 @@ pub(super) enum Mark {
     Note,
     Bad,
 }
+
+/// Asks on standard error, without a new line.
+pub(super) fn ask(text: &str) {
+    let mut stderr = std::io::stderr().lock();
+    let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
+}

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use anyhow::Context;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::machine::MachineArgs;
 use super::output::{complain, say, say_json};
-use crate::simulate::{Ending, Failure, Installer, Machine, Report, Server, Step, Unwatched, Watcher, boot};
+use crate::simulate::{Ending, Failure, Installer, Machine, Report, Server, Step, Typed, Unwatched, Watcher, boot};
 
 /// Boot a simulated machine against a running server, and show each step
 ///
@@ -22,6 +23,7 @@ use crate::simulate::{Ending, Failure, Installer, Machine, Report, Server, Step,
   pointsman simulate --server 10.0.0.2 --arch x86-bios
   pointsman simulate --mac 52:54:00:00:00:07 --fact product=\"OptiPlex 7010\" --fact serial=7XK3N22
   pointsman simulate --pick debian --json
+  pointsman simulate --keys i --user ann --password-file ann.password
 
 Exit code: 0 when the machine booted or was told to use its disk, 1 when something could not be
 loaded or booted, the boot broke off, or nobody answered.")]
@@ -43,6 +45,18 @@ pub(super) struct Simulate {
     /// The menu item to pick; the default when absent
     #[arg(long, value_name = "ID")]
     pick: Option<String>,
+    /// The keys to press in menus, as hot keys of images
+    #[arg(long, value_name = "KEYS", default_value = "")]
+    keys: String,
+    /// The user name to type when asked
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// A file whose first line is the password to type when asked
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// A file whose first line is the PIN to type when asked
+    #[arg(long, value_name = "FILE")]
+    pin_file: Option<PathBuf>,
     /// Report that the installer is done, once the machine booted
     #[arg(long, conflicts_with = "failed")]
     done: bool,
@@ -91,6 +105,12 @@ pub(super) fn run(command: &Simulate, config: Option<&Path>) -> anyhow::Result<E
         params: !command.no_params,
         https: command.https,
         pick: command.pick.clone(),
+        keys: command.keys.chars().collect(),
+        typed: Typed {
+            user: command.user.clone(),
+            password: command.password_file.as_deref().map(first_line).transpose()?,
+            pin: command.pin_file.as_deref().map(first_line).transpose()?,
+        },
         installer: match (&command.failed, command.done) {
             (Some(reason), _) => Installer::Failed(reason.clone()),
             (None, true) => Installer::Done,
@@ -116,6 +136,12 @@ pub(super) fn run(command: &Simulate, config: Option<&Path>) -> anyhow::Result<E
         }
         Err(Failure { error, .. }) => Err(error.into()),
     }
+}
+
+/// The first line of a file.
+fn first_line(file: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
 /// Prints what happens while it happens, with a bar for long files where a person watches.

@@ -10,6 +10,7 @@ mod amounts;
 mod database;
 mod defaults;
 mod parse;
+mod people;
 mod problem;
 mod rules;
 mod sections;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use crate::decision::KeyRules;
 
 pub use database::{Ambiguous, DatabaseSection, NoImage, SqlSection, StoreSection, UnknownMachine};
+pub use people::{LdapSection, PeopleSection, PersonSection};
 pub use problem::{Problem, Problems};
 pub use sections::{
     DecisionSection, DhcpSection, HandlerSection, HttpSection, HttpsSection, ImagesSection, IpxeScheme, LoadersSection,
@@ -76,6 +78,8 @@ pub struct Config {
     pub cache: CacheSection,
     /// `[api]`
     pub api: ApiSection,
+    /// `[people]`
+    pub people: PeopleSection,
     /// `[[handler]]`, in the order they are asked.
     pub handlers: Vec<HandlerSection>,
     /// `[log]`

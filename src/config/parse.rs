@@ -14,9 +14,9 @@ use crate::decision::KeyRules;
 use crate::nearest::remedy;
 
 /// The tables there are.
-const TABLES: [&str; 18] = [
+const TABLES: [&str; 19] = [
     "server", "dhcp", "tftp", "http", "https", "loaders", "images", "decision", "store", "database", "upstream",
-    "storage", "web", "identity", "cache", "api", "handler", "log",
+    "storage", "web", "identity", "cache", "api", "people", "handler", "log",
 ];
 
 struct Reader<'a> {
@@ -53,6 +53,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Config, Problems> {
         webs: reader.named(&mut table, "web"),
         cache: reader.section(&mut table, "cache"),
         api: reader.section(&mut table, "api"),
+        people: reader.section(&mut table, "people"),
         handlers: reader.handlers(&mut table),
         log: reader.section(&mut table, "log"),
     };
@@ -291,6 +292,9 @@ fn complete(config: &mut Config) {
     }
     for storage in config.storages.values_mut() {
         [&mut storage.ca, &mut storage.secret_key_file].into_iter().flatten().for_each(resolve);
+    }
+    if let Some(ldap) = &mut config.people.ldap {
+        [&mut ldap.ca, &mut ldap.password_file].into_iter().flatten().for_each(resolve);
     }
     for web in config.webs.values_mut() {
         [&mut web.ca, &mut web.bearer_file, &mut web.headers_file].into_iter().flatten().for_each(resolve);

@@ -1,5 +1,7 @@
 //! HTTP's view of the site.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::boot::{Client, FileName};
@@ -9,6 +11,7 @@ use crate::decision::Session;
 use crate::files::Content;
 use crate::http::{Connection, Dependency, Site};
 use crate::ipxe::SessionUrls;
+use crate::people::People;
 use crate::upstream::{Upstream, UpstreamState};
 
 use super::shared::Shared;
@@ -29,6 +32,10 @@ impl Site for Shared {
     fn autoexec_urls(&self, session: &Session, via: &Connection) -> Vec<SessionUrls> {
         let urls = |secure| Shared::urls(self, session, via.local.ip(), secure);
         if self.prefers_https() { vec![urls(true), urls(false)] } else { vec![urls(false)] }
+    }
+
+    fn people(&self) -> Option<Arc<People>> {
+        Some(Arc::clone(&self.site.load().people))
     }
 
     fn has_entry(&self) -> bool {

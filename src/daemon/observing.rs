@@ -28,7 +28,7 @@ impl Observer for Observing {
     fn happened(&self, request: &BootRequest, event: &BootEvent) {
         let count = match event {
             BootEvent::Offered { assignments, .. } => assignments.len() as u64,
-            BootEvent::FileSent { .. } => 0,
+            BootEvent::FileSent { .. } | BootEvent::Person { .. } => 0,
             BootEvent::Started { .. } | BootEvent::LoadFailed { .. } | BootEvent::Done | BootEvent::Failed { .. } => 1,
         };
         if count > 0 {

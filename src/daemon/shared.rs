@@ -17,6 +17,7 @@ use crate::ipxe::SessionUrls;
 use crate::loaders::Loaders;
 use crate::observe::{Funnel, Metrics};
 use crate::paths;
+use crate::people::People;
 use crate::site::{Running, Site};
 use crate::store::Store;
 use crate::upstream::Upstreams;
@@ -48,6 +49,7 @@ pub(super) struct SitePart {
     pub(super) store: Option<Store>,
     pub(super) loaders: Loaders,
     pub(super) images: Library,
+    pub(super) people: Arc<People>,
     pub(super) rollouts: Rollouts,
     pub(super) ipxe_scheme: IpxeScheme,
     /// Whether machines may come without having asked DHCP.
@@ -57,10 +59,10 @@ pub(super) struct SitePart {
 impl SitePart {
     /// The part of a site that transports need.
     pub(super) fn of(site: Site) -> SitePart {
-        let Site { config, databases, upstreams, loaders, images, rollouts, .. } = site;
+        let Site { config, databases, upstreams, loaders, images, people, rollouts, .. } = site;
         let store = Store::on(databases.store().clone()).ok();
         let (ipxe_scheme, has_entry) = (config.https.ipxe, config.http.entry);
-        SitePart { databases, upstreams, store, loaders, images, rollouts, ipxe_scheme, has_entry }
+        SitePart { databases, upstreams, store, loaders, images, people, rollouts, ipxe_scheme, has_entry }
     }
 
     /// What goes on when the site is made anew.

@@ -51,9 +51,13 @@ impl TftpAnswers {
             }),
             Wanted::Autoexec => Ok(Content::from_bytes(self.autoexec(request, session))),
             // These need HTTP: nothing can be reported by TFTP.
-            Wanted::Bootstrap | Wanted::Script | Wanted::Start | Wanted::LoadFailed | Wanted::Done | Wanted::Failed => {
-                Err(Refusal::NotFound)
-            }
+            Wanted::Bootstrap
+            | Wanted::Script
+            | Wanted::Person
+            | Wanted::Start
+            | Wanted::LoadFailed
+            | Wanted::Done
+            | Wanted::Failed => Err(Refusal::NotFound),
         }
     }
 

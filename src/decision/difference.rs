@@ -69,6 +69,7 @@ impl Compared {
             Compared::Images(images) => {
                 let ids: Vec<&str> = images.images().iter().map(|image| image.id.as_str()).collect();
                 match (ids.as_slice(), images.menu()) {
+                    _ if let Some(ask) = images.ask() => format!("asks {}", ask.method().name()),
                     ([], _) => "local disk".into(),
                     ([id], None) => format!("boots {id}"),
                     _ => shown(&format!("menu {}", ids.join(", "))),
@@ -87,6 +88,7 @@ impl Compared {
     pub fn kind(&self) -> &'static str {
         match self {
             Compared::Verdict(verdict) => verdict.name(),
+            Compared::Images(images) if images.ask().is_some() => "ask",
             Compared::Images(images) if images.images().is_empty() => "disk",
             Compared::Images(images) if images.menu().is_some() => "menu",
             Compared::Images(_) => "image",
@@ -152,6 +154,7 @@ fn images(old: &BootImages, new: &BootImages, found: &mut Vec<Difference>) {
             object(&format!("image {}", image.id), &json(image), &json(other), found);
         }
     }
+    object("question", &json(&old.ask()), &json(&new.ask()), found);
     object("menu", &json(&old.menu()), &json(&new.menu()), found);
     let notice = |of: &BootImages| Json::from_iter(of.notice().iter().map(ToString::to_string));
     object("notice", &notice(old), &notice(new), found);
@@ -217,7 +220,7 @@ mod tests {
 
     fn local(id: &str) -> BootImage {
         let kind = ImageKind::Local;
-        BootImage { id: id.into(), title: Line::clean(id), assignment: None, kind }
+        BootImage { id: id.into(), title: Line::clean(id), assignment: None, choice: Default::default(), kind }
     }
 
     fn of(images: Vec<BootImage>, menu: Option<&str>) -> Compared {

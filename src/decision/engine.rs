@@ -172,6 +172,7 @@ impl DecisionEngine {
         let network = session.placed(network, Stage::Http);
         let mut hasher = DefaultHasher::new();
         machine.hash(&mut hasher);
+        session.person(now).hash(&mut hasher);
         let referral = match &verdict.verdict {
             Verdict::Refer(referral) => Some(referral.clone()),
             _ => None,
@@ -294,7 +295,7 @@ impl DecisionEngine {
             machine,
             record: None,
             identity: Arc::default(),
-            person: None,
+            person: session.person(now),
             now,
         };
         request.identity = Arc::new(trusts(&request, &world.keys, &self.learnt));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::boot::Line;
+use crate::boot::{Line, Method};
 
 /// Something that happened in a boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,13 @@ pub enum BootEvent {
         images: Vec<String>,
         /// The assignments in it.
         assignments: Vec<String>,
+    },
+    /// Somebody at the machine, or for it, was verified.
+    Person {
+        /// Who.
+        name: Line,
+        /// How.
+        method: Method,
     },
     /// The machine is about to load an image that does an assignment.
     Started {
@@ -71,6 +78,7 @@ impl BootEvent {
     pub fn name(&self) -> &'static str {
         match self {
             BootEvent::Offered { .. } => "offered",
+            BootEvent::Person { .. } => "person",
             BootEvent::Started { .. } => "started",
             BootEvent::LoadFailed { .. } => "load-failed",
             BootEvent::FileSent { .. } => "sent",

@@ -58,6 +58,9 @@ impl DecisionLog {
 
 /// The images of an answer in a few words.
 pub(super) fn image_ids(images: &BootImages) -> String {
+    if let Some(question) = images.ask() {
+        return format!("ask {}", question.method().name());
+    }
     if images.images().is_empty() {
         return "local disk".into();
     }

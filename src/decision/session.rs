@@ -12,6 +12,7 @@ use moka::ops::compute::Op;
 use crate::boot::{Client, HardwareAddress, Machine, MachineId, Network, SessionId, Stage};
 
 use super::flight::Slot;
+use super::grant::Held;
 use super::token::{TokenContent, TokenError, TokenKey};
 
 /// How far a boot has come, as far as this server can see.
@@ -44,6 +45,8 @@ pub struct Session {
     progress: AtomicU8,
     pub(super) verdict: Slot,
     pub(super) images: Slot,
+    /// Who is at the machine, as far as that was verified.
+    pub(super) person: Mutex<Held>,
 }
 
 impl Session {
@@ -59,6 +62,7 @@ impl Session {
             progress: AtomicU8::new(Progress::Discovered as u8),
             verdict: Slot::default(),
             images: Slot::default(),
+            person: Mutex::default(),
         }
     }
 
@@ -165,7 +169,7 @@ pub struct Sessions {
     resumed: moka::sync::Cache<SessionId, Arc<Session>>,
     /// Those that site servers ask for, by the site and what it calls them.
     of_sites: moka::sync::Cache<SiteBoot, Arc<Session>>,
-    key: TokenKey,
+    pub(super) key: TokenKey,
 }
 
 /// A boot at a site: a site that calls the boots of two machines the same means two.
@@ -291,7 +295,7 @@ impl Sessions {
     }
 }
 
-fn unix_seconds(now: Timestamp) -> u32 {
+pub(super) fn unix_seconds(now: Timestamp) -> u32 {
     u32::try_from(now.as_second()).unwrap_or(0)
 }
 

@@ -70,7 +70,13 @@ impl RequestHandler for Fake {
 
     async fn boot_images(&self, request: &BootRequest) -> Result<Answer<BootImages>, HandlerError> {
         let id = request.machine.get("serial").unwrap_or("none").to_owned();
-        let image = BootImage { id, title: Line::clean(self.name), assignment: None, kind: ImageKind::Local };
+        let image = BootImage {
+            id,
+            title: Line::clean(self.name),
+            assignment: None,
+            choice: Default::default(),
+            kind: ImageKind::Local,
+        };
         self.act(BootImages::new(vec![image], None).map_err(|error| HandlerError::new(error.to_string()))?).await
     }
 }

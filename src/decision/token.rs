@@ -10,7 +10,7 @@ use crate::boot::{Architecture, HardwareAddress, MachineId, SessionId};
 
 /// The secret that signs tokens; servers that stand in for each other share it.
 pub struct TokenKey {
-    key: hmac::Key,
+    pub(super) key: hmac::Key,
 }
 
 /// What a token says.
@@ -127,7 +127,7 @@ fn read(body: &[u8]) -> Option<TokenContent> {
     })
 }
 
-fn encode(octets: &[u8]) -> String {
+pub(super) fn encode(octets: &[u8]) -> String {
     let mut text = String::with_capacity(octets.len().div_ceil(5) * 8);
     let (mut bits, mut count) = (0_u32, 0);
     for octet in octets {
@@ -146,7 +146,12 @@ fn encode(octets: &[u8]) -> String {
 
 /// The octets of a token; letters may come in either case, as Windows boot code changes it.
 fn decode(text: &str) -> Option<Vec<u8>> {
-    if text.len() > TEXT_LEN_MAX {
+    decode_up_to(TEXT_LEN_MAX, text)
+}
+
+/// The same, of a text of at most so many digits.
+pub(super) fn decode_up_to(len_max: usize, text: &str) -> Option<Vec<u8>> {
+    if text.len() > len_max {
         return None;
     }
     let mut octets = Vec::with_capacity(text.len() * 5 / 8);

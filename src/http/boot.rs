@@ -21,7 +21,7 @@ use super::{Connection, HttpState};
 use crate::boot::{BootDecision, BootImages, FileName, Line, Machine, Platform, SessionId, Stage, Verdict};
 use crate::decision::{BootEvent, Carrier, HandlerError, Progress, Session, TokenError};
 use crate::files::{Content, OpenError};
-use crate::ipxe::{self, Command};
+use crate::ipxe::{self, Command, SessionUrls};
 use crate::observe::{EventLabel, Funnel};
 use crate::paths::{self, Wanted};
 
@@ -82,6 +82,7 @@ pub(super) async fn session(
     let response = match wanted {
         Wanted::Bootstrap | Wanted::Autoexec => asked.first_script(&wanted).await,
         Wanted::Script => asked.script(request).await,
+        Wanted::Person => asked.person(request).await,
         Wanted::Start => asked.start(request.uri()).await,
         Wanted::LoadFailed => asked.load_failed(request.uri()).await,
         Wanted::Done => asked.installer(BootEvent::Done).await,
@@ -98,6 +99,7 @@ fn methods_but(method: &Method, wanted: &Wanted) -> Option<&'static str> {
     let (has_head, has_post) = match wanted {
         Wanted::Bootstrap | Wanted::Autoexec | Wanted::Image(_) | Wanted::Loader(_) => (true, false),
         Wanted::Script => (true, true),
+        Wanted::Person => (false, true),
         Wanted::Start | Wanted::LoadFailed => (false, false),
         Wanted::Done | Wanted::Failed => (false, true),
     };
@@ -131,10 +133,14 @@ impl Asked {
     /// The decision endpoint.
     async fn script(&self, request: Request) -> Response {
         let is_head = request.method() == Method::HEAD;
-        let mut machine = match facts_of(request).await {
-            Ok(machine) => machine,
+        let fields = match fields_of(request).await {
+            Ok(fields) => fields,
             Err(response) => return response,
         };
+        if !is_head {
+            self.redeem(field(&fields, "grant"));
+        }
+        let mut machine = facts_in(&fields);
         if machine.is_empty() {
             machine = (*self.session.machine()).clone();
         }
@@ -143,26 +149,44 @@ impl Asked {
 
     /// The script for a machine with these facts. HEAD changes nothing.
     pub(super) async fn decided(&self, machine: Machine, is_head: bool) -> Response {
-        let network = self.via.network();
-        let decision = self.state.engine.boot_images(&self.session, network, machine, self.now).await;
+        let decision = self.evaluated(machine).await;
         if let Some(response) = self.held(&decision).or_else(|| self.refused_script(&decision.verdict)) {
             return response;
         }
-        let mut images = decision.images.clone().unwrap_or_default();
-        if !is_head {
-            images = match self.offered(images).await {
-                Ok(images) => images,
-                Err(response) => return response,
-            };
-            self.advanced(Progress::ScriptServed, Funnel::script_served, "script served");
+        let images = self.settled(decision.images.clone().unwrap_or_default());
+        if is_head {
+            return script(&ipxe::images(&images, self.platform(), &self.urls()));
         }
-        let urls = self.state.site.urls(&self.session, &self.via);
-        script(&ipxe::images(&images, self.platform(), &urls))
+        self.served(images, &[]).await
+    }
+
+    /// What the rules say to a machine with these facts, and to who is there.
+    pub(super) async fn evaluated(&self, machine: Machine) -> Arc<BootDecision> {
+        // Not when the request came: somebody may have been verified since.
+        self.state.engine.boot_images(&self.session, self.via.network(), machine, Timestamp::now()).await
+    }
+
+    /// The script with these images, behind these commands, once it is noted that it is handed out.
+    pub(super) async fn served(&self, images: BootImages, before: &[Command]) -> Response {
+        let images = match self.offered(images).await {
+            Ok(images) => images,
+            Err(response) => return response,
+        };
+        self.advanced(Progress::ScriptServed, Funnel::script_served, "script served");
+        script(&[before, &ipxe::images(&images, self.platform(), &self.urls())].concat())
+    }
+
+    /// The addresses of the session, with our word of who is there.
+    pub(super) fn urls(&self) -> SessionUrls {
+        self.state.site.urls(&self.session, &self.via).with_grant(self.session.grant(Timestamp::now()))
     }
 
     /// Notes what is about to be handed out. Without an assignment nobody needs to agree; those of which it cannot be
     /// noted are left out, after some patience, and the screen says so.
     async fn offered(&self, images: BootImages) -> Result<BootImages, Response> {
+        if images.ask().is_some() {
+            return Ok(images);
+        }
         let event = |images: &BootImages| BootEvent::Offered {
             images: images.images().iter().map(|image| image.id.clone()).collect(),
             assignments: images.assignments().map(str::to_owned).collect(),
@@ -299,7 +323,7 @@ impl Asked {
     }
 
     /// What runs the machine: what iPXE says of itself, else what the firmware said.
-    fn platform(&self) -> Platform {
+    pub(super) fn platform(&self) -> Platform {
         match self.session.machine().get("platform") {
             Some("efi") => Platform::Efi,
             Some("pcbios") => Platform::Bios,
@@ -318,6 +342,11 @@ impl Asked {
 
 /// The facts in a query or a form; none where the client reports none.
 pub(super) async fn facts_of(request: Request) -> Result<Machine, Response> {
+    fields_of(request).await.map(|fields| facts_in(&fields))
+}
+
+/// The fields of a query or a form.
+pub(super) async fn fields_of(request: Request) -> Result<Vec<(String, String)>, Response> {
     let pairs = if request.method() == Method::POST {
         let form = Form::<Vec<(String, String)>>::from_request(request, &());
         match tokio::time::timeout(FORM_TIME_MAX, form).await {
@@ -328,11 +357,21 @@ pub(super) async fn facts_of(request: Request) -> Result<Machine, Response> {
     } else {
         query(request.uri())
     };
+    Ok(pairs)
+}
+
+/// The facts among fields.
+pub(super) fn facts_in(fields: &[(String, String)]) -> Machine {
     let mut machine = Machine::default();
-    for (name, value) in &pairs {
+    for (name, value) in fields {
         machine.insert(name, value);
     }
-    Ok(machine)
+    machine
+}
+
+/// The value of a field; empty when it is not there.
+pub(super) fn field<'a>(fields: &'a [(String, String)], name: &str) -> &'a str {
+    fields.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
 }
 
 /// Why not, as far as the client may know; none when it may.

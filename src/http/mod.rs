@@ -5,6 +5,7 @@
 //! | `/b/<token>/boot.ipxe` | GET | the bootstrap script: reports the machine's facts |
 //! | `/b/<token>/autoexec.ipxe` | GET | what EFI builds of iPXE look for beside themselves |
 //! | `/b/<token>/script.ipxe` | GET, POST | the decision: facts in the query or as a form; answers with a script |
+//! | `/b/<token>/person.ipxe` | GET, POST | what the person at the machine answers; verified here, and answered with a script |
 //! | `/b/<token>/start.ipxe` | GET | iPXE's report that it begins an assignment: `image` and `assignment` in the query; the script that answers succeeds or fails |
 //! | `/b/<token>/failed.ipxe` | GET | iPXE's report of a failed boot: `image` and `error` in the query |
 //! | `/b/<token>/done` | GET, POST | the installer's report that it is done |
@@ -33,6 +34,7 @@ mod body;
 mod boot;
 mod entry;
 mod files;
+mod person;
 mod ready;
 mod reports;
 mod serve;
@@ -60,6 +62,7 @@ use crate::files::Content;
 use crate::ipxe::{SessionUrls, Word};
 use crate::observe::Metrics;
 use crate::paths;
+use crate::people::People;
 use socket::FileQueue;
 
 pub use api::{ApiState, Credential, EnrollError, Sites, Standing, Unavailable};
@@ -94,6 +97,10 @@ pub trait Site: Send + Sync + 'static {
         let scheme = if via.secure { ("https", 443) } else { ("http", 80) };
         let at = SocketAddr::new(via.local.ip().to_canonical(), via.local.port());
         Word::new(&format!("{}/{}", paths::origin(scheme.0, scheme.1, at), paths::ENTRY))
+    }
+    /// Who verifies the people at the machines; nobody is verified without.
+    fn people(&self) -> Option<Arc<People>> {
+        None
     }
     /// The certificate of the private CA in PEM, if there is one.
     fn authority(&self) -> Option<Bytes>;

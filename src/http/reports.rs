@@ -17,7 +17,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use tracing::{info, warn};
 
-use super::boot::{Asked, FORM_TIME_MAX, later, query, refused_file, script, shown_reason, text};
+use super::boot::{Asked, FORM_TIME_MAX, field, later, query, refused_file, script, shown_reason, text};
 use crate::boot::Line;
 use crate::decision::BootEvent;
 use crate::ipxe::{self, SessionUrls};
@@ -98,8 +98,12 @@ impl Asked {
         if let Some(response) = self.held(&decision).or_else(|| refused_file(&decision.verdict)) {
             return response;
         }
+        let is_over = event == BootEvent::Done;
         match self.report(&event).await {
             Ok(()) => {
+                if is_over {
+                    self.session.end_person();
+                }
                 info!(session = %self.session.id(), mac = %self.session.client().hardware, ?event, "installer reported");
                 text(StatusCode::OK, "noted\n")
             }
@@ -107,10 +111,6 @@ impl Asked {
             Err(_) => later("this could not be noted; say it again\n"),
         }
     }
-}
-
-fn field<'a>(pairs: &'a [(String, String)], name: &str) -> &'a str {
-    pairs.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
 }
 
 /// What [`SessionUrls::start`] says, read again.

@@ -29,16 +29,28 @@ pub enum Stored {
     Chosen,
     /// The error number that was seen first, as eight hexadecimal digits.
     Failure,
+    /// What the person at the machine typed for a password or PIN. iPXE's own `login` has this name for it.
+    Password,
     /// The boot URL of our offer, with the session's token: iPXE keeps the offer as settings.
     OfferedUrl,
     /// The same of our answer on port 4011.
     AcknowledgedUrl,
+    /// What the person typed for a user name.
+    Username,
 }
 
 impl Stored {
     /// Everything that a server which takes over has no business with.
-    pub(super) const OURS: [Stored; 6] =
-        [Stored::Asked, Stored::Attempt, Stored::Chosen, Stored::Failure, Stored::OfferedUrl, Stored::AcknowledgedUrl];
+    pub(super) const OURS: [Stored; 8] = [
+        Stored::Asked,
+        Stored::Attempt,
+        Stored::Chosen,
+        Stored::Failure,
+        Stored::OfferedUrl,
+        Stored::AcknowledgedUrl,
+        Stored::Username,
+        Stored::Password,
+    ];
 
     /// The setting as a command takes it. iPXE keeps the bytes, not the type, so that a number needs its type every time.
     pub(super) fn name(self) -> &'static str {
@@ -49,6 +61,8 @@ impl Stored {
             Stored::Chosen => "chosen",
             Stored::Failure => "failure",
             Stored::OfferedUrl => "proxydhcp/filename",
+            Stored::Password => "password",
+            Stored::Username => "username",
         }
     }
 }
@@ -82,6 +96,19 @@ pub enum Command {
     Echo(Text),
     /// `exit`: ends the script with this status.
     Exit(u8),
+    /// `form`: begins a form for a person. Builds before June 2024 lack it.
+    Form(Text),
+    /// `item` of a form: a line for a person to fill in.
+    Field {
+        /// Where it is stored.
+        stored: Stored,
+        /// What is shown.
+        title: Text,
+        /// Whether the screen shows stars.
+        is_secret: bool,
+    },
+    /// `item --gap`: a line of a menu that cannot be chosen.
+    Gap(Text),
     /// `goto`: goes on at a label.
     Goto(Label),
     /// `imgfree`: forgets every loaded file.
@@ -105,6 +132,8 @@ pub enum Command {
         id: Word,
         /// What is shown.
         title: Text,
+        /// The letter or digit that chooses it.
+        key: Option<char>,
     },
     /// `kernel`: loads what `boot` starts.
     Kernel {
@@ -117,6 +146,8 @@ pub enum Command {
     },
     /// A place that [`Command::Goto`] finds.
     Label(Label),
+    /// `login`: asks for [`Stored::Username`] and [`Stored::Password`] on a screen of its own.
+    Login,
     /// `menu`: begins a menu.
     Menu(Text),
     /// `param`: adds a field to the form.
@@ -130,6 +161,10 @@ pub enum Command {
     Params,
     /// `poweroff`.
     Poweroff,
+    /// `present`: shows the form; what is typed is stored.
+    Present,
+    /// `prompt` with a key: shows a line, and succeeds when this letter or digit is pressed in time.
+    Press(char, Text, Duration),
     /// `prompt`: shows a line and waits for a key, at most this long.
     Prompt(Text, Duration),
     /// Lines of iPXE that the site's own script gave, as they are.
@@ -144,6 +179,8 @@ pub enum Command {
     Set(Stored, Text),
     /// `shell`: the command line of iPXE.
     Shell,
+    /// `sleep`.
+    Sleep(Duration),
     /// A command, and what is done when it fails.
     Or(Box<Command>, Box<Command>),
     /// A command whose failure does not matter.

@@ -4,7 +4,7 @@
 //! `uuid`, `serial`, `asset`, `product`, `ip`, ...), which is what servers of other makes are written for. Of `/2PXE/boot`
 //! no list of fields is published, so that it is told the same.
 
-use super::{Command, Label, Text, Word};
+use super::{Command, Label, SessionUrls, Stored, Text, Word};
 use crate::boot::{FACTS, FactsForm, Url};
 
 /// Facts whose settings iPXE keeps as bytes, not as text: they have a text form of their own that needs no encoding
@@ -15,12 +15,43 @@ const NOT_TEXT: [&str; 9] = ["busid", "dhcp_server", "gateway", "ip", "mac", "me
 pub(super) struct Told {
     form: Option<Word>,
     query: Word,
+    /// What is said beside the facts: to servers of ours only.
+    more: Vec<(&'static str, Text)>,
+    /// What is forgotten before the form is sent.
+    forgotten: Vec<Stored>,
 }
+
+/// The field of our signed word of who is at the machine.
+const GRANT: &str = "grant";
 
 impl Told {
     /// A URL of ours, which has no query of its own: by a form, or in the query where the build has no `params`.
     pub(super) fn by_form(url: Word) -> Told {
-        Told { form: Some(url.clone().and("##params")), query: query(url, "?") }
+        Told::new(Some(url.clone().and("##params")), query(url, "?"))
+    }
+
+    fn new(form: Option<Word>, query: Word) -> Told {
+        Told { form, query, more: Vec::new(), forgotten: Vec::new() }
+    }
+
+    /// The same, with the grant of these addresses.
+    pub(super) fn with_grant(self, urls: &SessionUrls) -> Told {
+        match urls.grant() {
+            Some(grant) => self.saying(GRANT, Text::new(grant)),
+            None => self,
+        }
+    }
+
+    /// The same, with one thing more. What is said has nothing that needs encoding in a URL.
+    pub(super) fn saying(mut self, name: &'static str, value: Text) -> Told {
+        self.more.push((name, value));
+        self
+    }
+
+    /// The same, forgetting this before the form is sent. A query is only made when it is sent.
+    pub(super) fn forgetting(mut self, stored: Stored) -> Told {
+        self.forgotten.push(stored);
+        self
     }
 
     /// A URL of another server, and what goes with it. Facts go by HTTP only.
@@ -35,10 +66,10 @@ impl Told {
         };
         let base = Word::new(base);
         match facts {
-            FactsForm::None => Told { form: None, query: Word::from(url) },
-            _ if !is_web => Told { form: None, query: Word::from(url) },
-            FactsForm::Query => Told { form: None, query: query(base, between) },
-            FactsForm::Form => Told { form: Some(base.clone().and("##params")), query: query(base, between) },
+            FactsForm::None => Told::new(None, Word::from(url)),
+            _ if !is_web => Told::new(None, Word::from(url)),
+            FactsForm::Query => Told::new(None, query(base, between)),
+            FactsForm::Form => Told::new(Some(base.clone().and("##params")), query(base, between)),
         }
     }
 
@@ -52,10 +83,16 @@ impl Told {
                 name: Word::new(fact.name),
                 value: Text::default().and_setting(fact.setting),
             }));
+            script.extend(
+                self.more.iter().map(|(name, value)| Command::Param { name: Word::new(name), value: value.clone() }),
+            );
+            script.extend(self.forgotten.into_iter().map(|stored| Command::Clear(stored).ignored()));
             script.push(taken_over_by(url).or_goto(failed));
             script.push(Command::Label(by_query.clone()));
         }
-        script.push(taken_over_by(self.query).or_goto(failed));
+        let query =
+            self.more.into_iter().fold(self.query, |url, (name, value)| url.and("&").and(name).and("=").join(value));
+        script.push(taken_over_by(query).or_goto(failed));
         script
     }
 }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::facts::Told;
 use super::scripts::local;
-use super::{Command, Label, SessionUrls, Stored, Text, Word};
+use super::{Command, Label, SessionUrls, Stored, Text, Word, ask, menu};
 use crate::boot::{BootImage, BootImages, FactsForm, ImageKind, InjectedFile, Line, Menu, Platform, Source, Url};
 
-const MENU: Label = Label::Place("menu");
-const FAILED: Label = Label::Place("failed");
+pub(super) const MENU: Label = Label::Place("menu");
+pub(super) const FAILED: Label = Label::Place("failed");
 const NOT_STARTED: Label = Label::Place("not-started");
-const LOCAL: Label = Label::Place("local");
+pub(super) const LOCAL: Label = Label::Place("local");
 
 /// How long a notice stays on the screen before the machine goes on.
 const NOTICE_TIME: Duration = Duration::from_secs(20);
@@ -34,6 +34,7 @@ pub fn images(images: &BootImages, platform: Platform, urls: &SessionUrls) -> Ve
     let waits = matches!(images.images(), [BootImage { kind: ImageKind::Retry { .. }, .. }]);
     let mut script = noticed(images.notice(), waits);
     script.extend(match (images.images(), images.menu()) {
+        _ if let Some(question) = images.ask() => ask::first(question, urls),
         ([], _) => vec![Command::Echo(Text::new("Nothing to boot from the network."))],
         ([image], None) => target.single(image),
         (several, menu) => target.offered(several, menu),
@@ -63,7 +64,7 @@ impl Target<'_> {
     fn single(&self, image: &BootImage) -> Vec<Command> {
         let mut script =
             vec![Command::Set(Stored::Chosen, Text::new(&image.id)), Command::Echo(Text::screen(image.title.as_str()))];
-        script.extend(self.boot(image));
+        script.extend(self.boot(image, &LOCAL));
         script.push(Command::Goto(LOCAL));
         script.extend(self.report());
         script
@@ -73,18 +74,15 @@ impl Target<'_> {
     fn offered(&self, images: &[BootImage], menu: Option<&Menu>) -> Vec<Command> {
         let title = menu.map_or_else(|| Text::new("Boot"), |menu| Text::screen(menu.title.as_str()));
         let mut script = vec![Command::Label(MENU), Command::Menu(title)];
-        script.extend(
-            images
-                .iter()
-                .map(|image| Command::Item { id: Word::new(&image.id), title: Text::screen(image.title.as_str()) }),
-        );
+        script.extend(menu::items(images));
         let default = menu.and_then(|menu| menu.default.as_deref()).map(Word::new);
         let timeout = menu.and_then(|menu| menu.timeout);
         script.push(Command::Choose { default, timeout }.or_goto(&LOCAL));
         script.push(Command::Goto(Label::ImageIn(Stored::Chosen)));
         for image in images {
             script.push(Command::Label(Label::Image(image.id.clone())));
-            script.extend(self.boot(image));
+            script.extend(menu::sure(image));
+            script.extend(self.boot(image, &MENU));
             let after = if matches!(image.kind, ImageKind::Shell) { MENU } else { LOCAL };
             script.push(Command::Goto(after));
         }
@@ -107,7 +105,12 @@ impl Target<'_> {
     }
 
     /// Boots this image or goes to [`FAILED`]. Falls through when what was booted comes back.
-    fn boot(&self, image: &BootImage) -> Vec<Command> {
+    ///
+    /// Of an image that a question guards there is only the question: how it boots comes with the answer to it.
+    fn boot(&self, image: &BootImage, left: &Label) -> Vec<Command> {
+        if let Some(question) = &image.choice.needs {
+            return ask::before(question, image, self.urls, left);
+        }
         let mut script = Vec::new();
         if let Some(assignment) = &image.assignment {
             let started = self
@@ -191,7 +194,7 @@ impl Target<'_> {
         let mut script = vec![Command::Label(again.clone()), Command::Inc(Stored::Asked)];
         script.push(Command::GotoIfEqual(Stored::Asked, ASKED_MAX, LOCAL));
         script.push(Command::Prompt(Text::new(&text), Duration::from_secs(seconds)).ignored());
-        script.extend(Told::by_form(self.urls.script()).commands(&query, &again));
+        script.extend(Told::by_form(self.urls.script()).with_grant(self.urls).commands(&query, &again));
         script
     }
 

@@ -9,15 +9,18 @@
 //! | [`autoexec`] | what iPXE finds beside its own file: get an address, then load the bootstrap script |
 //! | [`bootstrap`] | tells the server every fact of [`crate::boot::FACTS`] and runs the answer |
 //! | [`images`] | boots the one image, offers a menu, or leaves to the disk |
+//! | [`waiting`] | waits for somebody to approve, and asks again |
 //! | [`denied`] | shows why not, and leaves to the disk |
 //! | [`failed`] | shows why an image did not boot |
 //! | [`started`], [`not_started`] | let an assignment begin, or not |
 //!
 //! **Invariant**: no socket, no clock, no decision; a value from outside enters only as [`Word`] or [`Text`].
 
+mod ask;
 mod command;
 mod facts;
 mod images;
+mod menu;
 mod render;
 mod scripts;
 mod text;
@@ -28,6 +31,7 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
+pub use ask::{forget_secrets, waiting};
 pub use command::{Command, Label, Stored};
 pub use images::images;
 pub use render::render;

@@ -51,6 +51,12 @@ fn line(command: &Command) -> Vec<String> {
         Command::Dhcp => fixed(&["dhcp"]),
         Command::Echo(text) => [fixed(&["echo"]), operands(words(text))].concat(),
         Command::Exit(status) => vec!["exit".into(), status.to_string()],
+        Command::Field { stored, title, is_secret } => {
+            let item: &[&str] = if *is_secret { &["item", "--secret"] } else { &["item"] };
+            [fixed(item), operands([fixed(&[stored.name()]), words(title)].concat())].concat()
+        }
+        Command::Form(title) => [fixed(&["form"]), operands(words(title))].concat(),
+        Command::Gap(text) => [fixed(&["item", "--gap"]), operands(words(text))].concat(),
         Command::Goto(target) => vec!["goto".into(), label(target)],
         Command::GotoIfEqual(stored, number, target) => {
             let equal = vec!["iseq".into(), value(*stored), number.to_string(), "&&".into()];
@@ -62,16 +68,24 @@ fn line(command: &Command) -> Vec<String> {
             let load = vec!["initrd".into(), option("--name=", name)];
             [load, operands([Some(url), wrapped.as_ref()].into_iter().flatten().map(word).collect())].concat()
         }
-        Command::Item { id, title } => [fixed(&["item"]), operands([vec![word(id)], words(title)].concat())].concat(),
+        Command::Item { id, title, key } => {
+            let item = [Some("item".to_owned()), key.map(pressed)].into_iter().flatten().collect();
+            [item, operands([vec![word(id)], words(title)].concat())].concat()
+        }
         Command::Kernel { url, name, arguments } => {
             let load = vec!["kernel".into(), option("--name=", name)];
             [load, operands([vec![word(url)], words(arguments)].concat())].concat()
         }
         Command::Label(place) => vec![format!(":{}", label(place))],
+        Command::Login => fixed(&["login"]),
         Command::Menu(title) => [fixed(&["menu"]), operands(words(title))].concat(),
         Command::Param { name, value } => [fixed(&["param"]), vec![word(name)], words(value)].concat(),
         Command::Params => fixed(&["params"]),
         Command::Poweroff => fixed(&["poweroff"]),
+        Command::Present => fixed(&["present"]),
+        Command::Press(key, text, timeout) => {
+            [vec!["prompt".into(), pressed(*key), milliseconds(*timeout)], operands(words(text))].concat()
+        }
         Command::Prompt(text, timeout) => {
             [vec!["prompt".into(), milliseconds(*timeout)], operands(words(text))].concat()
         }
@@ -81,6 +95,7 @@ fn line(command: &Command) -> Vec<String> {
         Command::SanbootDisk => fixed(&["sanboot", "--no-describe", "--drive=0x80"]),
         Command::Set(stored, text) => [fixed(&["set", stored.name()]), words(text)].concat(),
         Command::Shell => fixed(&["shell"]),
+        Command::Sleep(time) => vec!["sleep".into(), time.min(&WAIT_MAX).as_secs().max(1).to_string()],
         Command::Or(command, otherwise) => [line(command), fixed(&["||"]), line(otherwise)].concat(),
         Command::Try(command) => [line(command), fixed(&["||"])].concat(),
     }
@@ -91,6 +106,11 @@ fn choose(default: Option<&Word>, timeout: Option<Duration>) -> Vec<String> {
     let timeout = timeout.map(milliseconds);
     let setting = Stored::Chosen.name().to_owned();
     [Some("choose".to_owned()), default, timeout, Some(setting)].into_iter().flatten().collect()
+}
+
+/// The option for a key. A single character is the key itself; anything but a letter or digit is none.
+fn pressed(key: char) -> String {
+    format!("--key={}", if key.is_ascii_alphanumeric() { key } else { '0' })
 }
 
 fn fixed(words: &[&str]) -> Vec<String> {

@@ -1,3 +1,4 @@
+mod ask;
 mod assignments;
 mod referral;
 
@@ -30,7 +31,7 @@ fn joined(command: &[String], before: usize) -> String {
 }
 
 fn image(id: &str, title: &str, kind: ImageKind) -> BootImage {
-    BootImage { id: id.into(), title: Line::clean(title), assignment: None, kind }
+    BootImage { id: id.into(), title: Line::clean(title), assignment: None, choice: Default::default(), kind }
 }
 
 fn source(name: &str) -> Source {

@@ -93,6 +93,20 @@ impl Word {
     }
 }
 
+impl Word {
+    /// This, followed by a text that has no space.
+    pub(super) fn join(mut self, text: Text) -> Word {
+        for part in text.0 {
+            self = match part {
+                Part::Literal(literal) => self.and(&literal),
+                Part::Setting(name, None) => self.and_setting(name),
+                Part::Setting(name, Some(form)) => Word(self.0.and_setting_as(name, form)),
+            };
+        }
+        self
+    }
+}
+
 impl From<&Url> for Word {
     fn from(url: &Url) -> Self {
         Word::new(url.as_str())

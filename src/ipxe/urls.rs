@@ -11,6 +11,7 @@ use crate::paths;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionUrls {
     base: String,
+    grant: Option<String>,
 }
 
 /// Why a text is no base of [`SessionUrls`].
@@ -33,7 +34,7 @@ impl FromStr for SessionUrls {
         if !web || !base.ends_with('/') || base.contains(['?', '#', '$']) {
             return Err(SessionUrlsError::Base(base.to_owned()));
         }
-        Ok(SessionUrls { base: base.to_owned() })
+        Ok(SessionUrls { base: base.to_owned(), grant: None })
     }
 }
 
@@ -60,6 +61,21 @@ impl SessionUrls {
     /// The decision endpoint.
     pub fn script(&self) -> Word {
         self.below(paths::SCRIPT)
+    }
+
+    /// Where a person's answer goes.
+    pub fn person(&self) -> Word {
+        self.below(paths::PERSON)
+    }
+
+    /// The same addresses for a machine whose person was verified: our signed word goes with every question.
+    pub fn with_grant(self, grant: Option<String>) -> SessionUrls {
+        SessionUrls { grant, ..self }
+    }
+
+    /// Our signed word of who is at the machine, where there is one.
+    pub(super) fn grant(&self) -> Option<&str> {
+        self.grant.as_deref()
     }
 
     /// Where iPXE reports an image that it could not load.

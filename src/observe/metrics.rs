@@ -136,6 +136,8 @@ pub struct Metrics {
     pub assignments: Family<EventLabel, Counter>,
     /// Requests to the decision API, by what became of them.
     pub api_requests: Family<OutcomeLabel, Counter>,
+    /// Answers of people at the machines, by what became of them.
+    pub people: Family<OutcomeLabel, Counter>,
     sessions: Gauge,
 }
 
@@ -153,6 +155,7 @@ impl Default for Metrics {
             reloads: put(r, "reloads", "Reloads of configuration and scripts, by result"),
             assignments: put(r, "assignments", "What machines reported of assignments, by event"),
             api_requests: put(r, "api_requests", "Requests of site servers, by what became of them"),
+            people: put(r, "people", "Answers of people at the machines, by what became of them"),
             sessions: put(r, "sessions", "Boot sessions known"),
             registry: Registry::default(),
             watched: Mutex::default(),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::boot::FACTS;
 
 use super::http::Http;
+use super::person::{self, Form, Item};
 use super::words::{absolute, encode, label_of, logical_lines, options, without_token};
 use super::{Ending, LoadedFile, Machine, Report, StepError};
 
@@ -22,14 +23,19 @@ const JOINTS: [&str; 3] = ["||", "&&", ";"];
 const OFFERED: &str = "proxydhcp/filename";
 /// Scripts that chain scripts; deeper is a loop.
 const DEPTH_MAX: usize = 12;
+/// Scripts that take each other's place; one that waits for somebody comes again and again.
+const SCRIPTS_MAX: usize = 500;
+/// The longest sleep that is slept.
+const SLEEP_MAX: Duration = Duration::from_secs(2);
 
 pub(super) struct Ipxe<'a> {
     http: &'a Http,
-    machine: &'a Machine,
-    report: &'a mut Report,
-    settings: BTreeMap<String, String>,
+    pub(super) machine: &'a Machine,
+    pub(super) report: &'a mut Report,
+    pub(super) settings: BTreeMap<String, String>,
     params: Option<Vec<(String, String)>>,
-    menu: Vec<(String, String)>,
+    pub(super) menu: Vec<Item>,
+    pub(super) form: Option<Form>,
     commands: usize,
     command_line: String,
     script_url: String,
@@ -58,6 +64,7 @@ impl<'a> Ipxe<'a> {
             settings,
             params: None,
             menu: Vec::new(),
+            form: None,
             commands: 0,
             command_line: String::new(),
             script_url: String::new(),
@@ -68,7 +75,7 @@ impl<'a> Ipxe<'a> {
     pub(super) async fn chain(&mut self, url: &str) -> Result<Ending, StepError> {
         let mut current = self.fetch("script", url).await?;
         let mut url = url.to_owned();
-        for _ in 0..DEPTH_MAX {
+        for _ in 0..SCRIPTS_MAX {
             let Some(text) = script_of(&current) else { return Ok(Ending::Chained) };
             self.script_url.clone_from(&url);
             match self.run(&text, &url, 0).await? {
@@ -179,17 +186,23 @@ impl<'a> Ipxe<'a> {
                 self.params.get_or_insert_default().push((operand(0).to_owned(), value));
             }
             "menu" => {
+                self.form = None;
                 self.menu.clear();
                 self.report.screen(&format!("menu: {all}"));
             }
-            "item" => {
-                let title = operands.get(1..).unwrap_or_default().join(" ");
-                self.report.screen(&format!("  [{}] {title}", operand(0)));
-                self.menu.push((operand(0).to_owned(), title));
-            }
+            // As `params`, it is a thing of newer builds.
+            "form" if !self.machine.params => return Err(StepError::new("command not found")),
+            "form" => self.form = Some(Form::new(all)),
+            "item" => self.item(&options, &operands),
+            "present" => self.present()?,
+            "login" => self.login()?,
             "choose" => return self.choose(&options, operand(0)),
             "prompt" => {
                 self.report.screen(&all);
+                if person::presses(self.machine, options.get("key")) {
+                    self.report.note("a person presses the key");
+                    return Ok(Flow::Next);
+                }
                 return Err(StepError::new("no key was pressed"));
             }
             "kernel" | "initrd" | "imgfetch" | "imgselect" => {
@@ -197,6 +210,10 @@ impl<'a> Ipxe<'a> {
                 if name == "kernel" {
                     self.command_line = operands.get(1..).unwrap_or_default().join(" ");
                 }
+            }
+            "sleep" => {
+                let time = operand(0).parse().map_or(Duration::ZERO, Duration::from_secs);
+                tokio::time::sleep(time.min(SLEEP_MAX)).await;
             }
             "imgfree" => self.report.files.clear(),
             "boot" if operands.is_empty() => return self.boot(),
@@ -210,7 +227,7 @@ impl<'a> Ipxe<'a> {
             "reboot" => return Ok(Flow::End(Ending::Reboot)),
             "poweroff" => return Ok(Flow::End(Ending::Poweroff)),
             "shell" => return Ok(Flow::End(Ending::Shell)),
-            "iseq" | "isset" | "dhcp" | "ifopen" | "ifclose" | "sleep" | "imgargs" | "console" | "cpuid" => {}
+            "iseq" | "isset" | "dhcp" | "ifopen" | "ifclose" | "imgargs" | "console" | "cpuid" => {}
             _ => return Err(StepError::new("command not found")),
         }
         Ok(Flow::Next)
@@ -218,12 +235,19 @@ impl<'a> Ipxe<'a> {
 
     fn choose(&mut self, options: &BTreeMap<String, String>, setting: &str) -> Step {
         let default = options.get("default").or_else(|| options.get("d"));
+        if let Some(Item { id, title, .. }) = person::by_key(self.machine, &self.menu).cloned() {
+            self.report.note(&format!("menu: a person presses a key: {id} ({title})"));
+            self.settings.insert(setting.to_owned(), id);
+            return Ok(Flow::Next);
+        }
         let pick = self.machine.pick.as_ref().or(default);
+        // Nobody picks a line that shows nothing.
+        let mut shown = self.menu.iter().filter(|item| !item.title.is_empty());
         let chosen = match pick {
-            Some(pick) => self.menu.iter().find(|(id, _)| id == pick),
-            None => self.menu.first(),
+            Some(pick) => shown.find(|item| item.id == *pick),
+            None => shown.next(),
         };
-        let (id, title) = chosen.cloned().ok_or_else(|| {
+        let Item { id, title, .. } = chosen.cloned().ok_or_else(|| {
             StepError::new(format!("the menu has no item `{}`", pick.map(String::as_str).unwrap_or_default()))
         })?;
         let timeout = options.get("timeout").or_else(|| options.get("t")).and_then(|ms| ms.parse().ok());
@@ -315,7 +339,12 @@ impl<'a> Ipxe<'a> {
             // Without the name of a block a setting is looked for in all of them.
             let name = if name == "filename" { OFFERED } else { name };
             let value = self.settings.get(name).map(String::as_str).unwrap_or_default();
-            let value = if kind == "uristring" { encode(value) } else { value.to_owned() };
+            let value = match kind {
+                "uristring" => encode(value),
+                // Its digits are what is kept here.
+                "hexraw" if name != "errno" => value.bytes().map(|byte| format!("{byte:02x}")).collect(),
+                _ => value.to_owned(),
+            };
             text.replace_range(start..=end, &value);
         }
         text
@@ -345,6 +374,8 @@ mod tests {
             params: false,
             https: false,
             pick: None,
+            keys: Vec::new(),
+            typed: super::super::Typed::default(),
             installer: super::super::Installer::Silent,
         };
         let watcher = || std::sync::Arc::new(super::super::Unwatched);

@@ -9,6 +9,7 @@ mod dhcp;
 mod http;
 mod installer;
 mod ipxe;
+mod person;
 mod report;
 mod tftp;
 mod words;
@@ -26,6 +27,7 @@ use crate::boot::{Architecture, HardwareAddress, Platform};
 use dhcp::{Asker, DISCOVER, REQUEST, Reply};
 
 pub use installer::Installer;
+pub use person::Typed;
 pub use report::{Ending, Failure, LoadedFile, Report, Step, Unwatched, Watcher};
 
 /// The machine that is simulated.
@@ -47,6 +49,10 @@ pub struct Machine {
     pub https: bool,
     /// The menu item that a person picks; the default when absent.
     pub pick: Option<String>,
+    /// The keys that a person presses in menus, whatever is shown.
+    pub keys: Vec<char>,
+    /// What a person types who is asked.
+    pub typed: Typed,
     /// What is reported when it booted.
     pub installer: Installer,
 }

@@ -8,11 +8,13 @@
 //! **Invariant**: every change of an assignment is one conditional statement, so that of two who want the same, one
 //! wins; and what was remembered of a lost database never yields an assignment that is done once.
 
+mod approval;
 mod assign;
 mod assignment;
 mod boots;
 mod change;
 mod error;
+mod failure;
 mod group;
 mod history;
 mod image;
@@ -46,10 +48,12 @@ use crate::database::{Database, Dialect, Rows};
 use change::Change;
 use sql::Statement;
 
+pub use approval::{Approval, ApprovalRequest, ApprovalState, Ruling};
 pub use assign::{Assigned, NewAssignment};
 pub use assignment::{Assignment, AssignmentFilter, Mode, SpentBy, State, Target, UnknownWord};
 pub use boots::{BootFilter, Seen, Stranger};
 pub use error::{StoreError, Thing};
+pub use failure::Attempt;
 pub use group::Group;
 pub use history::{BootEntry, EventEntry};
 pub use image::{IfThere, ImageEntry};

@@ -44,6 +44,17 @@ static FORGOTTEN: Statement = Statement::each([
     "DELETE FROM last_known WHERE decided < :before ORDER BY decided LIMIT :chunk",
 ]);
 
+static REQUESTS: Statement = Statement::new(
+    "DELETE FROM approval WHERE id IN (SELECT id FROM (SELECT id FROM approval WHERE last_asked < :before LIMIT :chunk) o)",
+);
+
+static FAILURES: Statement = Statement::new(
+    "DELETE FROM failure WHERE subject IN \
+     (SELECT subject FROM (SELECT subject FROM failure WHERE last_failure < :before LIMIT :chunk) o)",
+);
+
+/// How long wrong answers are kept: no lock-out is longer.
+const FAILURES_FOR: SignedDuration = SignedDuration::from_hours(24);
 /// Notes of machines that nobody knows.
 static STALE_NOTES: Statement = Statement::each([
     "DELETE FROM note WHERE rowid IN (SELECT rowid FROM note WHERE changed < :before AND machine NOT LIKE 'name:%' \
@@ -93,6 +104,9 @@ impl Store {
             assignments: self.remove(&ENDED, &before, u64::MAX, limit).await?,
             last_known: self.remove(&FORGOTTEN, &known, u64::MAX, limit).await?,
         };
+        let failures = millis(now.checked_sub(FAILURES_FOR).unwrap_or(Timestamp::MIN));
+        self.remove(&REQUESTS, &before, u64::MAX, limit).await?;
+        self.remove(&FAILURES, &failures, u64::MAX, limit).await?;
         self.remove(&STALE_NOTES, &before, u64::MAX, limit).await?;
         let all = Value::Integer(i64::MAX);
         let excess = self.count(&COUNT, limit).await?.saturating_sub(boots_max);

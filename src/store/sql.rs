@@ -123,6 +123,14 @@ const KNOWN_NEW_MYSQL: &str = "answer = IF(VALUES(decided) >= decided, VALUES(an
 /// Columns of a site.
 const SITE: &str = "name, token_until, token_used, fingerprint, bearer, added, enrolled, revoked, last_seen";
 
+/// Columns of a request for approval.
+const APPROVAL: &str = "id, session, mac, image, title, asked, last_asked, state, decided, decided_by, person_groups, \
+                        reason";
+
+/// A new one.
+const APPROVAL_NEW: &str = "(id, session, mac, image, title, asked, last_asked, state) VALUES (:id, :session, :mac, \
+                            :image, :title, :now, :now, 'pending')";
+
 /// Columns of the question `q` of the boot `b`.
 const KEPT: &str = "q.session, q.id, q.asked, q.question, q.stage, q.request, q.decision, b.machine";
 
@@ -132,7 +140,9 @@ const KEPT_PAGE: &str = "q.asked >= :since AND (q.asked < :before OR (q.asked = 
                          ORDER BY q.asked DESC, q.session DESC, q.id DESC LIMIT :limit";
 
 /// What stands for a longer text, in order.
-const WORDS: [(&str, [&str; 3]); 15] = [
+const WORDS: [(&str, [&str; 3]); 17] = [
+    ("{approval}", [APPROVAL; 3]),
+    ("{columns}", [APPROVAL_NEW; 3]),
     ("{kept}", [KEPT; 3]),
     ("{kept_page}", [KEPT_PAGE; 3]),
     ("{known}", [KNOWN; 3]),

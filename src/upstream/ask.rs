@@ -191,6 +191,8 @@ fn question(request: &BootRequest) -> Question {
         client: (&request.client).into(),
         network: (&request.network).into(),
         machine: facts,
+        person: request.person.as_deref().cloned(),
+        asks: true,
     }
 }
 

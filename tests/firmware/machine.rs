@@ -3,6 +3,8 @@
 //! **Invariant:** a machine has a network card on the case's bridge and no other way to the world.
 
 use std::fs;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -57,6 +59,8 @@ pub(crate) struct Machine {
     _process: Process,
     /// What its serial console shows.
     pub(crate) console: Transcript,
+    /// QEMU's monitor, which types.
+    monitor: PathBuf,
 }
 
 const CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
@@ -80,8 +84,33 @@ impl Machine {
         if let Some(trusted) = &plan.trusted {
             command.args(["-fw_cfg", &format!("name=etc/edk2/https/cacerts,file={}", trusted.display())]);
         }
+        // Paths of sockets are short.
+        let monitor = std::env::temp_dir().join(format!("pointsman-{}-{tap}.monitor", std::process::id()));
+        command.args(["-monitor", &format!("unix:{},server,nowait", monitor.display())]);
         let console = Transcript::new("serial console", &evidence.join(format!("serial-{tap}.log")));
-        Self { _process: Process::start(command, &console), console }
+        Self { _process: Process::start(command, &console), console, monitor }
+    }
+
+    /// Types letters and digits at its keyboard, and the keys that QEMU calls so: `<ret>`.
+    pub(crate) fn types(&self, text: &str) {
+        let mut monitor = UnixStream::connect(&self.monitor).expect("the monitor of a machine that is on");
+        let mut rest = text;
+        while let Some(first) = rest.chars().next() {
+            let (key, after) = match rest.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
+                Some(named) => named,
+                None => rest.split_at(first.len_utf8()),
+            };
+            monitor.write_all(format!("sendkey {key}\n").as_bytes()).expect("the monitor listens");
+            rest = after;
+            // A key is held for a tenth of a second, and firmware in emulation is slow to look.
+            std::thread::sleep(Duration::from_millis(400));
+        }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.monitor);
     }
 }
 
@@ -95,7 +124,7 @@ fn bare(command: &mut Command, accelerator: Accelerator) {
     // graphics=off makes SeaBIOS use the serial line as its screen; EDK2 does so anyway.
     command.args(["-machine", &format!("q35,accel={name},graphics=off"), "-cpu", processor]);
     command.args(["-m", "1024", "-nodefaults", "-display", "none", "-vga", "none"]);
-    command.args(["-no-reboot", "-monitor", "none", "-serial", "stdio"]);
+    command.args(["-no-reboot", "-serial", "stdio"]);
 }
 
 fn firmware(command: &mut Command, firmware: Firmware, accelerator: Accelerator, evidence: &Path) {
@@ -125,7 +154,7 @@ pub(crate) fn probe_kvm(scratch: &Path) -> Accelerator {
     }
     let comes_up = |kind: Firmware, says: &str| {
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--", "qemu-system-x86_64", "-nic", "none"]);
+        command.args(["--pdeathsig", "KILL", "--", "qemu-system-x86_64", "-nic", "none", "-monitor", "none"]);
         bare(&mut command, Accelerator::Kvm);
         firmware(&mut command, kind, Accelerator::Kvm, scratch);
         let console = Transcript::new("KVM probe", &scratch.join("kvm-probe.log"));

@@ -14,6 +14,7 @@
 //! | [`machine`] | QEMU and its firmware |
 //! | [`server`] | the site and the server under test |
 //! | [`records`] | cases where a row in a database decides; [`servers`] starts a database |
+//! | [`person`] | cases where somebody types at the machine |
 //! | [`referral`] | cases where an upstream server decides |
 //! | [`assets`], [`disk`] | kernels, loaders, disks |
 //! | [`process`], [`transcript`] | children that end with the test, and what they say |
@@ -29,6 +30,7 @@ mod disk;
 mod lab;
 mod machine;
 mod network;
+mod person;
 mod process;
 mod records;
 mod referral;

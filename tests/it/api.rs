@@ -97,6 +97,8 @@ fn question(session: u8) -> Question {
         client: ClientFacts::from(&client),
         network: pointsman::api::NetworkFacts::default(),
         machine: [("serial".into(), "X7".into())].into(),
+        person: None,
+        asks: false,
     }
 }
 

@@ -15,6 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["cache"],
     &["database", "upstream"],
     &["store"],
+    &["people"],
     &["handlers", "observe"],
     &["http"],
     &["site"],
@@ -38,9 +39,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["cli", "main.rs"]),
     ("anyhow", &["cli", "daemon"]),
     ("prometheus_client", &["observe"]),
-    ("nix", &["net", "files", "http", "tftp", "daemon"]),
+    ("nix", &["net", "files", "http", "tftp", "daemon", "cli"]),
     ("socket2", &["net", "http"]),
     ("notify", &["daemon"]),
+    ("argon2", &["people"]),
+    ("ldap3", &["people"]),
     ("toml", &["config", "handlers/script"]),
 ];
 

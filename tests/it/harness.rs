@@ -96,6 +96,19 @@ impl Site {
         pointsman(&[&["--config", &self.config()], arguments].concat())
     }
 
+    /// The same, with this on its standard input.
+    pub(crate) fn run_typing(&self, arguments: &[&str], text: &str) -> Output {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+            .args([&["--config", &self.config()], arguments].concat())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    }
+
     /// Starts the daemon.
     pub(crate) fn serve(&self) -> Daemon {
         Daemon::start(&self.config())

@@ -40,7 +40,7 @@ impl Service {
                 let line = String::from_utf8_lossy(&octets[..length]).lines().next().unwrap_or_default().to_owned();
                 let body = format!("{{\"line\": \"{line}\"}}");
                 let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-                let _ = stream.write_all((head + body.as_str()).as_bytes());
+                let _ = stream.write_all(format!("{head}{body}").as_bytes());
             }
         });
         Service { port, is_silent, asked, _thread: thread }

@@ -63,6 +63,8 @@ fn machine(number: u16) -> Machine {
         params: !number.is_multiple_of(3),
         https: false,
         pick: None,
+        keys: Vec::new(),
+        typed: Default::default(),
         installer: Installer::Silent,
     }
 }

@@ -35,6 +35,8 @@ fn machine(number: u16) -> Machine {
         params: true,
         https: false,
         pick: None,
+        keys: Vec::new(),
+        typed: Default::default(),
         installer: Installer::Silent,
     }
 }

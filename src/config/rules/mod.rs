@@ -3,6 +3,7 @@
 //! **Invariant**: nothing is opened here: this is what the file alone can say.
 
 mod database;
+mod people;
 mod script;
 mod upstream;
 
@@ -15,6 +16,7 @@ type Broken = (String, String);
 pub(super) fn broken(config: &Config) -> Vec<Broken> {
     let mut broken = Vec::new();
     database::check(config, &mut broken);
+    people::check(config, &mut broken);
     upstream::check(config, &mut broken);
     script::check(config, &mut broken);
     broken

@@ -54,13 +54,16 @@ pub(super) fn happened(request: &BootRequest, event: &BootEvent) -> BootEntry {
         BootEvent::FileSent { file, octets, elapsed, by } => {
             format!("{file}; {octets} octets; {} ms{}", elapsed.as_millis(), carried(*by))
         }
+        BootEvent::Person { name, method } => format!("{name}; by {}", method.name()),
         BootEvent::Done => String::new(),
         BootEvent::Failed { reason } => reason.to_string(),
     };
-    entry.result = Some(match event {
-        BootEvent::Offered { images, .. } if images.is_empty() => "disk".to_owned(),
-        event => event.name().to_owned(),
-    });
+    entry.result = match event {
+        BootEvent::Offered { images, .. } if images.is_empty() => Some("disk".to_owned()),
+        // The boot has only begun.
+        BootEvent::Person { .. } => None,
+        event => Some(event.name().to_owned()),
+    };
     entry.events.push(EventEntry::new(request.now, event.name(), &detail));
     entry
 }

@@ -31,7 +31,13 @@ impl RequestHandler for Refers {
     async fn boot_images(&self, _: &BootRequest) -> Result<Answer<BootImages>, HandlerError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let Some(kind) = self.images.lock().unwrap().clone() else { return Ok(Answer::Pass) };
-        let image = BootImage { id: "own".into(), title: Line::clean("own"), assignment: None, kind };
+        let image = BootImage {
+            id: "own".into(),
+            title: Line::clean("own"),
+            assignment: None,
+            choice: Default::default(),
+            kind,
+        };
         Ok(Answer::Given(BootImages::new(vec![image], None).unwrap()))
     }
 }

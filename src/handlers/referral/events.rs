@@ -113,7 +113,7 @@ impl ReferralHandler {
                     Ok(())
                 }
             },
-            BootEvent::FileSent { .. } => {
+            BootEvent::FileSent { .. } | BootEvent::Person { .. } => {
                 self.notice(request, event);
                 Ok(())
             }
@@ -134,6 +134,7 @@ impl ReferralHandler {
                 let file = answer::file(file, &name).unwrap_or(file).to_owned();
                 BootEvent::FileSent { file, octets: *octets, elapsed: *elapsed, by: *by }
             }
+            BootEvent::Person { .. } => event.clone(),
             _ => return,
         };
         if let Some(upstream) = self.upstreams.get(&name) {

@@ -132,7 +132,13 @@ impl ReferralHandler {
 /// The image whose script asks again.
 fn retry(wait: Duration) -> BootImages {
     let title = Line::clean("Asking again");
-    let image = BootImage { id: "retry".into(), title, assignment: None, kind: ImageKind::Retry { wait } };
+    let image = BootImage {
+        id: "retry".into(),
+        title,
+        assignment: None,
+        choice: Default::default(),
+        kind: ImageKind::Retry { wait },
+    };
     BootImages::new(vec![image], None).unwrap_or_default()
 }
 

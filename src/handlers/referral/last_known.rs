@@ -106,7 +106,12 @@ impl Memory {
     }
 
     /// Holds what an upstream just answered, until its script is handed out.
+    ///
+    /// What was answered to somebody who was verified is for that one boot.
     pub(super) fn hold(&self, request: &BootRequest, upstream: &str, images: &BootImages) {
+        if request.person.is_some() {
+            return;
+        }
         let kept = Kept { upstream: Line::clean(upstream), answer: images };
         if let Ok(text) = serde_json::to_string(&kept)
             && text.len() <= LastKnown::ANSWER_LEN_MAX

@@ -3,6 +3,7 @@
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, Map};
 
 use super::api::plain_type;
+use super::ask::Asking;
 use super::contract;
 use super::images::{Image, ImageMenu};
 use super::made::{Builders, Made, Place};
@@ -151,13 +152,16 @@ pub(super) fn images(value: Dynamic) -> Result<Answer<BootImages>, String> {
     if value.is::<ImageMenu>() {
         return Ok(Answer::Given(value.cast::<ImageMenu>().0));
     }
+    if value.is::<Asking>() {
+        return Ok(Answer::Given(BootImages::asking(value.cast::<Asking>().ask)));
+    }
     match value.try_cast::<Image>() {
         Some(image) => BootImages::new(vec![image.image], None).map(Answer::Given).map_err(|error| error.to_string()),
         None if verdict => {
             Err(format!("boot_images returned {got}; allow or deny in allow_boot, and return images here"))
         }
         None => Err(format!(
-            "boot_images returned {got}; return an image such as linux(#{{ ... }}), an array of images, a menu, refer(\"upstream\"), or pass()"
+            "boot_images returned {got}; return an image such as linux(#{{ ... }}), an array of images, a menu, a question such as ask_pin(), refer(\"upstream\"), or pass()"
         )),
     }
 }

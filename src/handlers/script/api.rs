@@ -9,7 +9,7 @@ use super::contract::{self, function};
 use super::reach::Reach;
 use super::tables::Tables;
 use super::{
-    answer, functions, identity, images, notes, patterns, query, record, request, rings, sandbox, tables, time,
+    answer, ask, functions, identity, images, notes, patterns, query, record, request, rings, sandbox, tables, time,
     versions, web, who,
 };
 use crate::database::NamedQueries;
@@ -95,6 +95,39 @@ pub const FUNCTIONS: &[Function] = &[
     )
         .calls(&["menu(options: map) -> menu"])
         .options(contract::MENU),
+    function(
+        "ask_pin",
+        "asks the person at the machine for a PIN; then boot_images is asked again, with request.person",
+        "ask_pin(#{ title: \"PIN of the lab\", groups: [\"lab\"] })",
+    )
+        .calls(&[
+            "ask_pin() -> question",
+            "ask_pin(title: text) -> question",
+            "ask_pin(options: map) -> question",
+        ])
+        .options(contract::ASK),
+    function(
+        "ask_login",
+        "asks for a user name and password, which the server verifies",
+        "ask_login(#{ title: \"Imaging\", groups: [\"imaging\"] })",
+    )
+        .calls(&[
+            "ask_login() -> question",
+            "ask_login(title: text) -> question",
+            "ask_login(options: map) -> question",
+        ])
+        .options(contract::ASK),
+    function(
+        "ask_approval",
+        "waits until somebody approves this boot at the server",
+        "ask_approval(#{ title: \"Wipe this machine\", wait: 600 })",
+    )
+        .calls(&[
+            "ask_approval() -> question",
+            "ask_approval(title: text) -> question",
+            "ask_approval(options: map) -> question",
+        ])
+        .options(contract::ASK_APPROVAL),
     function(
         "table",
         "a table of the data folder: a CSV or TSV file, or a list of maps in JSON, TOML or YAML",
@@ -253,6 +286,7 @@ pub(super) fn engine(tables: Arc<Tables>, queries: &Arc<NamedQueries>, reach: &R
     time::register(&mut engine);
     answer::register(&mut engine);
     images::register(&mut engine);
+    ask::register(&mut engine);
     tables::register(&mut engine, tables);
     record::register(&mut engine);
     query::register(&mut engine, queries);
@@ -278,7 +312,7 @@ pub(super) fn builds_answers(name: &str) -> bool {
 }
 
 /// Functions whose only use is to be the answer, or a part of it.
-pub(super) const ANSWERS: [&str; 18] = [
+pub(super) const ANSWERS: [&str; 21] = [
     "allow",
     "deny",
     "ignore",
@@ -297,6 +331,9 @@ pub(super) const ANSWERS: [&str; 18] = [
     "poweroff",
     "shell",
     "menu",
+    "ask_pin",
+    "ask_login",
+    "ask_approval",
 ];
 
 /// Whether `request` has this field.

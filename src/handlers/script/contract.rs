@@ -65,6 +65,10 @@ pub(super) const fn needed(name: &'static str, kind: &'static str, about: &'stat
 
 const ID: OptionKey = key("id", "text", "its name in menus, logs and cases: letters, digits, `-`, `_` and `.`");
 const TITLE: OptionKey = key("title", "text", "what the menu shows");
+const GROUP: OptionKey = key("group", "text", "the heading that a menu shows it under");
+const KEY: OptionKey = key("key", "text", "the letter or digit that chooses it at once");
+const HIDDEN: OptionKey = key("hidden", "true or false", "whether a menu does not show it: its key chooses it");
+const NEEDS: OptionKey = key("needs", "a question", "what the person at the machine is asked before it starts");
 const TEXTS: &str = "text, or an array of texts";
 
 /// Of `refer`.
@@ -74,6 +78,10 @@ pub(super) const REFER: &[OptionKey] =
 pub(super) const LINUX: &[OptionKey] = &[
     ID,
     TITLE,
+    GROUP,
+    KEY,
+    HIDDEN,
+    NEEDS,
     needed("kernel", "text", "the kernel: a file of the images folder, or a URL"),
     key("initrd", TEXTS, "initial RAM disks, in their order"),
     key("cmdline", TEXTS, "the kernel's command line; texts are joined by spaces"),
@@ -82,6 +90,10 @@ pub(super) const LINUX: &[OptionKey] = &[
 pub(super) const WIM: &[OptionKey] = &[
     ID,
     TITLE,
+    GROUP,
+    KEY,
+    HIDDEN,
+    NEEDS,
     needed("wim", "text", "the WIM with Windows PE"),
     key("wimboot", "text", "the loader; the file `wimboot` by default"),
     key("bcd", "text", "the boot configuration; wimboot brings its own"),
@@ -93,24 +105,35 @@ pub(super) const WIM: &[OptionKey] = &[
 pub(super) const EFI: &[OptionKey] = &[
     ID,
     TITLE,
+    GROUP,
+    KEY,
+    HIDDEN,
+    NEEDS,
     needed("source", "text", "the program: a file of the images folder, or a URL"),
     key("cmdline", TEXTS, "its arguments"),
 ];
 /// Of `chain` and `sanboot`.
-pub(super) const SOURCE: &[OptionKey] = &[ID, TITLE, needed("source", "text", "a file of the images folder, or a URL")];
+pub(super) const SOURCE: &[OptionKey] =
+    &[ID, TITLE, GROUP, KEY, HIDDEN, NEEDS, needed("source", "text", "a file of the images folder, or a URL")];
 /// Of `referral`.
 pub(super) const REFERRAL: &[OptionKey] = &[
     ID,
     TITLE,
+    GROUP,
+    KEY,
+    HIDDEN,
+    NEEDS,
     needed("url", "text", "where the other server's boot script is"),
     key("facts", "text", "how the machine's facts are told: `none`, `query` or `form`"),
 ];
 /// Of `retry`.
-pub(super) const RETRY: &[OptionKey] = &[ID, TITLE, needed("wait", "number", "seconds until the machine asks again")];
+pub(super) const RETRY: &[OptionKey] =
+    &[ID, TITLE, GROUP, KEY, HIDDEN, NEEDS, needed("wait", "number", "seconds until the machine asks again")];
 /// Of `ipxe`.
-pub(super) const IPXE: &[OptionKey] = &[ID, TITLE, needed("text", "text", "the commands, one a line")];
+pub(super) const IPXE: &[OptionKey] =
+    &[ID, TITLE, GROUP, KEY, HIDDEN, NEEDS, needed("text", "text", "the commands, one a line")];
 /// Of the images that need no file.
-pub(super) const PLAIN: &[OptionKey] = &[ID, TITLE];
+pub(super) const PLAIN: &[OptionKey] = &[ID, TITLE, GROUP, KEY, HIDDEN, NEEDS];
 /// Of `menu`.
 pub(super) const MENU: &[OptionKey] = &[
     key("title", "text", "the heading"),
@@ -118,6 +141,14 @@ pub(super) const MENU: &[OptionKey] = &[
     key("default_image", "text, or an image", "what starts when nobody chooses: the id of an image, or the image"),
     needed("images", "an array of images", "what is offered"),
 ];
+
+/// Of `ask_pin` and `ask_login`.
+pub(super) const ASK: &[OptionKey] = &[ASKED, FOR];
+/// Of `ask_approval`.
+pub(super) const ASK_APPROVAL: &[OptionKey] =
+    &[ASKED, FOR, key("wait", "number", "seconds that somebody may take, from 5 to 86400; 900 by default")];
+const ASKED: OptionKey = key("title", "text", "what the screen shows");
+const FOR: OptionKey = key("groups", TEXTS, "who is good enough: people of one of these groups; everybody by default");
 
 /// Of `http_get` and `http_post`.
 pub(super) const HTTP: &[OptionKey] =

@@ -5,11 +5,14 @@ use std::time::Duration;
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, Map};
 
 use super::answer::images_of;
+use super::ask;
 use super::contract;
 use super::made::{Builders, Made, Place};
 use super::options::Options;
 use super::sandbox::fail;
-use crate::boot::{BootImage, BootImages, FactsForm, FileName, ImageKind, InjectedFile, Line, Menu, Source, Url};
+use crate::boot::{
+    BootImage, BootImages, Choice, FactsForm, FileName, ImageKind, InjectedFile, Line, Menu, Source, Url,
+};
 
 /// An image in a script.
 #[derive(Clone, Debug)]
@@ -90,7 +93,7 @@ const PLAIN: &[(&str, &str, &str, ImageKind)] = &[
 impl Image {
     fn new(id: &str, title: Line, kind: ImageKind) -> Image {
         Image {
-            image: BootImage { id: id.to_owned(), title, assignment: None, kind },
+            image: BootImage { id: id.to_owned(), title, assignment: None, choice: Default::default(), kind },
             named: false,
             place: Place::default(),
         }
@@ -101,15 +104,23 @@ fn only(key: &str, value: impl Into<Dynamic>) -> Map {
     Map::from([(key.into(), value.into())])
 }
 
-/// Gives an image the name and title of its options.
+/// Gives an image the name, the title and the place in a menu of its options.
 fn named(options: &mut Options, id: &str, title: &str, kind: ImageKind) -> Built {
     let given = options.text("id")?;
-    let mut image =
-        BootImage { id: given.as_deref().unwrap_or(id).to_owned(), title: Line::clean(title), assignment: None, kind };
+    let mut image = BootImage {
+        id: given.as_deref().unwrap_or(id).to_owned(),
+        title: Line::clean(title),
+        assignment: None,
+        choice: Default::default(),
+        kind,
+    };
     image.title =
         options.line("title")?.unwrap_or_else(|| Line::clean(if given.is_some() { &image.id } else { title }));
-    // The list checks ids again; a single image is checked here, where the line is known.
-    match BootImages::new(vec![image.clone()], None) {
+    image.choice = ask::choice(options)?;
+    // The list checks all of them again; a single image is checked here, where the line is known. A hidden one is for a
+    // menu with others.
+    let shown = BootImage { choice: Choice { hidden: false, ..image.choice.clone() }, ..image.clone() };
+    match BootImages::new(vec![shown], None) {
         Ok(_) => Ok(Image { image, named: given.is_some(), place: Place::default() }),
         Err(error) => fail(error.to_string()),
     }

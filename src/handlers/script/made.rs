@@ -11,6 +11,7 @@ use rhai::{AST, ASTNode, Array, Dynamic, Engine, EvalAltResult, Expr, ImmutableS
 use rhai::{Position, Variant};
 
 use super::answer::{Pass, Refer, Ruling};
+use super::ask::Asking;
 use super::images::{Image, ImageMenu};
 
 /// A file and a line of it, from 1; line 0 is nowhere.
@@ -104,6 +105,7 @@ fn placed(value: &Dynamic) -> Option<Place> {
     of::<Ruling>(value)
         .or_else(|| of::<Image>(value))
         .or_else(|| of::<ImageMenu>(value))
+        .or_else(|| of::<Asking>(value))
         .or_else(|| of::<Pass>(value))
         .or_else(|| of::<Refer>(value))
         .or_else(|| value.read_lock::<Array>().and_then(|images| first(&images)))

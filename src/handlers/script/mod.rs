@@ -18,6 +18,7 @@ pub mod reference;
 
 mod again;
 mod answer;
+mod ask;
 mod beside;
 mod contract;
 mod csv_file;

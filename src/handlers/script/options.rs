@@ -20,6 +20,11 @@ pub(super) struct Options {
 type Read<T> = Result<T, Box<EvalAltResult>>;
 
 impl Options {
+    /// An error about an option, with the name of the builder before it.
+    pub(super) fn fail<T>(&self, message: &str) -> Read<T> {
+        fail(format!("{}: {message}", self.what))
+    }
+
     /// Checks that all keys are among `known`.
     pub(super) fn new(what: &'static str, map: Map, known: &'static [OptionKey]) -> Read<Options> {
         if let Some(unknown) = map.keys().find(|key| !known.iter().any(|known| known.name == key.as_str())) {
@@ -43,6 +48,16 @@ impl Options {
             None => Ok(None),
             Some(value) if value.is_string() => Ok(value.into_immutable_string().ok()),
             Some(value) => self.wrong(key, "text", &value),
+        }
+    }
+
+    pub(super) fn truth(&mut self, key: &str) -> Read<Option<bool>> {
+        match self.take(key) {
+            None => Ok(None),
+            Some(value) => match value.as_bool() {
+                Ok(truth) => Ok(Some(truth)),
+                Err(_) => self.wrong(key, "true or false", &value),
+            },
         }
     }
 

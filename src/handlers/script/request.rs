@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString};
 
+use super::ask::Verified;
 use super::identity::Who;
 use super::record::Row;
 use super::sandbox::fail;
@@ -30,6 +31,11 @@ impl Request {
     /// What a script sees of a request, with its times in a time zone.
     pub(super) fn new(request: &BootRequest, zone: &TimeZone) -> Request {
         Request(Arc::new(Seen { request: request.clone(), zone: zone.clone() }))
+    }
+
+    /// The request itself.
+    pub(super) fn seen(&self) -> &BootRequest {
+        &self.0.request
     }
 }
 
@@ -213,6 +219,15 @@ pub const FIELDS: &[Field] = &[
     )
     .by(SERVER),
     field(
+        "person",
+        "person",
+        "who is at the machine, once that was asked and verified: `name`, `method` (`pin`, `login`, `approval`), `groups`, `at`; `()` before",
+        "request.person.name",
+        |s| Verified::dynamic(s.request.person.as_ref(), &s.zone),
+    )
+    .when(When::Http)
+    .by(SERVER),
+    field(
         "facts",
         "facts",
         "all facts by name; `request.facts.mac` is the fact where the field has another source",
@@ -248,11 +263,6 @@ pub(super) fn register(engine: &mut Engine) {
 }
 
 impl Request {
-    /// The request itself.
-    pub(super) fn seen(&self) -> &BootRequest {
-        &self.0.request
-    }
-
     /// What the machine's ring follows from: its UUID, else its serial number, else its MAC address.
     pub(super) fn ring_key(&self) -> String {
         sql::machine_key(&self.0.request)

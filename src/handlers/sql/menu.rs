@@ -83,7 +83,13 @@ fn disk(images: &[BootImage]) -> BootImage {
     let is_free = |id: &String| !images.iter().any(|image| image.id == *id);
     let id = std::iter::once("local".to_owned()).chain((2..).map(|n| format!("local-{n}"))).find(is_free);
     let title = Line::clean("Start from the local disk");
-    BootImage { id: id.unwrap_or_default(), title, assignment: None, kind: ImageKind::Local }
+    BootImage {
+        id: id.unwrap_or_default(),
+        title,
+        assignment: None,
+        choice: Default::default(),
+        kind: ImageKind::Local,
+    }
 }
 
 /// The offers in the order of the menu, each id once, and as many as a menu holds.

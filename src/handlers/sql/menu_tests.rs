@@ -3,8 +3,13 @@
 use super::*;
 
 fn offer(id: &str, order: f64) -> Offer {
-    let image =
-        BootImage { id: id.into(), title: Line::clean(&id.to_uppercase()), assignment: None, kind: ImageKind::Shell };
+    let image = BootImage {
+        id: id.into(),
+        title: Line::clean(&id.to_uppercase()),
+        assignment: None,
+        choice: Default::default(),
+        kind: ImageKind::Shell,
+    };
     Offer { image, is_mandatory: false, countdown: None, sort_order: Some(order) }
 }
 

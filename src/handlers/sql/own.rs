@@ -84,7 +84,7 @@ impl Source for Own {
             BootEvent::Failed { reason } => {
                 self.store.failed(session, reason.as_str(), now, asked.left()).await.map_err(failed)?;
             }
-            BootEvent::Started { .. } | BootEvent::FileSent { .. } => {}
+            BootEvent::Started { .. } | BootEvent::FileSent { .. } | BootEvent::Person { .. } => {}
         }
         Ok(())
     }

@@ -228,7 +228,7 @@ impl Source for Queries {
             BootEvent::Failed { reason } => {
                 self.note(&self.failed, asked, event, &[("reason", reason.as_str().into())]).await?;
             }
-            BootEvent::FileSent { .. } => {}
+            BootEvent::FileSent { .. } | BootEvent::Person { .. } => {}
         }
         Ok(())
     }

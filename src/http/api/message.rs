@@ -37,6 +37,9 @@ pub(super) struct Boot {
     pub(super) machine: Machine,
 }
 
+/// How long a site's word of who is at a machine counts: as long as its question may take.
+const PERSON_TIME: Duration = Duration::from_secs(60);
+
 impl ApiState {
     /// The next message of a site: known, whole, sensible and new.
     pub(super) async fn message<T: DeserializeOwned>(
@@ -58,6 +61,17 @@ impl ApiState {
     pub(super) fn boot(&self, site: &Arc<str>, question: &Question, now: Timestamp) -> Boot {
         let client = Client::from(&question.client);
         let session = self.engine.sessions().for_site(site, question.session, &client, now);
+        // The site's word, as that of the machine's facts is; for this one question.
+        match &question.person {
+            None => session.forget_person(),
+            Some(person) => {
+                let granted = self.engine.sessions().grant(&session, person, PERSON_TIME, now);
+                granted.map(drop).unwrap_or_else(|error| {
+                    session.forget_person();
+                    tracing::warn!(%site, session = %session.id(), %error, "who is at the machine is not believed");
+                });
+            }
+        }
         let mut machine = Machine::default();
         for (name, value) in &question.machine {
             machine.insert(name, value);

@@ -33,6 +33,9 @@ pub(super) async fn allow_boot(
     Ok(answer(&answered))
 }
 
+/// Stands before what a site server cannot ask for.
+const CANNOT_ASK: &str = "Not offered here, because this site server is too old to ask for it:";
+
 /// *What does it boot?*
 pub(super) async fn boot_images(
     State(state): State<Arc<ApiState>>,
@@ -49,7 +52,11 @@ pub(super) async fn boot_images(
     }
     let decision = state.engine.boot_images(&boot.session, boot.network, boot.machine, asked.now).await;
     let answered = match (opinion(&decision)?, decision.images.clone()) {
-        (Some(verdict), images) => (Some(verdict), images),
+        (Some(verdict), images) if asked.content.asks => (Some(verdict), images),
+        // A site that does not know questions would boot what they guard.
+        (Some(verdict), images) => {
+            (Some(verdict), images.map(|images| images.without_questions(|_| true, &Line::clean(CANNOT_ASK))))
+        }
         // Nobody named an image; whether the machine may boot was said before, if it was.
         (None, _) => (allowed, None),
     };

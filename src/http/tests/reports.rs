@@ -13,6 +13,7 @@ fn image(id: &str, assignment: Option<&str>) -> BootImage {
         id: id.into(),
         title: Line::clean(id),
         assignment: assignment.map(Into::into),
+        choice: Default::default(),
         kind: ImageKind::Chain { source },
     }
 }

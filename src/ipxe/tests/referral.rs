@@ -22,7 +22,16 @@ fn a_machine_is_handed_over_with_its_facts_and_nothing_of_ours() {
     let script = text(referral("http://up.example.com:8050/2PXE/boot", FactsForm::Form));
     let lines = part(&script, "imgfree", "goto local");
     let [clear @ .., params, chain, label, by_query, back, set, failed] = lines.as_slice() else { panic!("{script}") };
-    let cleared = ["asked:int32", "attempt:int32", "chosen", "failure", "proxydhcp/filename", "pxebs/filename"];
+    let cleared = [
+        "asked:int32",
+        "attempt:int32",
+        "chosen",
+        "failure",
+        "proxydhcp/filename",
+        "pxebs/filename",
+        "username",
+        "password",
+    ];
     let expected: Vec<String> = cleared.iter().map(|name| format!("clear {name} ||")).collect();
     assert_eq!(clear[1..], expected, "{script}");
     assert_eq!(*params, "params || goto query-one");

@@ -32,6 +32,8 @@ pub(super) struct Expected {
     pub(super) cmdline: Option<String>,
     /// Every file and URL of all images, in order.
     pub(super) sources: Option<Vec<String>>,
+    /// The images that a question guards, each as `ID METHOD`, in order.
+    pub(super) needs: Option<Vec<String>>,
 }
 
 /// The kind of answer that is expected: one word, or `refer NAME`, or `refer NAME STYLE`.
@@ -49,7 +51,11 @@ impl<'de> Deserialize<'de> for Expectation {
         let to: Vec<String> = to.split_whitespace().map(str::to_owned).collect();
         let kind: StrDeserializer<'_, D::Error> = kind.into_deserializer();
         let kind = Kind::deserialize(kind)?;
-        let to_max = if kind == Kind::Refer { 2 } else { 0 };
+        let to_max = match kind {
+            Kind::Refer => 2,
+            Kind::Ask => 1,
+            _ => 0,
+        };
         match to.get(to_max) {
             None => Ok(Expectation { kind, to }),
             Some(more) => Err(D::Error::custom(format!("`{more}` in `{text}` means nothing; write `{}`", name(kind)))),
@@ -70,6 +76,7 @@ pub(super) enum Kind {
     Local,
     Image,
     Menu,
+    Ask,
 }
 
 impl Expected {
@@ -81,10 +88,11 @@ impl Expected {
             || self.default.is_some()
             || self.timeout.is_some()
             || self.cmdline.is_some()
-            || self.sources.is_some();
+            || self.sources.is_some()
+            || self.needs.is_some();
         match kind_of(self) {
             Some(Kind::Allow | Kind::Deny | Kind::Ignore) => Some(Question::AllowBoot),
-            Some(Kind::Local | Kind::Image | Kind::Menu) => Some(Question::BootImages),
+            Some(Kind::Local | Kind::Image | Kind::Menu | Kind::Ask) => Some(Question::BootImages),
             _ if self.reason.is_some() => Some(Question::AllowBoot),
             _ => of_images.then_some(Question::BootImages),
         }
@@ -112,10 +120,11 @@ impl Actual {
         let mut found = Vec::new();
         let kind = kind_of(expected).or_else(|| expected.error.as_ref().map(|_| Kind::Error));
         let to = expected.expect.as_ref().map_or(&[][..], |expect| &expect.to);
-        let came: &[String] = if let Actual::Refer(came) = self { came } else { &[] };
+        let asked = self.asked().map(|method| vec![method.to_owned()]).unwrap_or_default();
+        let came: &[String] = if let Actual::Refer(came) = self { came } else { &asked };
         // What is not said is not compared.
-        let came =
-            if to.is_empty() && kind == Some(Kind::Refer) { &[] } else { came.get(..to.len().max(1)).unwrap_or(came) };
+        let is_open = to.is_empty() && matches!(kind, Some(Kind::Refer | Kind::Ask));
+        let came = if is_open { &[] } else { came.get(..to.len().max(1)).unwrap_or(came) };
         let in_words = |kind, to: &[String]| [&[name(kind)], to].concat().join(" ");
         compare(&mut found, "expect", kind.map(|kind| in_words(kind, to)), in_words(self.kind(), came));
         compare(&mut found, "reason", quote(&expected.reason), format!("{:?}", self.reason()));
@@ -139,6 +148,8 @@ impl Actual {
         }
         let sources: Vec<_> = self.images().iter().flat_map(sources).collect();
         lists("sources", expected.sources.as_deref(), &sources, &mut found);
+        let needs: Vec<_> = self.images().iter().filter_map(needs).collect();
+        lists("needs", expected.needs.as_deref(), &needs, &mut found);
         self.error(expected, &mut found);
         found
     }
@@ -162,6 +173,7 @@ impl Actual {
             Actual::Verdict(Verdict::Refer(_)) | Actual::Refer(_) => Kind::Refer,
             Actual::Pass => Kind::Pass,
             Actual::Error(_) => Kind::Error,
+            Actual::Images(images) if images.ask().is_some() => Kind::Ask,
             Actual::Images(images) if images.menu().is_some() => Kind::Menu,
             Actual::Images(images) => match images.images() {
                 [] => Kind::Local,
@@ -169,6 +181,14 @@ impl Actual {
                 [_] => Kind::Image,
                 _ => Kind::Menu,
             },
+        }
+    }
+
+    /// How the person at the machine is to be verified.
+    fn asked(&self) -> Option<&'static str> {
+        match self {
+            Actual::Images(images) => images.ask().map(|ask| ask.method().name()),
+            _ => None,
         }
     }
 
@@ -197,6 +217,7 @@ impl Actual {
         match self {
             Actual::Images(images) => match images.menu() {
                 Some(menu) => menu.title.as_str(),
+                None if let Some(ask) = images.ask() => ask.title().as_str(),
                 None => self.only().map_or("", |image| image.title.as_str()),
             },
             _ => "",
@@ -251,6 +272,10 @@ pub(super) fn sources(image: &BootImage) -> Vec<String> {
         ImageKind::Referral { url, .. } => vec![url.to_string()],
         kind => kind.sources().into_iter().map(ToString::to_string).collect(),
     }
+}
+
+fn needs(image: &BootImage) -> Option<String> {
+    image.choice.needs.as_ref().map(|ask| format!("{} {}", image.id, ask.method().name()))
 }
 
 fn kind_of(expected: &Expected) -> Option<Kind> {

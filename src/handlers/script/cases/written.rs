@@ -15,8 +15,8 @@ use super::super::outside::Answers;
 use super::expect::{Expectation, Expected};
 use super::file::Case;
 use crate::boot::{
-    Architecture, BootRequest, Client, FACTS, HardwareAddress, Identity, IpxeBuild, Machine, MachineId, Network,
-    NicBus, Record, Relay, SessionId, Stage, Value,
+    Architecture, BootRequest, Client, FACTS, HardwareAddress, Identity, IpxeBuild, Line, Machine, MachineId, Method,
+    Network, NicBus, Person, Record, Relay, SessionId, Stage, Value,
 };
 use crate::database::NamedQueries;
 use crate::nearest::remedy;
@@ -66,6 +66,23 @@ pub(super) struct WrittenCase {
     timeout: Option<u64>,
     cmdline: Option<String>,
     sources: Option<Vec<String>>,
+    needs: Option<Vec<String>>,
+    person: Option<WrittenPerson>,
+}
+
+/// Who is at the machine.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenPerson {
+    name: String,
+    #[serde(default = "login")]
+    method: Method,
+    #[serde(default)]
+    groups: Vec<String>,
+}
+
+fn login() -> Method {
+    Method::Login
 }
 
 /// Text that may be absent, with its place.
@@ -166,6 +183,7 @@ impl WrittenCase {
             timeout: self.timeout,
             cmdline: self.cmdline.take(),
             sources: self.sources.take(),
+            needs: self.needs.take(),
         }
     }
 
@@ -198,8 +216,8 @@ impl WrittenCase {
             network,
             machine,
             record: record.map(Arc::new),
+            person: self.person()?.map(Arc::new),
             identity: self.identity.take().map(Arc::new).unwrap_or_default(),
-            person: None,
             now: self.now()?,
         })
     }
@@ -214,6 +232,12 @@ impl WrittenCase {
             remote_id: unhex(&self.remote_id)?,
             link_selection: None,
         }))
+    }
+
+    fn person(&self) -> Result<Option<Person>, Wrong> {
+        let Some(WrittenPerson { name, method, groups }) = &self.person else { return Ok(None) };
+        let (name, groups) = (Line::clean(name), groups.clone());
+        Ok(Some(Person { name, method: *method, groups, at: self.now()? }))
     }
 
     /// The time of the case, between quotes or without them.

@@ -1,7 +1,7 @@
 //! The documented fields and functions do what the tables say.
 
 use super::*;
-use crate::boot::{FACTS, IpxeBuild, MachineId, NicBus, Relay};
+use crate::boot::{FACTS, ImageKind, IpxeBuild, Line, MachineId, Method, NicBus, Person, Relay};
 
 #[test]
 fn every_field_and_fact_can_be_read_and_has_its_type() {
@@ -16,6 +16,7 @@ fn every_field_and_fact_can_be_read_and_has_its_type() {
             "facts" => "Facts",
             "identity" => "Identity",
             "record" => "Record",
+            "person" => "Person",
             other => panic!("{other}"),
         };
         expressions.push((format!("request.{name}"), rhai));
@@ -40,8 +41,64 @@ fn every_field_and_fact_can_be_read_and_has_its_type() {
         )
     });
     let handler = load(&format!("fn allow_boot(request) {{ {}\ntrue }}", checks.collect::<String>()));
-    let known = BootRequest { record: Some(Arc::default()), ..request() };
+    let known = BootRequest { record: Some(Arc::default()), person: Some(Arc::new(ann())), ..request() };
     assert_eq!(block_on(handler.allow_boot(&known)), Ok(Answer::Given(Verdict::Allow)));
+}
+
+fn ann() -> Person {
+    let groups = vec!["imaging".into(), "lab".into()];
+    Person { name: Line::clean("ann"), method: Method::Login, groups, at: request().now }
+}
+
+#[test]
+fn who_was_verified_is_seen_and_nobody_before() {
+    let handler = load(
+        "fn boot_images(request) {
+            if request.person == () { return ask_login(#{ title: \"Imaging\", groups: \"imaging\" }); }
+            let person = request.person;
+            if \"imaging\" in person.groups && !(\"root\" in person.groups) && person.method == \"login\" {
+                return linux(#{ kernel: \"k\", cmdline: `who=${person.name} at=${person.at.hour}` });
+            }
+            []
+        }",
+    );
+    let asked = block_on(handler.boot_images(&request()));
+    let Ok(Answer::Given(asked)) = asked else { panic!("{asked:?}") };
+    let ask = asked.ask().unwrap();
+    assert_eq!(
+        (ask.method(), ask.title().as_str(), ask.groups()),
+        (Method::Login, "Imaging", &["imaging".to_owned()][..])
+    );
+    let known = BootRequest { person: Some(Arc::new(ann())), ..request() };
+    let booted = block_on(handler.boot_images(&known));
+    let Ok(Answer::Given(booted)) = booted else { panic!("{booted:?}") };
+    let ImageKind::Linux { cmdline, .. } = &booted.images()[0].kind else { panic!("{booted:?}") };
+    assert!(cmdline.as_str().starts_with("who=ann at="), "{cmdline}");
+    let wrong = load("fn boot_images(request) { request.person.nmae }");
+    let error = block_on(wrong.boot_images(&known)).unwrap_err();
+    assert!(error.message.contains("`name`"), "{error}");
+}
+
+#[test]
+fn wrong_questions_and_choices_are_told() {
+    let told = |source: &str, expect: &str| {
+        let handler = load(&format!("fn boot_images(request) {{ {source} }}"));
+        let error = block_on(handler.boot_images(&request())).unwrap_err();
+        assert!(error.message.contains(expect), "{expect} not in: {error}");
+    };
+    told("ask_pin(#{ wait: 5 })", "ask_pin has no option `wait`");
+    told("ask_approval(#{ wait: 1 })", "from 5 s to a day");
+    told("ask_approval(#{ wait: -1 })", "from 5 s to a day");
+    told("ask_login(#{ groups: [\"\"] })", "no name of a group");
+    told("linux(#{ kernel: \"k\", key: \"ab\" })", "one letter or digit");
+    told("linux(#{ kernel: \"k\", key: \"ä\" })", "one letter or digit");
+    told("linux(#{ kernel: \"k\", hidden: true })", "chosen by its key");
+    told("linux(#{ kernel: \"k\", needs: \"pin\" })", "must be a question");
+    told("shell(#{ hidden: true, key: \"s\" })", "the only image");
+    let two = "menu(#{ images: [shell(#{ key: \"s\" }), reboot(#{ key: \"s\" })] })";
+    told(two, "`shell` and `reboot` have the same key `s`");
+    let hidden = "menu(#{ default_image: \"shell\", images: [shell(#{ key: \"s\", hidden: true }), reboot()] })";
+    told(hidden, "cannot be the default");
 }
 
 #[test]

@@ -271,6 +271,8 @@ fn question(session: u8, stage: Stage) -> Asked {
         client: ClientFacts::from(&client),
         network: NetworkFacts { interface: Line::clean("eth0"), ..NetworkFacts::default() },
         machine: BTreeMap::new(),
+        person: None,
+        asks: false,
     }
 }
 
@@ -280,6 +282,12 @@ fn stamp(ahead_s: i64) -> Stamp {
 
 fn image(id: &str, assignment: Option<&str>, source: &str) -> BootImages {
     let kind = ImageKind::Chain { source: source.parse().unwrap() };
-    let image = BootImage { id: id.into(), title: Line::clean(id), assignment: assignment.map(Into::into), kind };
+    let image = BootImage {
+        id: id.into(),
+        title: Line::clean(id),
+        assignment: assignment.map(Into::into),
+        choice: Default::default(),
+        kind,
+    };
     BootImages::new(vec![image], None).unwrap()
 }

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::api::{Digest, EventFacts, Health, ImagesAnswer, Report, VerdictAnswer};
 use crate::boot::{
-    FactsForm, FirmwareHandOver, InjectedFile, IpxeBuild, Menu, NicBus, Referral, Relay, ScriptHandOver, Source,
+    Ask, Choice, FactsForm, FirmwareHandOver, InjectedFile, IpxeBuild, Menu, Method, NicBus, Person, Referral, Relay,
+    ScriptHandOver, Source,
 };
 
 static DOCUMENT: LazyLock<Value> =
@@ -56,6 +57,13 @@ fn full_question() -> Asked {
         client: ClientFacts::from(&client),
         network: NetworkFacts::from(&network),
         machine: [("serial".into(), "X1".into())].into(),
+        asks: true,
+        person: Some(Person {
+            name: Line::clean("ann"),
+            method: Method::Pin,
+            groups: vec!["lab".into()],
+            at: Timestamp::now(),
+        }),
         ..question(1, Stage::Http)
     }
 }
@@ -95,6 +103,16 @@ fn every_image() -> BootImages {
         id: format!("image-{index}"),
         title: Line::clean("An image"),
         assignment: (index == 0).then(|| "sql~a1".into()),
+        choice: match index {
+            1 => Choice { group: Some(Line::clean("Install")), key: Some('d'), ..Choice::default() },
+            2 => Choice {
+                key: Some('w'),
+                hidden: true,
+                needs: Some(Box::new(Ask::new(Method::Pin, Line::clean("PIN"), Vec::new()).unwrap())),
+                ..Choice::default()
+            },
+            _ => Choice::default(),
+        },
         kind,
     };
     let images = every_kind().into_iter().enumerate().map(image).collect();
@@ -128,6 +146,7 @@ fn every_event() -> Vec<EventFacts> {
         EventFacts::LoadFailed { image: line(), error: Some(0x3e11_6001) },
         EventFacts::LoadFailed { image: line(), error: None },
         EventFacts::Sent { file: line(), octets: 5_000_000_000, elapsed_ms: 7 },
+        EventFacts::Person { name: line(), method: Method::Approval },
         EventFacts::Done,
         EventFacts::Failed { reason: line() },
     ]
@@ -146,7 +165,8 @@ fn every_message_is_as_it_is_described() {
     for verdict in every_verdict() {
         fits("VerdictAnswer", &VerdictAnswer { answer: Some(verdict), handler: handler.clone() });
     }
-    for images in [None, Some(BootImages::none()), Some(every_image())] {
+    let ask = Ask::new(Method::Approval, Line::clean("?"), vec!["lab".into()]).unwrap();
+    for images in [None, Some(BootImages::none()), Some(every_image()), Some(BootImages::asking(ask))] {
         fits("ImagesAnswer", &ImagesAnswer { answer: Some(Verdict::Allow), images, handler: handler.clone() });
     }
     fits("Digest", &Digest { sha256: "0".repeat(64), length: 0 });

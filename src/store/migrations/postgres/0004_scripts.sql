@@ -29,16 +29,16 @@ CREATE TABLE approval (
     id            VARCHAR(16)  NOT NULL PRIMARY KEY,
     session       VARCHAR(12)  NOT NULL,
     mac           VARCHAR(48)  NOT NULL,
-    machine       VARCHAR(64), -- its name, where it is known
+    image         VARCHAR(64)  NOT NULL, -- the image that was chosen; empty for the boot as a whole
     title         VARCHAR(255) NOT NULL, -- what is asked for
     asked         BIGINT       NOT NULL,
     last_asked    BIGINT       NOT NULL, -- when the machine last came for the answer
     state         VARCHAR(8)   NOT NULL, -- pending, approved, denied
     decided       BIGINT,
     decided_by    VARCHAR(255),
-    person_groups VARCHAR(1000), -- groups that the approval gives, separated by spaces
+    person_groups VARCHAR(4000), -- groups that the approval gives: a JSON array
     reason        VARCHAR(255), -- why not
-    UNIQUE (session, title)
+    UNIQUE (session, image)
 );
 CREATE INDEX approval_state ON approval (state, asked);
 
@@ -46,7 +46,6 @@ CREATE INDEX approval_state ON approval (state, asked);
 CREATE TABLE failure (
     subject       VARCHAR(160) NOT NULL PRIMARY KEY, -- who or what failed: a machine, a user name
     failures      INTEGER      NOT NULL,
-    last_failure  BIGINT       NOT NULL,
-    locked_until  BIGINT
+    last_failure  BIGINT       NOT NULL
 );
 CREATE INDEX failure_last ON failure (last_failure);

@@ -5,6 +5,7 @@ mod assignments;
 mod history;
 mod machines;
 mod notes;
+mod people;
 mod questions;
 mod schema;
 mod sites;
@@ -46,6 +47,7 @@ pub(crate) fn cases() -> Vec<(&'static str, Case)> {
         sites::CASES,
         questions::CASES,
         notes::CASES,
+        people::CASES,
         schema::CASES,
     ]
     .concat()

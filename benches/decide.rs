@@ -19,7 +19,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use pointsman::boot::{Architecture, BootRequest, Client, HardwareAddress, Machine, Network, SessionId, Stage};
+use pointsman::boot::{
+    Architecture, BootRequest, Client, HardwareAddress, Machine, MachineId, Network, SessionId, Stage,
+};
 use pointsman::decision::{Answer, DecisionEngine, Policy, Progress, RequestHandler, Sessions, TokenKey, World};
 use pointsman::handlers::script::{Limits, ScriptConfig, ScriptHandler};
 
@@ -283,6 +285,7 @@ fn request(n: u32) -> BootRequest {
     }
     let mut client = Client::new(HardwareAddress::from([0x52, 0x54, 0, a, b, c]), Architecture::X64_UEFI);
     client.vendor_class = "PXEClient:Arch:00007:UNDI:003016".to_owned();
+    client.machine_id = Some(MachineId::from_wire([7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, a, b, c]));
     BootRequest {
         session: SessionId([0, 0, 0, a, b, c]),
         stage: Stage::Http,

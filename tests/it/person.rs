@@ -38,7 +38,7 @@ const ANN: &str = "correct horse & battery+staple=";
 const PIN: &str = "246810";
 
 /// The cheapest hash there is: in a test nobody has time.
-fn hash(secret: &str) -> String {
+pub(crate) fn hash(secret: &str) -> String {
     let argon2 = Argon2::from(Params::new(8, 1, 1, None).unwrap());
     let hash: PasswordHash = argon2.hash_password(secret.as_bytes()).unwrap();
     hash.to_string()
@@ -313,7 +313,7 @@ fn boot_images(request) {
 "#;
 
 /// The one request that is pending, once it is there.
-fn pending(site: &Site) -> Value {
+pub(crate) fn pending(site: &Site) -> Value {
     let since = Instant::now();
     loop {
         let list: Vec<Value> = serde_json::from_str(&run(site, &["approvals", "--json"])).unwrap();

@@ -57,7 +57,7 @@ fn screen(daemon: &Daemon, mac: u8) -> String {
 fn a_web_service_that_goes_away_costs_one_wait() {
     let service = Service::start();
     let rules = "fn allow_boot(request) { allow() }\nfn boot_images(request) {\n\
-        try { ipxe(\"echo \" + http_get(\"nac\", [\"mab\", request.mac]).json.line) } catch (error) { ipxe(`echo failed ${error}`) }\n}\n";
+    try { return ipxe(\"echo \" + http_get(\"nac\", [\"mab\", request.mac]).json.line); } catch (error) { return ipxe(`echo failed ${error}`); }\n}\n";
     let site = Site::with_rules(rules);
     let web = format!(
         "[web.nac]\nurl = \"http://127.0.0.1:{}/api\"\ntimeout = \"500ms\"\nretry_after = \"1h\"\n",

@@ -79,6 +79,8 @@ fn machine(number: u16, round: u16) -> Machine {
         params: true,
         https: false,
         pick: None,
+        keys: Vec::new(),
+        typed: Default::default(),
         installer: Installer::Silent,
     }
 }

@@ -1,6 +1,9 @@
 //! The scenarios of `scripts/`: each is the rules of a running server, and simulated machines boot by them.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use pointsman::config::Config;
 use pointsman::site::{Purpose, files_of};
@@ -8,6 +11,7 @@ use serde_json::Value;
 
 use crate::documents::{copy, make_database_named, on_loopback};
 use crate::harness::{Daemon, Site, printed};
+use crate::person;
 
 /// A site whose rules are those of a scenario, with a stand-in for every file that its cases boot.
 fn site_of(name: &str) -> Site {
@@ -47,6 +51,20 @@ impl Scenario {
         change(&site);
         let daemon = served(&site);
         Scenario { site, daemon }
+    }
+
+    /// A scenario with the handlers of its own `pointsman.toml`, changed before it is served.
+    fn as_written(name: &str, change: impl FnOnce(&Site)) -> Scenario {
+        let handlers = |site: &Site| {
+            let written = std::fs::read_to_string(site.path("rules/pointsman.toml")).unwrap();
+            let written = written.replace("\"site.rhai\"", "\"rules/site.rhai\"").replace("\".\"", "\"rules\"");
+            site.edit("pointsman.toml", |text| {
+                let (before, after) = text.split_at(text.find("[[handler]]").unwrap());
+                format!("{before}{written}\n{}", &after[after.find("\n[log]").unwrap()..])
+            });
+            change(site);
+        };
+        Scenario::with(name, handlers)
     }
 
     /// A configuration of `examples/`.
@@ -178,19 +196,12 @@ fn the_bench_hands_machines_over_to_their_customers() {
 /// What the inventory's rows say, in a database of the test.
 #[test]
 fn the_inventory_finds_the_machine_and_the_script_refines() {
-    let lab = Scenario::with("record-and-script", |site| {
-        let written = std::fs::read_to_string(site.path("rules/pointsman.toml")).unwrap();
-        let written = written.replace("postgres://pointsman@db.example.com/inventory", "sqlite:inventory.db?mode=rwc");
-        let written = written
-            .replace("password_file = \"inventory.password\"\n", "")
-            .replace("\"site.rhai\"", "\"rules/site.rhai\"");
-        let written =
-            written.replace("scripts = \".\"", "scripts = \"rules\"").replace("data = \".\"", "data = \"rules\"");
-        site.edit("pointsman.toml", |text| {
-            let handler = text.find("[[handler]]").unwrap();
-            let (before, after) = text.split_at(handler);
-            format!("{before}{written}\n{}", &after[after.find("\n[log]").unwrap()..])
-        });
+    let lab = Scenario::as_written("record-and-script", |site| {
+        let change = |text: String| {
+            let text = text.replace("postgres://pointsman@db.example.com/inventory", "sqlite:inventory.db?mode=rwc");
+            text.replace("password_file = \"inventory.password\"\n", "")
+        };
+        site.edit("pointsman.toml", change);
         site.write("schema.sql", INVENTORY);
         make_database_named("inventory", &site.path(""));
     });
@@ -253,4 +264,150 @@ fn a_new_image_comes_to_a_few_first() {
     assert!(all.iter().all(|has| *has));
     assert!(few.iter().zip(&more).all(|(before, now)| !before || *now), "who has it keeps it: {few:?} {more:?}");
     assert!(more.iter().any(|has| *has) && more.iter().any(|has| !has), "{more:?}");
+}
+
+#[test]
+fn the_bios_comes_first_and_not_for_ever() {
+    let lab = Scenario::new("firmware-upgrade");
+    let version = |version: &str| {
+        let fact = format!("bios_version={version}");
+        lab.boot(&["--mac", "52:54:00:00:09:01", "--fact", "product=OptiPlex 7090", "--fact", &fact])
+    };
+    let (installs, updates) = ("booted: debian/linux debian/initrd.gz", "firmware/OptiPlex_7090_1.10.0.efi");
+    assert_eq!(version("1.10.0"), installs);
+    assert!(version("1.9.0").contains(updates));
+    assert!(version("1.9.0").contains(updates), "the second try");
+    assert_eq!(version("1.9.0"), installs, "it did not help");
+    let metrics = lab.daemon.get("/metrics");
+    assert!(metrics.contains("firmware_update_gave_up"), "{metrics}");
+}
+
+/// The network access control of the test: first it knows no machine, then its port is pending, then open.
+#[test]
+fn a_machine_waits_until_its_port_is_open() {
+    let nac = Nac::start();
+    let lab = Scenario::as_written("network-gate", |site| {
+        site.edit("pointsman.toml", |text| {
+            let text = text.replace("https://nac.example.com/api", &format!("http://127.0.0.1:{}", nac.port));
+            text.replace("ca = \"nac-ca.pem\"\nbearer_file = \"nac.token\"\n", "")
+        });
+    });
+    // A simulated machine does not wait ten seconds before it asks again; it is started again.
+    let boot = || lab.boot(&["--mac", "52:54:00:00:0a:01", "--fact", "serial=7XK3N22"]);
+    let boots: Vec<String> = (0..4).map(|_| boot()).collect();
+    assert_eq!(boots.first().map(String::as_str), Some("exit:1"));
+    assert_eq!(boots.last().map(String::as_str), Some("booted: debian/linux debian/initrd.gz"), "{boots:?}");
+    let asked = nac.asked.lock().unwrap().clone();
+    assert_eq!(asked.first().map(String::as_str), Some("GET /ports/52:54:00:00:0a:01"), "{asked:?}");
+    assert!(asked.contains(&"POST /exceptions".to_owned()), "{asked:?}");
+    assert_eq!(lab.boot(&["--mac", "52:54:00:00:0a:0d", "--fact", "serial=7XK3N22"]), "no_offer", "stolen");
+    let before = nac.asked.lock().unwrap().len();
+    assert_eq!(lab.boot(&["--mac", "52:54:00:00:0a:02", "--fact", "serial=9QQ1111"]), "exit:1", "not of ours");
+    assert_eq!(nac.asked.lock().unwrap().len(), before);
+}
+
+struct Nac {
+    port: u16,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Nac {
+    fn start() -> Nac {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let kept = Arc::clone(&asked);
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let mut request = [0; 4096];
+                let read = stream.read(&mut request).unwrap_or(0);
+                let head = String::from_utf8_lossy(&request[..read]).into_owned();
+                let line: Vec<&str> = head.lines().next().unwrap_or_default().split(' ').take(2).collect();
+                let mut asked = kept.lock().unwrap();
+                asked.push(line.join(" "));
+                let (status, state) = match asked.len() {
+                    1 => ("404 Not Found", "unknown"),
+                    2 => ("201 Created", "pending"),
+                    3 => ("200 OK", "pending"),
+                    _ => ("200 OK", "open"),
+                };
+                let body = format!("{{\"state\":\"{state}\"}}");
+                let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+                let _ = stream.write_all(format!("{head}{body}").as_bytes());
+            }
+        });
+        Nac { port, asked }
+    }
+}
+
+#[test]
+fn who_shares_an_adapter_is_known_by_what_is_its_own() {
+    let lab = Scenario::as_written("shared-adapter", |_| ());
+    let run = |arguments: &[&str]| crate::assignments::run(&lab.site, arguments);
+    run(&["machine", "add", "nb-01", "--uuid", "4c4c4544-0057-5810-804a-c3c04f463732", "--serial", "7XK3N22"]);
+    run(&["machine", "add", "nb-02", "--serial", "5CG1234ABC", "--manufacturer", "HP"]);
+    let boot = |serial: &str, uuid: &str, more: &[&str]| {
+        let fact = format!("serial={serial}");
+        let own = ["--mac", "00:e0:4c:68:00:01", "--uuid", uuid, "--fact", &fact, "--fact", "manufacturer=HP"];
+        lab.report(&[&own[..], more].concat())
+    };
+    let line = |report: &Value| {
+        let script = report["script"].as_str().unwrap().to_owned();
+        script.split_whitespace().find(|word| word.starts_with("hostname=")).unwrap_or("none").to_owned()
+    };
+    let (first, none) = ("4c4c4544-0057-5810-804a-c3c04f463732", "ffffffff-ffff-ffff-ffff-ffffffffffff");
+    assert_eq!(line(&boot("7XK3N22", first, &[])), "hostname=nb-01");
+    assert_eq!(line(&boot("5CG1234ABC", none, &[])), "hostname=nb-02", "the same adapter, a placeholder for a UUID");
+    let stranger = boot("9QQ1111", none, &[]);
+    assert!(stranger["screen"].to_string().contains("its adapter is a shared one"), "{stranger:#}");
+    let both = boot("5CG1234ABC", first, &["--pick", "poweroff"]);
+    assert!(both["script"].as_str().unwrap().contains("nothing is installed"), "{both:#}");
+}
+
+#[test]
+fn technicians_log_in_before_they_install() {
+    let lab = Scenario::as_written("technician-login", |site| {
+        let keys = site.path("pointsman.toml");
+        let text = std::fs::read_to_string(&keys).unwrap();
+        let hashes = [person::hash("battery staple"), person::hash("2468")];
+        let mut hashes = hashes.iter();
+        let ours = |line: &str| match line.starts_with("hash = ") {
+            true => format!("hash = \"{}\"\n", hashes.next().unwrap()),
+            false => format!("{line}\n"),
+        };
+        std::fs::write(&keys, text.lines().map(ours).collect::<String>()).unwrap();
+        site.write("typed/right", "battery staple\n");
+        site.write("typed/wrong", "battery\n");
+        site.write("typed/pin", "2468\n");
+    });
+    let typed = |name: &str| lab.site.path("typed").join(name).to_str().unwrap().to_owned();
+    assert_eq!(lab.boot(&[]), "exit:1", "nobody pressed a key");
+    let login = |password: &str, mac: &str, more: &[&str]| {
+        let file = typed(password);
+        lab.boot(&[&["--mac", mac, "--user", "ann", "--password-file", &file], more].concat())
+    };
+    let (installs, rescues) = ("booted: debian/linux debian/initrd.gz", "booted: rescue/linux rescue/initrd.img");
+    assert_eq!(login("right", "52:54:00:00:0b:01", &["--pick", "debian"]), installs);
+    assert_eq!(login("right", "52:54:00:00:0b:02", &["--pick", "rescue"]), rescues);
+    assert!(!login("wrong", "52:54:00:00:0b:03", &["--pick", "debian"]).contains("debian"));
+    let wiped = lab.boot(&["--mac", "52:54:00:00:0b:04", "--keys", "w", "--pin-file", &typed("pin")]);
+    assert_eq!(wiped, "booted: tools/wipe");
+}
+
+#[test]
+fn a_stranger_waits_for_somebody_to_agree() {
+    let lab = Scenario::as_written("unknown-machine", |_| ());
+    let run = |arguments: &[&str]| crate::assignments::run(&lab.site, arguments);
+    run(&["machine", "add", "pc-101", "--mac", "52:54:00:00:0c:01"]);
+    assert_eq!(lab.boot(&["--mac", "52:54:00:00:0c:01"]), "exit:1", "it is known, and has nothing to do");
+    let stranger = || lab.boot(&["--mac", "52:54:00:00:0c:02", "--fact", "serial=9QQ1111"]);
+    for (answer, ending) in [("approve", "booted: inventory/linux inventory/initrd.img"), ("deny", "exit:1")] {
+        std::thread::scope(|scope| {
+            let machine = scope.spawn(stranger);
+            let waits = person::pending(&lab.site);
+            assert!(waits["title"].as_str().unwrap().contains("9QQ1111 is new"), "{waits}");
+            run(&[answer, waits["id"].as_str().unwrap()]);
+            assert_eq!(machine.join().unwrap(), ending);
+        });
+    }
 }

@@ -50,7 +50,21 @@ impl Canary {
     /// Whether a machine gets the candidate's answers in this boot. The later questions of a boot know more than the
     /// first one, or less: they are answered like it.
     pub(super) fn has(&self, request: &BootRequest) -> bool {
-        self.of_boot.get_with(request.session, || self.chooses(request))
+        if let Some(chosen) = self.of_boot.get(&request.session) {
+            return chosen;
+        }
+        let chosen = self.chooses(request);
+        if self.may_change(request) {
+            self.of_boot.insert(request.session, chosen);
+        }
+        chosen
+    }
+
+    /// Whether a later question of the boot may lead to another choice: its place is said in other ways then, and a UUID
+    /// may be told later, but stays.
+    fn may_change(&self, request: &BootRequest) -> bool {
+        let by_place = !self.networks.is_empty() || !self.sites.is_empty() || !self.groups.is_empty();
+        by_place || request.client.uuid().is_none()
     }
 
     fn chooses(&self, request: &BootRequest) -> bool {

@@ -120,6 +120,10 @@ fn a_boot_goes_on_as_it_began() {
     let later = request(1, [2, 0, 0, 0, 0, 1], None);
     assert!(canary.has(&later), "its address is not known any more");
     assert!(!canary.has(&request(2, [2, 0, 0, 0, 0, 1], None)), "the next boot is another one");
+    let by_address = section(|s| s.canary_machines = vec![Uuid::from_u128(9).to_string()]);
+    assert!(!by_address.has(&request(3, [2, 0, 0, 0, 0, 1], None)));
+    assert!(!by_address.has(&request(3, [2, 0, 0, 0, 0, 1], Some(Uuid::from_u128(9)))), "its UUID came too late");
+    assert!(by_address.has(&request(4, [2, 0, 0, 0, 0, 1], Some(Uuid::from_u128(9)))));
 }
 
 #[test]

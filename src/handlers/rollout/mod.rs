@@ -19,6 +19,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use tracing::{info, warn};
 
 use crate::boot::{BootImages, BootRequest, Verdict};
@@ -101,18 +102,18 @@ impl RolloutHandler {
     }
 
     /// The candidate's answer, where it answers this machine and can.
-    async fn canary<T>(
+    async fn canary<'a, T>(
         &self,
         question: Question,
         request: &BootRequest,
-        answer: impl Future<Output = Result<Answer<T>, HandlerError>>,
+        answer: impl FnOnce() -> BoxFuture<'a, Result<Answer<T>, HandlerError>>,
     ) -> Option<Result<Answer<T>, String>> {
         if !self.canary.as_ref()?.has(request) {
             return None;
         }
         let [allow_boot, boot_images] = self.patience;
         let patience = if question == Question::AllowBoot { allow_boot } else { boot_images };
-        let why = match tokio::time::timeout(patience, answer).await {
+        let why = match tokio::time::timeout(patience, answer()).await {
             Ok(Ok(answer)) => {
                 self.count(Outcome::Canary);
                 return Some(Ok(explained(answer, "canary")));
@@ -143,20 +144,20 @@ impl RolloutHandler {
         shadow.ask(Answered { question, request: request.clone(), said: compared(said), readings });
     }
 
-    /// Asks the live scripts or the candidate; the futures do nothing before they are waited for.
-    async fn answer<T>(
+    /// Asks the live scripts or the candidate.
+    async fn answer<'a, T>(
         &self,
         question: Question,
         request: &BootRequest,
-        live: impl Future<Output = Result<Answer<T>, HandlerError>>,
-        candidate: impl Future<Output = Result<Answer<T>, HandlerError>>,
+        live: impl FnOnce() -> BoxFuture<'a, Result<Answer<T>, HandlerError>>,
+        candidate: impl FnOnce() -> BoxFuture<'a, Result<Answer<T>, HandlerError>>,
         compared: fn(&Result<Answer<T>, HandlerError>) -> Compared,
     ) -> Result<Answer<T>, HandlerError> {
         match self.canary(question, request, candidate).await {
             Some(Ok(answer)) => Ok(answer),
-            Some(Err(why)) => Ok(explained(live.await?, &why)),
+            Some(Err(why)) => Ok(explained(live().await?, &why)),
             None => {
-                let said = live.await;
+                let said = live().await;
                 self.beside(question, request, &said, compared);
                 said
             }
@@ -185,12 +186,12 @@ impl RequestHandler for RolloutHandler {
     }
 
     async fn allow_boot(&self, request: &BootRequest) -> Result<Answer<Verdict>, HandlerError> {
-        let (live, candidate) = (self.live.allow_boot(request), self.candidate.allow_boot(request));
+        let (live, candidate) = (|| self.live.allow_boot(request), || self.candidate.allow_boot(request));
         self.answer(Question::AllowBoot, request, live, candidate, Compared::of_verdict).await
     }
 
     async fn boot_images(&self, request: &BootRequest) -> Result<Answer<BootImages>, HandlerError> {
-        let (live, candidate) = (self.live.boot_images(request), self.candidate.boot_images(request));
+        let (live, candidate) = (|| self.live.boot_images(request), || self.candidate.boot_images(request));
         self.answer(Question::BootImages, request, live, candidate, Compared::of_images).await
     }
 

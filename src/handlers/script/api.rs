@@ -100,33 +100,21 @@ pub const FUNCTIONS: &[Function] = &[
         "asks the person at the machine for a PIN; then boot_images is asked again, with request.person",
         "ask_pin(#{ title: \"PIN of the lab\", groups: [\"lab\"] })",
     )
-        .calls(&[
-            "ask_pin() -> question",
-            "ask_pin(title: text) -> question",
-            "ask_pin(options: map) -> question",
-        ])
+        .calls(&["ask_pin() -> question", "ask_pin(title: text) -> question", "ask_pin(options: map) -> question"])
         .options(contract::ASK),
     function(
         "ask_login",
         "asks for a user name and password, which the server verifies",
         "ask_login(#{ title: \"Imaging\", groups: [\"imaging\"] })",
     )
-        .calls(&[
-            "ask_login() -> question",
-            "ask_login(title: text) -> question",
-            "ask_login(options: map) -> question",
-        ])
+        .calls(&["ask_login() -> question", "ask_login(title: text) -> question", "ask_login(options: map) -> question"])
         .options(contract::ASK),
     function(
         "ask_approval",
         "waits until somebody approves this boot at the server",
         "ask_approval(#{ title: \"Wipe this machine\", wait: 600 })",
     )
-        .calls(&[
-            "ask_approval() -> question",
-            "ask_approval(title: text) -> question",
-            "ask_approval(options: map) -> question",
-        ])
+        .calls(&["ask_approval() -> question", "ask_approval(title: text) -> question", "ask_approval(options: map) -> question"])
         .options(contract::ASK_APPROVAL),
     function(
         "table",

@@ -3,8 +3,9 @@
 //! What the builders give carries the place of their call. A bare value carries nothing, so the places where a function
 //! ends are read from the script when it is loaded; where several of them could have given the value, the run is traced.
 //!
-//! **Invariant**: a run that answers with a builder pays for it with one copy of a file name, and nothing else.
+//! **Invariant**: a run that answers with a builder pays for it with one name of a file, mostly shared, and nothing else.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use rhai::{AST, ASTNode, Array, Dynamic, Engine, EvalAltResult, Expr, ImmutableString, NativeCallContext, Stmt};
@@ -44,10 +45,25 @@ pub(super) trait Made: Variant + Clone {
 
 type Built<T> = Result<T, Box<EvalAltResult>>;
 
+thread_local! {
+    /// The file that was named last in this thread: decisions name the same ones again and again.
+    static FILE: RefCell<ImmutableString> = RefCell::default();
+}
+
+/// The name of a file, without a copy where it is that of the last time.
+fn shared(file: &str) -> ImmutableString {
+    FILE.with_borrow_mut(|known| {
+        if known.as_str() != file {
+            *known = file.into();
+        }
+        known.clone()
+    })
+}
+
 fn stamp<T: Made>(context: &NativeCallContext, built: Built<T>) -> Built<T> {
     built.map(|mut value| {
-        let file = context.call_source().unwrap_or_default();
-        value.set_place(Place { file: file.into(), line: context.call_position().line().unwrap_or(0) });
+        let file = shared(context.call_source().unwrap_or_default());
+        value.set_place(Place { file, line: context.call_position().line().unwrap_or(0) });
         value
     })
 }

@@ -32,11 +32,6 @@ impl Request {
     pub(super) fn new(request: &BootRequest, zone: &TimeZone) -> Request {
         Request(Arc::new(Seen { request: request.clone(), zone: zone.clone() }))
     }
-
-    /// The request itself.
-    pub(super) fn seen(&self) -> &BootRequest {
-        &self.0.request
-    }
 }
 
 /// A field of `request`.

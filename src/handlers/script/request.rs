@@ -258,6 +258,11 @@ pub(super) fn register(engine: &mut Engine) {
 }
 
 impl Request {
+    /// The request itself.
+    pub(super) fn seen(&self) -> &BootRequest {
+        &self.0.request
+    }
+
     /// What the machine's ring follows from: its UUID, else its serial number, else its MAC address.
     pub(super) fn ring_key(&self) -> String {
         sql::machine_key(&self.0.request)

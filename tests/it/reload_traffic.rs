@@ -80,7 +80,7 @@ fn machine(number: u16, round: u16) -> Machine {
         https: false,
         pick: None,
         keys: Vec::new(),
-        typed: pointsman::simulate::Typed::default(),
+        typed: Default::default(),
         installer: Installer::Silent,
     }
 }

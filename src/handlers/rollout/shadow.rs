@@ -86,7 +86,6 @@ impl Inner {
             return self.tally.count(Outcome::Same);
         }
         let has_failed = matches!(would.said, Compared::Failed(_));
-        self.tally.count(if has_failed { Outcome::Failed } else { Outcome::Different });
         let mut words = format!("would {}", in_words(&would.said));
         if !would.line.is_empty() {
             words += &format!(" ({})", would.line);
@@ -96,7 +95,9 @@ impl Inner {
         }
         words += &format!("; {}", found.join("; "));
         let kind = format!("{} {}", question.name(), found.iter().map(|line| place(line)).collect::<String>());
+        // Told before it is counted: who sees the number finds the difference.
         self.tally.tell(request, &Difference { question: *question, kind, words: &words });
+        self.tally.count(if has_failed { Outcome::Failed } else { Outcome::Different });
     }
 }
 

@@ -81,5 +81,5 @@ impl ScriptHandler {
     }
 }
 
-/// The columns of a record that a script notes when it refers a machine: see [`super::answer::REFER_NOTE`].
+/// The columns of a record that a script notes when it refers a machine: those of `REFER_NOTE`.
 pub const NOTED: [&str; 2] = answer::REFER_NOTE;

@@ -225,8 +225,7 @@ fn calls_are_those_that_the_engine_has() {
     let engine = api::engine(Arc::default(), &Arc::default(), &Reach::default());
     let all = engine.gen_fn_signatures(false);
     for function in api::FUNCTIONS {
-        let mut known: Vec<usize> =
-            all.iter().filter_map(|signature| parameters(signature, last(function.name))).collect();
+        let mut known: Vec<usize> = all.iter().filter_map(|signature| parameters(signature, function.name)).collect();
         let mut said: Vec<usize> = function.calls.iter().map(|call| said_parameters(call)).collect();
         // What only tells that an argument is missing is no way to call it.
         known.retain(|count| *count > 0 || said.contains(&0));
@@ -235,11 +234,6 @@ fn calls_are_those_that_the_engine_has() {
         assert_eq!(said, known, "{}", function.name);
         assert!(function.calls.iter().all(|call| call.contains(function.name) && call.contains(" -> ")));
     }
-}
-
-/// `state.get` is the function `get` of `state`.
-fn last(name: &str) -> &str {
-    name.rsplit('.').next().unwrap_or(name)
 }
 
 fn parameters(signature: &str, name: &str) -> Option<usize> {

@@ -34,6 +34,7 @@ mod person;
 mod process;
 mod records;
 mod referral;
+mod scenarios;
 mod server;
 #[path = "../it/servers.rs"]
 #[allow(dead_code, reason = "the other tests do more with them")]

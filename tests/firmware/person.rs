@@ -30,7 +30,7 @@ fn boot_images(request) {
 }
 "#;
 
-fn hash(secret: &str) -> String {
+pub(crate) fn hash(secret: &str) -> String {
     let hash: PasswordHash =
         Argon2::from(Params::new(8, 1, 1, None).unwrap()).hash_password(secret.as_bytes()).unwrap();
     hash.to_string()

@@ -33,6 +33,8 @@ pub(crate) struct Site<'a> {
     pub(crate) interface: &'a str,
     /// More lines of its configuration.
     pub(crate) more: String,
+    /// The folder of its tables, when it has some.
+    pub(crate) data: Option<String>,
 }
 
 impl<'a> Site<'a> {
@@ -43,7 +45,15 @@ impl<'a> Site<'a> {
 
     /// A site where these rules decide, and otherwise what `pointsman init` writes.
     pub(crate) fn by(rules: Rules<'a>) -> Self {
-        Self { rules, loaders: None, x64_uefi_loader: None, https: false, interface: INTERFACE, more: String::new() }
+        Self {
+            rules,
+            loaders: None,
+            x64_uefi_loader: None,
+            https: false,
+            interface: INTERFACE,
+            more: String::new(),
+            data: None,
+        }
     }
 
     /// What the configuration says differently from its defaults.
@@ -57,6 +67,7 @@ impl<'a> Site<'a> {
             Rules::Scripts { .. } => lines.extend([
                 "[[handler]]\nkind = \"script\"\nscripts = \"rules\"".to_owned(),
                 "allow_boot = \"rules/allow_boot.rhai\"\nboot_images = \"rules/boot_images.rhai\"".to_owned(),
+                self.data.as_ref().map_or_else(String::new, |folder| format!("data = {folder:?}")),
             ]),
             Rules::Referral(keys) => {
                 lines.push(format!("[[handler]]\nkind = \"referral\"\nupstreams = [\"main\"]\n{keys}"))

@@ -190,7 +190,9 @@ impl Tried {
             bail!("{what} {does}; nothing was changed (--force makes it live all the same)\n{wrong}");
         }
         complain(&format!("--force: {what} {does}, and becomes live all the same\n{wrong}"));
-        if !self.errors.is_empty() {
+        if self.errors.is_empty() {
+            complain("a running server goes on with the old scripts until the cases pass");
+        } else {
             complain("a running server goes on with the old scripts, and does not start again with these");
         }
         Ok(())

@@ -24,6 +24,10 @@
 //! 6. [`DecisionEngine::boot_images`](decision::DecisionEngine::boot_images) asks the handlers what to boot; [`ipxe`]
 //!    renders the answer; kernels and images come from [`files`], below the same token.
 //!
+//! Where the answer is a question to the person at the machine, [`http`] has it answered and verified by [`people`], and
+//! asks again with who it is. Every question with its answer is kept in the [`store`], so that [`review`] can explain the
+//! boot.
+//!
 //! At a site that leans on an upstream, steps 2 and 6 go on there: [`handlers::referral`] asks it through [`upstream`] in
 //! the words of [`api`], whose other end is in [`http`]; the files of the answer are `@NAME/...`, which
 //! [`cache::Library`] leads to the cache. Or the verdict is to [refer](boot::Verdict::Refer) the machine: then DHCP and
@@ -35,7 +39,7 @@
 //! |---|---|
 //! | [`boot`] | the vocabulary: requests, clients, images, decisions; plain data |
 //! | [`decision`] | the core: the handler trait, the engine, sessions and their tokens, the policy |
-//! | [`handlers`] | what knows things: [`handlers::script`] (Rhai), [`handlers::sql`] (rows), [`handlers::referral`] (another boot server) |
+//! | [`handlers`] | what knows things: [`handlers::script`] (Rhai), [`handlers::sql`] (rows), [`handlers::referral`] (another boot server); [`handlers::rollout`]: scripts that are not live yet |
 //! | [`api`] | what a site server and its upstream say to each other |
 //! | [`upstream`] | other boot servers and object storage: asked, and fetched from |
 //! | [`cache`] | files of origins: fetched once, verified, kept; and the library of all files by name |
@@ -66,8 +70,10 @@
 //! * Protocol logic has no socket and no clock: time and addresses are arguments.
 //! * The environment and the arguments are read by `cli` only; a password that the configuration asks for by
 //!   `password_env` by `database`.
-//! * Questions change nothing, and neither does asking old ones again. What is done once is noted durably before the machine goes on with it; what a database
-//!   said before it was lost never starts it.
+//! * Questions change nothing, and neither does asking old ones again. What a script notes or counts is kept once, after
+//!   a run that answered a machine. What is done once is noted durably before the machine goes on with it; what a
+//!   database said before it was lost never starts it.
+//! * Who is at a machine is what the server verified, and our signed word for it; never what the machine says.
 //! * Bytes from outside become types once, at the edge, with limits; no input ends in a panic.
 //! * A script's result is data. Text for iPXE is rendered by one function that escapes.
 //! * A path opens something only with the token of a session; a token is in no log line. It carries the verdict, so that

@@ -287,15 +287,8 @@ fn request(n: u32) -> BootRequest {
     client.vendor_class = "PXEClient:Arch:00007:UNDI:003016".to_owned();
     client.machine_id = Some(MachineId::from_wire([7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, a, b, c]));
     BootRequest {
-        session: SessionId([0, 0, 0, a, b, c]),
-        stage: Stage::Http,
-        client,
-        network: Network::default(),
         machine,
-        record: None,
-        identity: Arc::default(),
-        person: None,
-        now: jiff::Timestamp::UNIX_EPOCH,
+        ..BootRequest::new(SessionId([0, 0, 0, a, b, c]), Stage::Http, client, jiff::Timestamp::UNIX_EPOCH)
     }
 }
 

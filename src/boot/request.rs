@@ -32,6 +32,23 @@ pub struct BootRequest {
     pub now: Timestamp,
 }
 
+impl BootRequest {
+    /// A question of which no more is known than who asks, and when.
+    pub fn new(session: SessionId, stage: Stage, client: Client, now: Timestamp) -> BootRequest {
+        BootRequest {
+            session,
+            stage,
+            client,
+            network: Network::default(),
+            machine: Machine::default(),
+            record: None,
+            identity: Arc::default(),
+            person: None,
+            now,
+        }
+    }
+}
+
 /// How far a boot has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -121,22 +121,12 @@ const OWNERS_MAX: usize = 2;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot::{Architecture, Client, Machine, Network, SessionId, Stage};
+    use crate::boot::{Architecture, Client, SessionId, Stage};
 
     fn request(mac: u8, uuid: Option<u128>) -> BootRequest {
         let mut client = Client::new([0x52, 0x54, 0, 0, 0, mac].into(), Architecture::X64_UEFI);
         client.machine_id = uuid.map(|uuid| MachineId::from_uuid(Uuid::from_u128(uuid)));
-        BootRequest {
-            session: SessionId([0; 6]),
-            stage: Stage::Discover,
-            client,
-            network: Network::default(),
-            machine: Machine::default(),
-            record: None,
-            identity: Arc::default(),
-            person: None,
-            now: jiff::Timestamp::UNIX_EPOCH,
-        }
+        BootRequest::new(SessionId([0; 6]), Stage::Discover, client, jiff::Timestamp::UNIX_EPOCH)
     }
 
     const A: u128 = 0x4c4c4544_0057_5810_804a_c3c04f463701;

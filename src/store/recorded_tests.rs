@@ -190,15 +190,10 @@ fn a_decision_comes_back_with_what_the_script_was_told() {
 }
 
 fn plain() -> BootRequest {
-    BootRequest {
-        session: SessionId([1; 6]),
-        stage: Stage::Discover,
-        client: Client::new([2, 0, 0, 0, 0, 1].into(), Architecture::X64_UEFI),
-        network: Network::default(),
-        machine: Machine::default(),
-        record: None,
-        identity: Arc::default(),
-        person: None,
-        now: Timestamp::UNIX_EPOCH,
-    }
+    BootRequest::new(
+        SessionId([1; 6]),
+        Stage::Discover,
+        Client::new([2, 0, 0, 0, 0, 1].into(), Architecture::X64_UEFI),
+        Timestamp::UNIX_EPOCH,
+    )
 }

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::api::Question;
-use crate::boot::{Architecture, BootRequest, Client as BootClient, Machine, Network, SessionId, Stage, Verdict};
+use crate::boot::{Architecture, BootRequest, Client as BootClient, SessionId, Stage, Verdict};
 use crate::cache::{Origin, OriginError};
 use crate::config::Config;
 use crate::decision::BootEvent;
@@ -141,17 +141,12 @@ fn upstream(server: &Server, more: &str) -> Upstream {
 }
 
 pub(crate) fn request(last: u8) -> BootRequest {
-    BootRequest {
-        session: SessionId([last; 6]),
-        stage: Stage::Http,
-        client: BootClient::new([0x52, 0x54, 0, 0, 0, last].into(), Architecture::X64_UEFI),
-        network: Network::default(),
-        machine: Machine::default(),
-        record: None,
-        identity: std::sync::Arc::default(),
-        person: None,
-        now: Timestamp::now(),
-    }
+    BootRequest::new(
+        SessionId([last; 6]),
+        Stage::Http,
+        BootClient::new([0x52, 0x54, 0, 0, 0, last].into(), Architecture::X64_UEFI),
+        Timestamp::now(),
+    )
 }
 
 const LONG: Duration = Duration::from_secs(30);

@@ -3,7 +3,7 @@
 use std::process::Output;
 
 use pointsman::boot::{
-    Architecture, BootDecision, BootRequest, Client, Machine, Network, Outcome, Record, SessionId, Stage, Step, Verdict,
+    Architecture, BootDecision, BootRequest, Client, Outcome, Record, SessionId, Stage, Step, Verdict,
 };
 use pointsman::database::{Database, Query};
 use pointsman::decision::Question;
@@ -189,17 +189,7 @@ fn entries(count: usize) -> Vec<BootEntry> {
         let octets = u32::try_from(number).unwrap().to_be_bytes();
         let session = SessionId([0, 0, octets[0], octets[1], octets[2], octets[3]]);
         let mac = [2, 0, octets[0], octets[1], octets[2], octets[3]];
-        let request = BootRequest {
-            session,
-            stage: Stage::Discover,
-            client: Client::new(mac.into(), Architecture::X64_UEFI),
-            network: Network::default(),
-            machine: Machine::default(),
-            record: None,
-            identity: std::sync::Arc::default(),
-            person: None,
-            now,
-        };
+        let request = BootRequest::new(session, Stage::Discover, Client::new(mac.into(), Architecture::X64_UEFI), now);
         let step = Step {
             handler: "script".into(),
             outcome: Outcome::Given,

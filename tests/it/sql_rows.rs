@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use pointsman::boot::{
-    Architecture, BootImages, BootRequest, Client, Line, Machine, MachineId, Network, Record, Stage, Value, Verdict,
+    Architecture, BootImages, BootRequest, Client, Line, Machine, MachineId, Record, Stage, Value, Verdict,
 };
 use pointsman::config::{Config, HandlerSection};
 use pointsman::database::{Database, Databases, Query};
@@ -134,17 +134,7 @@ pub(crate) fn machine(uuid: &str, mac: &str, facts: &[(&str, &str)], boot: u8) -
     let stage = if facts.is_empty() { Stage::Discover } else { Stage::Http };
     let session = format!("0001abcdef{boot:02x}").parse().unwrap();
     let now = "2026-05-01T12:00:00Z".parse().unwrap();
-    BootRequest {
-        session,
-        stage,
-        client,
-        network: Network::default(),
-        machine,
-        record: None,
-        identity: std::sync::Arc::default(),
-        person: None,
-        now,
-    }
+    BootRequest { machine, ..BootRequest::new(session, stage, client, now) }
 }
 
 /// Every scenario, in the order that the assignments go on.

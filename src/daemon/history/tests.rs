@@ -6,7 +6,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::*;
-use crate::boot::{Architecture, Client, Line, Machine, Network, Outcome, Record, SessionId, Step, Verdict};
+use crate::boot::{Architecture, Client, Line, Outcome, Record, SessionId, Step, Verdict};
 use crate::database::{Database, Query};
 use crate::decision::{Carrier, Sessions, TokenKey};
 
@@ -18,17 +18,12 @@ fn store(file: &Path) -> Store {
 }
 
 fn request(number: u8, stage: Stage) -> BootRequest {
-    BootRequest {
-        session: SessionId([number; 6]),
+    BootRequest::new(
+        SessionId([number; 6]),
         stage,
-        client: Client::new([2, 0, 0, 0, 0, number].into(), Architecture::X64_UEFI),
-        network: Network::default(),
-        machine: Machine::default(),
-        record: None,
-        identity: std::sync::Arc::default(),
-        person: None,
-        now: Timestamp::now(),
-    }
+        Client::new([2, 0, 0, 0, 0, number].into(), Architecture::X64_UEFI),
+        Timestamp::now(),
+    )
 }
 
 fn decision(verdict: Verdict, handler: &str) -> BootDecision {

@@ -102,7 +102,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::boot::{Architecture, Client, FactsForm, ImageKind, IpxeBuild, Machine, Network, SessionId, Stage};
+    use crate::boot::{Architecture, Client, FactsForm, ImageKind, IpxeBuild, SessionId, Stage};
 
     const SCRIPT: &str = "http://up.example.com:8050/2PXE/boot";
 
@@ -110,17 +110,7 @@ mod tests {
         let mut client = Client::new([2, 0, 0, 0, 0, 1].into(), architecture);
         client.vendor_class = vendor_class.into();
         client.ipxe = ipxe.then(IpxeBuild::default);
-        BootRequest {
-            session: SessionId([0; 6]),
-            stage: Stage::Discover,
-            client,
-            network: Network::default(),
-            machine: Machine::default(),
-            record: None,
-            identity: std::sync::Arc::default(),
-            person: None,
-            now: Timestamp::UNIX_EPOCH,
-        }
+        BootRequest::new(SessionId([0; 6]), Stage::Discover, client, Timestamp::UNIX_EPOCH)
     }
 
     fn section(firmware: FirmwareReferral, script: bool) -> UpstreamSection {

@@ -6,24 +6,14 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
-use crate::boot::{Architecture, Client, Machine, MachineId, Network, Relay, Stage};
+use crate::boot::{Architecture, Client, MachineId, Relay, Stage};
 
 fn request(boot: u64, mac: [u8; 6], uuid: Option<Uuid>) -> BootRequest {
     let mut client = Client::new(mac.into(), Architecture::X64_UEFI);
     client.machine_id = uuid.map(MachineId::from_uuid);
     let mut session = [0; 6];
     session.copy_from_slice(&boot.to_be_bytes()[2..]);
-    BootRequest {
-        session: SessionId(session),
-        stage: Stage::Discover,
-        client,
-        network: Network::default(),
-        machine: Machine::default(),
-        record: None,
-        identity: Arc::default(),
-        person: None,
-        now: Timestamp::UNIX_EPOCH,
-    }
+    BootRequest::new(SessionId(session), Stage::Discover, client, Timestamp::UNIX_EPOCH)
 }
 
 fn percent(percent: f64) -> Canary {

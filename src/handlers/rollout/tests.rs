@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 
 use super::*;
-use crate::boot::{Architecture, Client, Machine, Network, SessionId, Stage};
+use crate::boot::{Architecture, Client, SessionId, Stage};
 use crate::config::HandlerSection;
 use crate::database::Databases;
 use crate::decision::Question;
@@ -42,17 +42,12 @@ fn begin(config: &Config, built: &Built, before: Option<&Rollouts>) -> Rollouts 
 }
 
 fn request(last: u8) -> BootRequest {
-    BootRequest {
-        session: SessionId([0, 0, 0, 0, 0, last]),
-        stage: Stage::Discover,
-        client: Client::new([0x52, 0x54, 0, 0, 0, last].into(), Architecture::X64_UEFI),
-        network: Network::default(),
-        machine: Machine::default(),
-        record: None,
-        identity: Arc::default(),
-        person: None,
-        now: Timestamp::UNIX_EPOCH,
-    }
+    BootRequest::new(
+        SessionId([0, 0, 0, 0, 0, last]),
+        Stage::Discover,
+        Client::new([0x52, 0x54, 0, 0, 0, last].into(), Architecture::X64_UEFI),
+        Timestamp::UNIX_EPOCH,
+    )
 }
 
 /// Keeps what it is told.

@@ -68,15 +68,14 @@ pub(super) fn request() -> BootRequest {
     machine.insert("product", "OptiPlex 7010");
     machine.insert("serial", "7XK3N22");
     BootRequest {
-        session: SessionId([0, 1, 2, 3, 4, 5]),
-        stage: Stage::Http,
-        client: Client::new(HardwareAddress::from([0x52, 0x54, 0, 0x12, 0x34, 0x56]), Architecture::X64_UEFI),
         network: Network { client: Some("10.1.2.3".parse().unwrap()), ..Network::default() },
         machine,
-        record: None,
-        identity: std::sync::Arc::default(),
-        person: None,
-        now: "2026-01-01T08:00:00Z".parse::<Timestamp>().unwrap(),
+        ..BootRequest::new(
+            SessionId([0, 1, 2, 3, 4, 5]),
+            Stage::Http,
+            Client::new(HardwareAddress::from([0x52, 0x54, 0, 0x12, 0x34, 0x56]), Architecture::X64_UEFI),
+            "2026-01-01T08:00:00Z".parse::<Timestamp>().unwrap(),
+        )
     }
 }
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::boot::{Architecture, Client, KeyTrust, Machine, MachineId, Network, SessionId, Stage};
+use crate::boot::{Architecture, Client, KeyTrust, Machine, MachineId, SessionId, Stage};
 
 fn uuid(n: u8) -> Uuid {
     Uuid::from_u128(0x4c4c4544_0057_5810_804a_c3c04f463700 + u128::from(n))
@@ -31,15 +31,9 @@ fn request(claims: &str) -> BootRequest {
         }
     }
     BootRequest {
-        session: SessionId([0; 6]),
-        stage: Stage::Http,
-        client,
-        network: Network::default(),
         machine,
-        record: None,
         identity: Arc::new(identity),
-        person: None,
-        now: jiff::Timestamp::UNIX_EPOCH,
+        ..BootRequest::new(SessionId([0; 6]), Stage::Http, client, jiff::Timestamp::UNIX_EPOCH)
     }
 }
 

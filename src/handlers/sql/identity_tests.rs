@@ -55,17 +55,7 @@ fn claims(text: &str, shared: &[&str]) -> Claims {
     }
     let (network, now) = (Network::default(), Timestamp::UNIX_EPOCH);
     let session = "0001abcdefff".parse().unwrap();
-    let request = BootRequest {
-        session,
-        stage,
-        client,
-        network,
-        machine,
-        record: None,
-        identity: std::sync::Arc::default(),
-        person: None,
-        now,
-    };
+    let request = BootRequest { network, machine, ..BootRequest::new(session, stage, client, now) };
     Claims::of(&request, &SharedMacs::read(shared.iter().copied()).unwrap())
 }
 
@@ -313,17 +303,7 @@ fn the_nic_is_what_dhcp_and_what_ipxe_say() {
     let client = Client::new("52:54:00:ab:cd:01".parse().unwrap(), Architecture::X64_UEFI);
     let (network, now) = (Network::default(), Timestamp::UNIX_EPOCH);
     let session = "0001abcdefff".parse().unwrap();
-    let request = BootRequest {
-        session,
-        stage: Stage::Http,
-        client,
-        network,
-        machine,
-        record: None,
-        identity: std::sync::Arc::default(),
-        person: None,
-        now,
-    };
+    let request = BootRequest { network, machine, ..BootRequest::new(session, Stage::Http, client, now) };
     let claims = Claims::of(&request, &SharedMacs::default());
     assert_eq!(claims.macs().count(), 2);
     let rows = candidates(&["a mac=M9"]);

@@ -264,17 +264,7 @@ mod tests {
         let network = Network { relay: Some(relay), ..Network::default() };
         let session = "0001abcdefff".parse().unwrap();
         let now = "2026-05-01T08:00:00.5Z".parse().unwrap();
-        BootRequest {
-            session,
-            stage: Stage::Http,
-            client,
-            network,
-            machine,
-            record: None,
-            identity: std::sync::Arc::default(),
-            person: None,
-            now,
-        }
+        BootRequest { network, machine, ..BootRequest::new(session, Stage::Http, client, now) }
     }
 
     #[test]

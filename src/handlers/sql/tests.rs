@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use jiff::Timestamp;
 
 use super::*;
-use crate::boot::{Architecture, Client, Machine, MachineId, Network, Stage, Value};
+use crate::boot::{Architecture, Client, Machine, MachineId, Stage, Value};
 use crate::database::Rows;
 
 /// Rows that a database could give.
@@ -82,17 +82,7 @@ fn request(stage: Stage, facts: &[(&str, &str)]) -> BootRequest {
     facts.iter().for_each(|(name, value)| assert!(machine.insert(name, value)));
     let now = Timestamp::UNIX_EPOCH;
     let session = "0001abcdefff".parse().unwrap();
-    BootRequest {
-        session,
-        stage,
-        client,
-        network: Network::default(),
-        machine,
-        record: None,
-        identity: Arc::default(),
-        person: None,
-        now,
-    }
+    BootRequest { machine, ..BootRequest::new(session, stage, client, now) }
 }
 
 const UUID: &str = "4c4c4544-0057-5810-804a-c3c04f463701";

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use boot::{
-    Architecture, BootDecision, BootRequest, Client, HardwareAddress, Machine, Network, Record, Stage, Value, Verdict,
-};
+use boot::{Architecture, BootDecision, BootRequest, Client, HardwareAddress, Machine, Record, Stage, Value, Verdict};
 use database::Query;
 use decision::Question;
 use store::{BootEntry, QuestionEntry, QuestionFilter, RecordedError};
@@ -21,15 +19,9 @@ fn request(number: u8, second: i64) -> BootRequest {
     let mut machine = Machine::default();
     machine.insert("serial", "7XK\"3 ü");
     BootRequest {
-        session: boot_of(number),
-        stage: Stage::Http,
-        client: Client::new(mac(number), Architecture::X64_UEFI),
-        network: Network::default(),
         machine,
         record: Some(Arc::new([("owner", "\u{1F5A5} '\\")].into_iter().collect::<Record>())),
-        identity: Arc::default(),
-        person: None,
-        now: at(second),
+        ..BootRequest::new(boot_of(number), Stage::Http, Client::new(mac(number), Architecture::X64_UEFI), at(second))
     }
 }
 

@@ -134,7 +134,7 @@ fn every_verdict() -> Vec<Verdict> {
     let refer =
         |firmware| Verdict::Refer(Referral { upstream: Line::clean("main"), firmware, script: Some(script.clone()) });
     let mut verdicts: Vec<_> = hand_overs.into_iter().map(refer).collect();
-    verdicts.extend([Verdict::Allow, Verdict::deny("closed"), Verdict::ignore("not ours")]);
+    verdicts.extend([Verdict::allow(), Verdict::deny("closed"), Verdict::ignore("not ours")]);
     verdicts
 }
 
@@ -167,7 +167,7 @@ fn every_message_is_as_it_is_described() {
     }
     let ask = Ask::new(Method::Approval, Line::clean("?"), vec!["lab".into()]).unwrap();
     for images in [None, Some(BootImages::none()), Some(every_image()), Some(BootImages::asking(ask))] {
-        fits("ImagesAnswer", &ImagesAnswer { answer: Some(Verdict::Allow), images, handler: handler.clone() });
+        fits("ImagesAnswer", &ImagesAnswer { answer: Some(Verdict::allow()), images, handler: handler.clone() });
     }
     fits("Digest", &Digest { sha256: "0".repeat(64), length: 0 });
     fits("Health", &Health { versions: vec![1], site: Some(handler.clone()), now: Timestamp::now() });
@@ -212,7 +212,7 @@ async fn real_answers_are_as_they_are_described() {
     let upstream = Upstream::start().await;
     let mut lyon = upstream.site("lyon").await;
     let fits = |schema: &str, reply: &Reply| fits(schema, &reply.json::<Value>());
-    upstream.says(Some(Verdict::Allow), Some(every_image()));
+    upstream.says(Some(Verdict::allow()), Some(every_image()));
     fits("VerdictAnswer", &lyon.post("allow-boot", &full_question()).await);
     let reply = lyon.post("boot-images", &full_question()).await;
     fits("ImagesAnswer", &reply);

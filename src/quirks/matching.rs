@@ -86,7 +86,11 @@ fn beginnings<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<u8>>
 fn beginning(text: &str) -> Result<Vec<u8>, String> {
     let octets: Option<Vec<u8>> = text
         .split([':', '-'])
-        .map(|pair| Some(pair).filter(|pair| pair.len() == 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()))
+        .map(|pair| {
+            Some(pair)
+                .filter(|pair| pair.len() == 2 && pair.bytes().all(|c| c.is_ascii_hexdigit()))
+                .and_then(|pair| u8::from_str_radix(pair, 16).ok())
+        })
         .collect();
     octets.filter(|octets| octets.len() <= 16).ok_or_else(|| {
         let shown: String = text.chars().take(40).collect();

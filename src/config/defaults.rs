@@ -67,6 +67,7 @@ impl Default for LoadersSection {
     fn default() -> Self {
         LoadersSection {
             folders: vec![PathBuf::from("loaders"), PathBuf::from("/usr/lib/ipxe")],
+            plain_paths: false,
             files: BTreeMap::new(),
         }
     }

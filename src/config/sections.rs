@@ -122,6 +122,8 @@ pub enum IpxeScheme {
 pub struct LoadersSection {
     /// Folders that hold boot loaders, in the order they are searched.
     pub folders: Vec<PathBuf>,
+    /// Whether everybody may load them as `loaders/NAME`, by TFTP and HTTP.
+    pub plain_paths: bool,
     /// Loader file by architecture; what is not named here keeps its default.
     pub files: BTreeMap<Architecture, String>,
 }

@@ -88,15 +88,15 @@ fn architecture(machine: &Machine) -> Architecture {
     }
     let name = match machine.get("buildarch").unwrap_or_default() {
         "i386" => "x86-uefi",
-        "x86_64" => "x64-uefi",
         "arm32" => "arm32-uefi",
         "arm64" => "arm64-uefi",
         "riscv32" => "riscv32-uefi",
         "riscv64" => "riscv64-uefi",
         "loong64" => "loongarch64-uefi",
-        _ => return Architecture::X86_BIOS,
+        // `x86_64`, and what old builds do not say.
+        _ => return Architecture::X64_UEFI,
     };
-    name.parse().unwrap_or(Architecture::X86_BIOS)
+    name.parse().unwrap_or(Architecture::X64_UEFI)
 }
 
 /// Major, minor and patch of a version such as `1.21.1+ (g4e456)`.

@@ -48,6 +48,7 @@
 //! | [`people`] | who is at a machine: PINs, passwords and the directory, and how often somebody may be wrong |
 //! | [`ipxe`] | typed iPXE commands, and the one function that turns them into text |
 //! | [`dhcp`], [`tftp`], [`http`] | codec, logic and server of each protocol; none knows another |
+//! | [`dhcp_config`] | what the site's DHCP server is to be told where it names the boot file itself |
 //! | [`net`], [`files`], [`tls`] | sockets, names that become files, certificates |
 //! | [`loaders`] | boot loaders by architecture |
 //! | [`quirks`] | what is known of firmware that is not as the others |
@@ -94,6 +95,7 @@ pub mod daemon;
 pub mod database;
 pub mod decision;
 pub mod dhcp;
+pub mod dhcp_config;
 pub mod files;
 pub mod handlers;
 mod hex;

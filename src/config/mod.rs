@@ -31,7 +31,7 @@ pub use people::{LdapSection, PeopleSection, PersonSection};
 pub use problem::{Problem, Problems};
 pub use sections::{
     DecisionSection, DhcpSection, HandlerSection, HttpSection, HttpsSection, ImagesSection, IpxeScheme, LoadersSection,
-    LogFormat, LogSection, ScriptSection, ServerSection, TftpSection, UefiStyle,
+    LogFormat, LogSection, ScriptSection, ServerSection, SharedPort, TftpSection, UefiStyle,
 };
 pub use upstream::{
     ApiSection, CacheSection, FactsForm, FirmwareReferral, RateWindow, ReferralError, ReferralSection, Referred,

@@ -73,6 +73,9 @@ impl TftpAnswers {
 #[async_trait]
 impl TftpSource for TftpAnswers {
     async fn open(&self, request: &ReadRequest) -> Result<Content, Refusal> {
+        if let Some(name) = paths::plain_loader(&request.file_name) {
+            return self.0.plain_loader(&name, request.local).ok_or(Refusal::NotFound);
+        }
         let (session, wanted) = self.session(request).ok_or(Refusal::NotFound)?;
         let (now, asked) = (Timestamp::now(), Instant::now());
         let opened = self.opened(request, &session, &wanted).await;
@@ -84,7 +87,7 @@ impl TftpSource for TftpAnswers {
     }
 
     fn finished(&self, request: &ReadRequest, outcome: &TransferOutcome) {
-        let Some((session, wanted)) = self.session(request) else { return };
+        let Some((session, wanted)) = self.session(request) else { return without_session(request, outcome) };
         let now = Timestamp::now();
         let name = match &wanted {
             Wanted::Loader(name) | Wanted::Image(name) => Some(name),
@@ -110,6 +113,13 @@ impl TftpSource for TftpAnswers {
                 retransmissions = outcome.retransmissions, step = ?step, "loaded by TFTP"
             );
         }
+    }
+}
+
+/// A machine whose DHCP server named the file: who it is will be known when it comes in by HTTP.
+fn without_session(request: &ReadRequest, outcome: &TransferOutcome) {
+    if matches!(outcome.result, TransferResult::Complete | TransferResult::Unconfirmed) {
+        info!(peer = %request.peer, file = %request.file_name, octets = outcome.bytes, "loaded by TFTP without a session");
     }
 }
 

@@ -10,7 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["hex"],
     &["nearest", "pace", "paths", "net", "files", "simulate", "quirks"],
     &["decision", "ipxe"],
-    &["tftp", "dhcp", "api"],
+    &["tftp", "dhcp", "dhcp_config", "api"],
     &["config", "tls", "loaders"],
     &["cache"],
     &["database", "upstream"],

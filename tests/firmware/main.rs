@@ -16,6 +16,7 @@
 //! | [`records`] | cases where a row in a database decides; [`servers`] starts a database |
 //! | [`person`] | cases where somebody types at the machine |
 //! | [`referral`] | cases where an upstream server decides |
+//! | [`ipv6`] | cases without IPv4 |
 //! | [`assets`], [`disk`] | kernels, loaders, disks |
 //! | [`process`], [`transcript`] | children that end with the test, and what they say |
 #![allow(
@@ -27,6 +28,7 @@
 
 mod assets;
 mod disk;
+mod ipv6;
 mod lab;
 mod machine;
 mod network;
@@ -201,8 +203,8 @@ fn boots_linux(lab: &mut Lab, plan: &Plan, server: &ServerUnderTest) -> String {
     // A machine that booted by HTTP says so in its architecture; the iPXE that it loaded is plain x64 again.
     let (firmware, loader) = match plan.firmware {
         Firmware::Bios => ("x86-bios", "x86-bios"),
-        Firmware::UefiX64 => ("x64-uefi", "x64-uefi"),
-        Firmware::UefiX64Http => ("x64-uefi-http", "x64-uefi"),
+        Firmware::UefiX64 | Firmware::UefiX64V6 => ("x64-uefi", "x64-uefi"),
+        Firmware::UefiX64Http | Firmware::UefiX64HttpV6 => ("x64-uefi-http", "x64-uefi"),
     };
     let decision = |question, stage, architecture| {
         let machine = [("mac", plan.mac), ("uuid", plan.uuid), ("arch", architecture)];

@@ -151,6 +151,11 @@ fn firmware(command: &mut Command, firmware: Firmware, accelerator: Accelerator,
         Firmware::UefiX64V6 => &["IPv4PXESupport"],
         Firmware::UefiX64HttpV6 => &["IPv6PXESupport", "IPv4PXESupport", "IPv4Support"],
     };
+    if firmware == Firmware::UefiX64HttpV6 {
+        // HTTP Boot gives up at once where the card has not yet made sure of its address (EDK2 of 2022; PXE waits). On
+        // real machines something else was tried before.
+        command.args(["-boot", "menu=on,splash-time=6000"]);
+    }
     for feature in off {
         command.args(["-fw_cfg", &format!("name=opt/org.tianocore/{feature},string=no")]);
     }

@@ -204,7 +204,9 @@ fn boots_linux(lab: &mut Lab, plan: &Plan, server: &ServerUnderTest) -> String {
     let (firmware, loader) = match plan.firmware {
         Firmware::Bios => ("x86-bios", "x86-bios"),
         Firmware::UefiX64 | Firmware::UefiX64V6 => ("x64-uefi", "x64-uefi"),
-        Firmware::UefiX64Http | Firmware::UefiX64HttpV6 => ("x64-uefi-http", "x64-uefi"),
+        Firmware::UefiX64Http => ("x64-uefi-http", "x64-uefi"),
+        // It asks no DHCP server of ours again: its script lies beside it.
+        Firmware::UefiX64HttpV6 => ("x64-uefi-http", "x64-uefi-http"),
     };
     let decision = |question, stage, architecture| {
         let machine = [("mac", plan.mac), ("uuid", plan.uuid), ("arch", architecture)];

@@ -50,6 +50,7 @@
 //! | [`dhcp`], [`tftp`], [`http`] | codec, logic and server of each protocol; none knows another |
 //! | [`net`], [`files`], [`tls`] | sockets, names that become files, certificates |
 //! | [`loaders`] | boot loaders by architecture |
+//! | [`quirks`] | what is known of firmware that is not as the others |
 //! | [`config`] | the TOML file, with every problem at once |
 //! | [`observe`] | log and metrics |
 //! | [`site`] | a configuration with everything it names, read and compiled |
@@ -105,6 +106,7 @@ pub mod observe;
 mod pace;
 pub mod paths;
 pub mod people;
+pub mod quirks;
 pub mod review;
 pub mod simulate;
 pub mod site;

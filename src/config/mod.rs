@@ -13,6 +13,7 @@ mod defaults;
 mod parse;
 mod people;
 mod problem;
+mod quirk;
 mod rules;
 mod sections;
 mod upstream;
@@ -24,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::decision::KeyRules;
+use crate::quirks::Quirks;
 
 pub use casts::Dhcp6Section;
 pub use database::{Ambiguous, DatabaseSection, NoImage, SqlSection, StoreSection, UnknownMachine};
@@ -76,6 +78,8 @@ pub struct Config {
     pub storages: BTreeMap<String, StorageSection>,
     /// `[identity]`, read.
     pub identity: Arc<KeyRules>,
+    /// `[[quirk]]`, before the shipped table.
+    pub quirks: Arc<Quirks>,
     /// `[web.NAME]`, by name.
     pub webs: BTreeMap<String, WebSection>,
     /// `[cache]`

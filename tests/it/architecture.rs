@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["boot"],
     &["hex"],
-    &["nearest", "pace", "paths", "net", "files", "simulate"],
+    &["nearest", "pace", "paths", "net", "files", "simulate", "quirks"],
     &["decision", "ipxe"],
     &["tftp", "dhcp", "api"],
     &["config", "tls", "loaders"],
@@ -44,7 +44,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("notify", &["daemon"]),
     ("argon2", &["people"]),
     ("ldap3", &["people"]),
-    ("toml", &["config", "handlers/script"]),
+    ("toml", &["config", "handlers/script", "quirks"]),
 ];
 
 /// Protocol logic: no clock, no socket, no runtime.

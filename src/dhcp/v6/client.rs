@@ -44,7 +44,8 @@ pub(crate) fn caller(
         (false, false) if vendor_class.starts_with(PXE_CLIENT) => Speaker::Firmware,
         (false, false) => return Err(NotACaller::VendorClass),
     };
-    let duid = options.get(code::CLIENT_ID).filter(|duid| DUID_LEN.contains(&duid.len())).ok_or(NotACaller::Identity)?;
+    let duid =
+        options.get(code::CLIENT_ID).filter(|duid| DUID_LEN.contains(&duid.len())).ok_or(NotACaller::Identity)?;
     let hardware = hardware(packet, peer, duid, remembered).ok_or(NotACaller::Identity)?;
     let client = Client {
         hardware,

@@ -226,7 +226,10 @@ impl Listener {
         self.host.know(datagram.ifindex, now);
         let Some(server) = self.server_address(&asked, local, datagram.ifindex) else {
             self.shared.counters.unsent.increment();
-            debug!(ifindex = datagram.ifindex, "a question came in, and this host has no IPv6 address to name: no answer");
+            debug!(
+                ifindex = datagram.ifindex,
+                "a question came in, and this host has no IPv6 address to name: no answer"
+            );
             return;
         };
         let question = self.question(&asked, server, datagram.ifindex);
@@ -248,12 +251,8 @@ impl Listener {
         let own = peer.filter(|address| self.port == Port::BootServer && !address.is_unicast_link_local());
         // Rules that look up a client's subnet find it by an address of its link where it has none yet.
         let client = own.or_else(|| link(asked)).map(IpAddr::V6);
-        let network = Network {
-            interface: self.host.name(ifindex),
-            server: Some(server.into()),
-            client,
-            ..Network::default()
-        };
+        let network =
+            Network { interface: self.host.name(ifindex), server: Some(server.into()), client, ..Network::default() };
         let xid = asked.arrived.packet.message.xid;
         DhcpQuestion { client: asked.caller.client.clone(), network, stage: self.port.stage(), xid }
     }

@@ -89,7 +89,11 @@ async fn a_boot_goes_from_the_solicit_to_the_second_question() {
     assert_eq!(packet.relays.len(), 1);
     let advertise = packet.message;
     assert_eq!(advertise.message_type, MessageType::Advertise);
-    assert!(url(&advertise).starts_with("tftp://[") && url(&advertise).ends_with("]/b/t/loader"), "{}", url(&advertise));
+    assert!(
+        url(&advertise).starts_with("tftp://[") && url(&advertise).ends_with("]/b/t/loader"),
+        "{}",
+        url(&advertise)
+    );
 
     // The machine's UUID is all that the second question says of it.
     let duid = advertise.options.get(code::CLIENT_ID).unwrap();

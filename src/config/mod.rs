@@ -7,6 +7,7 @@
 //! **Invariant**: nothing outside this module reads the file; nothing here opens a socket or runs a script.
 
 mod amounts;
+mod casts;
 mod database;
 mod defaults;
 mod parse;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use crate::decision::KeyRules;
 use crate::quirks::Quirks;
 
+pub use casts::Dhcp6Section;
 pub use database::{Ambiguous, DatabaseSection, NoImage, SqlSection, StoreSection, UnknownMachine};
 pub use people::{LdapSection, PeopleSection, PersonSection};
 pub use problem::{Problem, Problems};
@@ -52,6 +54,8 @@ pub struct Config {
     pub server: ServerSection,
     /// `[dhcp]`
     pub dhcp: DhcpSection,
+    /// `[dhcp6]`
+    pub dhcp6: Dhcp6Section,
     /// `[tftp]`
     pub tftp: TftpSection,
     /// `[http]`

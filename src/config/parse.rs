@@ -14,9 +14,9 @@ use crate::decision::KeyRules;
 use crate::nearest::remedy;
 
 /// The tables there are.
-const TABLES: [&str; 20] = [
-    "server", "dhcp", "tftp", "http", "https", "loaders", "images", "decision", "store", "database", "upstream",
-    "storage", "web", "identity", "quirk", "cache", "api", "people", "handler", "log",
+const TABLES: [&str; 21] = [
+    "server", "dhcp", "dhcp6", "tftp", "http", "https", "loaders", "images", "decision", "store", "database",
+    "upstream", "storage", "web", "identity", "quirk", "cache", "api", "people", "handler", "log",
 ];
 
 pub(super) struct Reader<'a> {
@@ -39,6 +39,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Config, Problems> {
         file: file.to_owned(),
         server: reader.section(&mut table, "server"),
         dhcp: reader.section(&mut table, "dhcp"),
+        dhcp6: reader.section(&mut table, "dhcp6"),
         tftp: reader.section(&mut table, "tftp"),
         http: reader.section(&mut table, "http"),
         https: reader.section(&mut table, "https"),
@@ -216,6 +217,13 @@ impl Reader<'_> {
         let (dhcp, tftp) = (config.dhcp.enabled, config.tftp.enabled);
         let pairs = [
             (dhcp, "dhcp.port", config.dhcp.port, "dhcp.boot_server_port", config.dhcp.boot_server_port),
+            (
+                config.dhcp6.enabled,
+                "dhcp6.port",
+                config.dhcp6.port,
+                "dhcp6.boot_server_port",
+                config.dhcp6.boot_server_port,
+            ),
             (dhcp && tftp, "dhcp.port", config.dhcp.port, "tftp.port", config.tftp.port),
             (dhcp && tftp, "dhcp.boot_server_port", config.dhcp.boot_server_port, "tftp.port", config.tftp.port),
             (config.api.enabled, "http.port", config.http.port, "api.port", config.api.port),

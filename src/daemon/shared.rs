@@ -66,7 +66,18 @@ impl SitePart {
         let store = Store::on(databases.store().clone()).ok();
         let (ipxe_scheme, has_entry) = (config.https.ipxe, config.http.entry);
         let plain_loaders = config.loaders.plain_paths;
-        SitePart { databases, upstreams, store, loaders, images, people, rollouts, ipxe_scheme, has_entry, plain_loaders }
+        SitePart {
+            databases,
+            upstreams,
+            store,
+            loaders,
+            images,
+            people,
+            rollouts,
+            ipxe_scheme,
+            has_entry,
+            plain_loaders,
+        }
     }
 
     /// What goes on when the site is made anew.

@@ -55,8 +55,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 
-use crate::boot::{Client, FileName, Network};
+use crate::boot::{BootDecision, Client, FileName, Network};
 use crate::cache::Library;
+use crate::chainload::ConfigFile;
 use crate::decision::{DecisionEngine, Session};
 use crate::files::Content;
 use crate::ipxe::{SessionUrls, Word};
@@ -79,6 +80,22 @@ pub trait Site: Send + Sync + 'static {
 
     /// The boot loader of this name, where this client may have it.
     fn loader(&self, client: &Client, name: &FileName) -> Option<Content>;
+
+    /// The configuration file that is made for a loader which asks for this name, if it is one.
+    fn made_file(&self, _name: &FileName) -> Option<ConfigFile> {
+        None
+    }
+
+    /// What it says by this decision; none where the machine shall hear nothing.
+    fn config_text(
+        &self,
+        _file: ConfigFile,
+        _session: &Arc<Session>,
+        _decision: &BootDecision,
+        _via: &Connection,
+    ) -> Option<String> {
+        None
+    }
 
     /// The addresses that this client is told, by the scheme it came by.
     fn urls(&self, session: &Session, via: &Connection) -> SessionUrls;

@@ -31,6 +31,8 @@ pub(crate) enum Firmware {
     UefiX64,
     /// The same with PXE switched off, so that it boots by HTTP.
     UefiX64Http,
+    /// EDK2 with Secure Boot on and the keys of Microsoft, which signs Debian's shim.
+    UefiX64Secure,
 }
 
 /// A machine to be switched on.
@@ -65,6 +67,8 @@ pub(crate) struct Machine {
 
 const CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 const VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+const SECURE_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd";
+const SECURE_VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.ms.fd";
 
 impl Machine {
     /// Plugs the machine into the bridge and switches it on; its files are in `evidence`.
@@ -131,10 +135,17 @@ fn firmware(command: &mut Command, firmware: Firmware, accelerator: Accelerator,
     if firmware == Firmware::Bios {
         return;
     }
+    let is_secure = firmware == Firmware::UefiX64Secure;
+    let (code, template) = if is_secure { (SECURE_CODE, SECURE_VARIABLES) } else { (CODE, VARIABLES) };
     let variables = evidence.join(format!("uefi-variables-{accelerator:?}.fd"));
-    fs::copy(VARIABLES, &variables)
-        .unwrap_or_else(|error| panic!("cannot copy {VARIABLES}: {error}; `tests/run` installs the package ovmf"));
-    let code = format!("if=pflash,format=raw,unit=0,readonly=on,file={CODE}");
+    fs::copy(template, &variables)
+        .unwrap_or_else(|error| panic!("cannot copy {template}: {error}; `tests/run` installs the package ovmf"));
+    if is_secure {
+        // Its variables are written in system management mode only.
+        command.args(["-machine", "smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"]);
+        command.args(["-global", "ICH9-LPC.disable_s3=1"]);
+    }
+    let code = format!("if=pflash,format=raw,unit=0,readonly=on,file={code}");
     let variables = format!("if=pflash,format=raw,unit=1,file={}", variables.display());
     command.args(["-drive", &code, "-drive", &variables]);
     // EDK2's TLS and newer PXE stacks refuse to run without a source of randomness.

@@ -14,6 +14,7 @@
 //! | [`machine`] | QEMU and its firmware |
 //! | [`server`] | the site and the server under test |
 //! | [`records`] | cases where a row in a database decides; [`servers`] starts a database |
+//! | [`loaders`] | cases where GRUB or PXELINUX boots |
 //! | [`person`] | cases where somebody types at the machine |
 //! | [`referral`] | cases where an upstream server decides |
 //! | [`assets`], [`disk`] | kernels, loaders, disks |
@@ -28,6 +29,7 @@
 mod assets;
 mod disk;
 mod lab;
+mod loaders;
 mod machine;
 mod network;
 mod person;
@@ -201,7 +203,7 @@ fn boots_linux(lab: &mut Lab, plan: &Plan, server: &ServerUnderTest) -> String {
     // A machine that booted by HTTP says so in its architecture; the iPXE that it loaded is plain x64 again.
     let (firmware, loader) = match plan.firmware {
         Firmware::Bios => ("x86-bios", "x86-bios"),
-        Firmware::UefiX64 => ("x64-uefi", "x64-uefi"),
+        Firmware::UefiX64 | Firmware::UefiX64Secure => ("x64-uefi", "x64-uefi"),
         Firmware::UefiX64Http => ("x64-uefi-http", "x64-uefi"),
     };
     let decision = |question, stage, architecture| {

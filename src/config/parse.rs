@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::web::IdentitySection;
 use super::{Config, HandlerSection, Problem, Problems, defaults, plain_words, rules};
+use crate::boot::FileName;
 use crate::decision::KeyRules;
 use crate::nearest::remedy;
 
@@ -319,5 +320,11 @@ fn complete(config: &mut Config) {
     }
     for (architecture, name) in defaults::loader_files() {
         config.loaders.files.entry(architecture).or_insert(name);
+    }
+    config.loaders.names.values_mut().for_each(resolve);
+    config.loaders.own_names = config.loaders.names.keys().cloned().collect();
+    for (name, path) in defaults::loader_names() {
+        let Ok(name) = name.parse::<FileName>() else { continue };
+        config.loaders.names.entry(name).or_insert_with(|| path.into());
     }
 }

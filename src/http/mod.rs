@@ -56,8 +56,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 
-use crate::boot::{Client, FileName, Network};
+use crate::boot::{BootDecision, Client, FileName, Network};
 use crate::cache::Library;
+use crate::chainload::ConfigFile;
 use crate::decision::{DecisionEngine, Session};
 use crate::files::Content;
 use crate::ipxe::{SessionUrls, Word};
@@ -83,6 +84,22 @@ pub trait Site: Send + Sync + 'static {
 
     /// What is at `loaders/NAME` for machines that have no session, where the site opens it.
     fn plain_loader(&self, _: &FileName, _: &Connection) -> Option<Content> {
+        None
+    }
+
+    /// The configuration file that is made for a loader which asks for this name, if it is one.
+    fn made_file(&self, _name: &FileName) -> Option<ConfigFile> {
+        None
+    }
+
+    /// What it says by this decision; none where the machine shall hear nothing.
+    fn config_text(
+        &self,
+        _file: ConfigFile,
+        _session: &Arc<Session>,
+        _decision: &BootDecision,
+        _via: &Connection,
+    ) -> Option<String> {
         None
     }
 

@@ -35,6 +35,8 @@ pub(crate) enum Firmware {
     UefiX64V6,
     /// The same with HTTP by IPv6 only.
     UefiX64HttpV6,
+    /// EDK2 with Secure Boot on and the keys of Microsoft, which signs Debian's shim.
+    UefiX64Secure,
 }
 
 /// A machine to be switched on.
@@ -69,6 +71,8 @@ pub(crate) struct Machine {
 
 const CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 const VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+const SECURE_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd";
+const SECURE_VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.ms.fd";
 
 impl Machine {
     /// Plugs the machine into the bridge and switches it on; its files are in `evidence`.
@@ -135,10 +139,17 @@ fn firmware(command: &mut Command, firmware: Firmware, accelerator: Accelerator,
     if firmware == Firmware::Bios {
         return;
     }
+    let is_secure = firmware == Firmware::UefiX64Secure;
+    let (code, template) = if is_secure { (SECURE_CODE, SECURE_VARIABLES) } else { (CODE, VARIABLES) };
     let variables = evidence.join(format!("uefi-variables-{accelerator:?}.fd"));
-    fs::copy(VARIABLES, &variables)
-        .unwrap_or_else(|error| panic!("cannot copy {VARIABLES}: {error}; `tests/run` installs the package ovmf"));
-    let code = format!("if=pflash,format=raw,unit=0,readonly=on,file={CODE}");
+    fs::copy(template, &variables)
+        .unwrap_or_else(|error| panic!("cannot copy {template}: {error}; `tests/run` installs the package ovmf"));
+    if is_secure {
+        // Its variables are written in system management mode only.
+        command.args(["-machine", "smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"]);
+        command.args(["-global", "ICH9-LPC.disable_s3=1"]);
+    }
+    let code = format!("if=pflash,format=raw,unit=0,readonly=on,file={code}");
     let variables = format!("if=pflash,format=raw,unit=1,file={}", variables.display());
     command.args(["-drive", &code, "-drive", &variables]);
     // EDK2's TLS and newer PXE stacks refuse to run without a source of randomness.
@@ -146,7 +157,7 @@ fn firmware(command: &mut Command, firmware: Firmware, accelerator: Accelerator,
     // What a case does not serve is off: it would cost a machine a minute more.
     let off: &[&str] = match firmware {
         Firmware::Bios => &[],
-        Firmware::UefiX64 => &["IPv6PXESupport"],
+        Firmware::UefiX64 | Firmware::UefiX64Secure => &["IPv6PXESupport"],
         Firmware::UefiX64Http => &["IPv6PXESupport", "IPv4PXESupport"],
         Firmware::UefiX64V6 => &["IPv4PXESupport"],
         Firmware::UefiX64HttpV6 => &["IPv6PXESupport", "IPv4PXESupport", "IPv4Support"],

@@ -10,6 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["hex"],
     &["nearest", "pace", "paths", "net", "files", "simulate", "quirks"],
     &["decision", "ipxe"],
+    &["chainload"],
     &["tftp", "dhcp", "dhcp_config", "api"],
     &["config", "tls", "loaders"],
     &["cache"],
@@ -51,6 +52,7 @@ const CRATES: &[(&str, &[&str])] = &[
 const PURE: &[&str] = &[
     "boot/",
     "ipxe/",
+    "chainload/",
     "paths.rs",
     "dhcp/packet.rs",
     "dhcp/pxe.rs",

@@ -24,6 +24,7 @@
 //! * [`packet`]: octets and messages (RFC 2131, 2132, 3396). [`pxe`]: options 43 and 175.
 //! * [`client`]: who asks. [`question`]: who is answered. [`reply`]: with what, and where to.
 //! * [`neighbors`]: what other servers on the network do that will get in our way; `watch` hears them.
+//! * [`selection`]: which of several offers a client takes, and [`faults`]: what is wrong with each; for `pointsman probe`.
 //! * [`server`]: the sockets, bound by [`listen`], each with a `listener` task that knows its `host`.
 //!
 //! **Invariant**: only those four and `watch` do I/O and read the clock. What a client boots is decided elsewhere, behind
@@ -31,14 +32,17 @@
 
 pub mod client;
 pub mod counters;
+pub mod faults;
 mod host;
 pub mod listen;
 mod listener;
 pub mod neighbors;
+pub mod offer;
 pub mod packet;
 pub mod pxe;
 pub mod question;
 pub mod reply;
+pub mod selection;
 pub mod server;
 mod watch;
 mod writer;

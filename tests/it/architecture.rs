@@ -56,6 +56,8 @@ const PURE: &[&str] = &[
     "dhcp/pxe.rs",
     "dhcp/client.rs",
     "dhcp/reply.rs",
+    "dhcp/selection.rs",
+    "dhcp/faults.rs",
     "tftp/packet.rs",
     "tftp/options.rs",
     "tftp/transfer.rs",

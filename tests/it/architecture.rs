@@ -21,6 +21,7 @@ const LAYERS: &[&[&str]] = &[
     &["site"],
     &["review"],
     &["daemon"],
+    &["doctor"],
     &["cli"],
 ];
 
@@ -34,6 +35,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hyper", &["http"]),
     ("rustls", &["tls", "http", "main.rs", "simulate"]),
     ("rcgen", &["tls"]),
+    ("x509_parser", &["tls"]),
     ("reqwest", &["simulate", "upstream"]),
     ("object_store", &["upstream"]),
     ("clap", &["cli", "main.rs"]),

@@ -54,7 +54,9 @@ fn check_name(text: &str) -> Result<String, String> {
     let names = || CHECKS.iter().map(|check| check.name);
     match names().any(|name| name == text) {
         true => Ok(text.to_owned()),
-        false => Err(format!("there is no check `{text}`; {}", crate::nearest::remedy(text, CHECKS.iter().map(|c| c.name)))),
+        false => {
+            Err(format!("there is no check `{text}`; {}", crate::nearest::remedy(text, CHECKS.iter().map(|c| c.name))))
+        }
     }
 }
 

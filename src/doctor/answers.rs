@@ -42,7 +42,8 @@ fn known(port: u16, found: &mut Found) -> Option<u16> {
     Some(port)
 }
 
-const NOT_RUNNING: &str = "is the server running (`pointsman serve`)? does a firewall on this host drop packets to itself?";
+const NOT_RUNNING: &str =
+    "is the server running (`pointsman serve`)? does a firewall on this host drop packets to itself?";
 
 pub(super) async fn tftp(patient: &Patient) -> Found {
     let mut found = Found::default();
@@ -90,7 +91,9 @@ pub(super) async fn http(patient: &Patient) -> Found {
 async fn ask_http(to: SocketAddr) -> std::io::Result<String> {
     const ANSWER_LEN_MAX: u64 = 16 * 1024;
     let mut stream = TcpStream::connect(to).await?;
-    stream.write_all(format!("GET /readyz HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", to.ip()).as_bytes()).await?;
+    stream
+        .write_all(format!("GET /readyz HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", to.ip()).as_bytes())
+        .await?;
     let mut answer = Vec::new();
     stream.take(ANSWER_LEN_MAX).read_to_end(&mut answer).await?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
@@ -127,7 +130,8 @@ pub(super) async fn https(patient: &Patient) -> Found {
         return found;
     };
     // The private CA's certificate has the addresses; a site's own has names, as a rule.
-    let name = https.names.first().filter(|_| https.certificate.is_some()).cloned().unwrap_or_else(|| address.to_string());
+    let name =
+        https.names.first().filter(|_| https.certificate.is_some()).cloned().unwrap_or_else(|| address.to_string());
     let to = SocketAddr::new(address, port);
     match timeout(PATIENCE, tls::greet(to, &name, &pem)).await {
         Ok(Ok(words)) => found.ok(format!("{to} answers as {name}: {words}")),
@@ -213,8 +217,10 @@ mod tests {
 
     #[tokio::test]
     async fn services_that_are_off_or_without_a_port_are_skipped() {
-        let (_folder, off) = patient("[dhcp]\nenabled = false\n[tftp]\nenabled = false\n[https]\nenabled = false\n[http]\nport = 0");
-        for found in [tftp(&off).await, http(&off).await, https(&off).await, boot_server(&off).await, relay(&off).await] {
+        let (_folder, off) =
+            patient("[dhcp]\nenabled = false\n[tftp]\nenabled = false\n[https]\nenabled = false\n[http]\nport = 0");
+        for found in [tftp(&off).await, http(&off).await, https(&off).await, boot_server(&off).await, relay(&off).await]
+        {
             assert_eq!(found.states(), [State::Skipped], "{}", found.words());
         }
     }

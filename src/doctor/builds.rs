@@ -23,7 +23,8 @@ pub(super) fn loaders(patient: &Patient) -> Found {
     let mut found = Found::default();
     let loaders = loaders_of(patient);
     for (architecture, loader) in loaders.iter() {
-        let version = loader.version.as_deref().map_or("a build that does not tell its version".into(), |v| format!("iPXE {v}"));
+        let version =
+            loader.version.as_deref().map_or("a build that does not tell its version".into(), |v| format!("iPXE {v}"));
         found.ok(format!("{architecture}: {} ({version})", shown(&loader.path)));
     }
     for missing in loaders.missing() {
@@ -45,7 +46,10 @@ pub(super) fn tls_overlap(patient: &Patient) -> Found {
         found.skipped("[https] is off");
         return found;
     }
-    let has_ec_key = chain(&patient.config).ok().and_then(|chain| Some(matches!(chain.first()?.key, KeyKind::Ec(_)))).unwrap_or(false);
+    let has_ec_key = chain(&patient.config)
+        .ok()
+        .and_then(|chain| Some(matches!(chain.first()?.key, KeyKind::Ec(_))))
+        .unwrap_or(false);
     let is_told = https.ipxe == IpxeScheme::Https;
     for (architecture, loader) in loaders_of(patient).iter() {
         judge_overlap(&architecture.to_string(), loader, has_ec_key, is_told, &mut found);
@@ -61,9 +65,13 @@ fn judge_overlap(architecture: &str, loader: &Loader, has_ec_key: bool, is_told:
     let text = format!("{architecture}: {} (iPXE {version})", shown(&loader.path));
     let why = match (loader.https, built(version)) {
         (Some(false), _) => return found.ok(format!("{text} has no HTTPS, and is told http:// URLs")),
-        (None, _) => return found.skipped(format!("{architecture}: {} does not tell what it can", shown(&loader.path))),
+        (None, _) => {
+            return found.skipped(format!("{architecture}: {} does not tell what it can", shown(&loader.path)));
+        }
         (Some(true), None) => return found.skipped(format!("{text} has HTTPS, and does not tell of what day it is")),
-        (Some(true), Some(day)) if day < ECDHE => "is older than 2024-01-31, and has no key exchange in common with this server",
+        (Some(true), Some(day)) if day < ECDHE => {
+            "is older than 2024-01-31, and has no key exchange in common with this server"
+        }
         (Some(true), Some(day)) if has_ec_key && day < ECDSA => {
             "is older than 2025-12-19, and does not know the EC key of this server's certificate"
         }

@@ -27,7 +27,8 @@ const DEAD_CLOCK_S: i64 = 946_684_800;
 /// The chain that the server sends, and the file that it comes from.
 pub(super) fn chain(config: &Config) -> Result<Vec<CertificateFacts>, String> {
     let file = config.https.certificate.clone().unwrap_or_else(|| config.server.state.join("server.pem"));
-    let read = |file: &std::path::Path| std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", shown(file)));
+    let read =
+        |file: &std::path::Path| std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", shown(file)));
     let mut pem = read(&file)?;
     // The private CA's own certificate is sent behind the server's.
     if config.https.certificate.is_none() && pem.matches("BEGIN CERTIFICATE").count() == 1 {
@@ -49,7 +50,9 @@ pub(super) fn certificate(patient: &Patient) -> Found {
         return found;
     }
     match chain(config) {
-        Ok(chain) => judge(&chain, &own_addresses(config), &config.https.names, Timestamp::now().as_second(), &mut found),
+        Ok(chain) => {
+            judge(&chain, &own_addresses(config), &config.https.names, Timestamp::now().as_second(), &mut found)
+        }
         Err(error) => found.fail(error, "see `https.certificate` and `server.state`; `pointsman check` says more"),
     }
     found
@@ -105,13 +108,19 @@ fn judge_one(certificate: &CertificateFacts, is_authority: bool, now: i64, found
         );
     }
     if certificate.has_ocsp {
-        found.fail(format!("{who}: has an OCSP address"), "iPXE asks it, and refuses the certificate without an answer (0216e9)");
+        found.fail(
+            format!("{who}: has an OCSP address"),
+            "iPXE asks it, and refuses the certificate without an answer (0216e9)",
+        );
     }
     for extension in &certificate.unusual_critical {
         found.fail(format!("{who}: critical extension {extension}"), "iPXE refuses what it does not know (3c16e2)");
     }
     if is_authority && !(certificate.is_ca && certificate.signs_certificates) {
-        found.fail(format!("{who}: is no CA that may sign certificates"), "the chain is the server's own first, its root last");
+        found.fail(
+            format!("{who}: is no CA that may sign certificates"),
+            "the chain is the server's own first, its root last",
+        );
     }
     judge_dates(certificate, now, found);
 }
@@ -154,7 +163,8 @@ fn judge_order(chain: &[CertificateFacts], found: &mut Found) {
 }
 
 fn judge_names(leaf: &CertificateFacts, addresses: &[IpAddr], names: &[String], found: &mut Found) {
-    let lacking: Vec<String> = addresses.iter().filter(|own| !leaf.addresses.contains(own)).map(IpAddr::to_string).collect();
+    let lacking: Vec<String> =
+        addresses.iter().filter(|own| !leaf.addresses.contains(own)).map(IpAddr::to_string).collect();
     if !lacking.is_empty() {
         found.warn(
             format!("{}: does not name {}", leaf.subject, lacking.join(", ")),
@@ -164,7 +174,10 @@ fn judge_names(leaf: &CertificateFacts, addresses: &[IpAddr], names: &[String], 
     }
     let has = |name: &&String| leaf.names.iter().any(|known| known.eq_ignore_ascii_case(name));
     for name in names.iter().filter(|name| !has(name)) {
-        found.fail(format!("{}: does not name {name}", leaf.subject), "it is in `https.names`: reload the server, or get another certificate");
+        found.fail(
+            format!("{}: does not name {name}", leaf.subject),
+            "it is in `https.names`: reload the server, or get another certificate",
+        );
     }
 }
 

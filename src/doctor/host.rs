@@ -115,7 +115,12 @@ fn judge_disk(key: &str, folder: &Path, found: &mut Found) {
         );
     }
     match rustix::fs::statvfs(existing) {
-        Ok(room) => judge_room(&text, room.f_bavail.saturating_mul(room.f_frsize), room.f_blocks.saturating_mul(room.f_frsize), found),
+        Ok(room) => judge_room(
+            &text,
+            room.f_bavail.saturating_mul(room.f_frsize),
+            room.f_blocks.saturating_mul(room.f_frsize),
+            found,
+        ),
         Err(error) => found.skipped(format!("{text}: its room cannot be measured: {error}")),
     }
 }

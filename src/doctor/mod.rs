@@ -291,7 +291,8 @@ mod tests {
     pub(super) fn patient(lines: &str) -> (tempfile::TempDir, Patient) {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pointsman.toml");
-        let config = Config::parse(&file, lines).unwrap_or_else(|problems| panic!("{problems}"));
+        let text = format!("{lines}\n[[handler]]\nkind = \"script\"\n");
+        let config = Config::parse(&file, &text).unwrap_or_else(|problems| panic!("{problems}"));
         (folder, Patient { config, probes: Vec::new(), online: true })
     }
 

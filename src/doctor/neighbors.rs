@@ -27,7 +27,9 @@ fn each(patient: &Patient, mut judge: impl FnMut(&str, &Report, &mut Found)) -> 
         }
     }
     if patient.probes.is_empty() {
-        found.skipped("there is no interface to probe: none of those that the server listens on is up and has an address");
+        found.skipped(
+            "there is no interface to probe: none of those that the server listens on is up and has an address",
+        );
     }
     found
 }
@@ -66,7 +68,8 @@ fn judge_neighbors(interface: &str, report: &Report, own: &[Ipv4Addr], is_expect
     let file_of = |offer: &OfferReport| offer.file.clone().unwrap_or_else(|| "no file".into());
     for offer in &others {
         let text = format!("{interface}: {} answers boot clients too: {}", offer.server, file_of(offer));
-        let remedy = "machines take whichever they prefer: switch one of the two off; `pointsman probe` shows which wins";
+        let remedy =
+            "machines take whichever they prefer: switch one of the two off; `pointsman probe` shows which wins";
         if answers || !is_expected { found.fail(text, remedy) } else { found.warn(text, remedy) }
     }
     for fault in offers.iter().filter(|offer| is_own(offer)).flat_map(|offer| &offer.faults) {
@@ -100,7 +103,8 @@ fn judge_options(interface: &str, report: &Report, own: &[Ipv4Addr], is_proxy: b
         let mut left = Vec::new();
         let mut note = |number: u8| left.extend(offer.options.get(&number).map(|value| format!("{number} = {value}")));
         [60, 66, 67].into_iter().for_each(&mut note);
-        let ipxe = offer.options.get(&175).filter(|value| value.contains("no-pxedhcp") || value.starts_with("plain URL"));
+        let ipxe =
+            offer.options.get(&175).filter(|value| value.contains("no-pxedhcp") || value.starts_with("plain URL"));
         left.extend(ipxe.map(|value| format!("175 = {value}")));
         if let Some(file) = offer.file.as_ref().filter(|_| !offer.options.contains_key(&67)) {
             left.push(format!("boot file {file} in the header"));

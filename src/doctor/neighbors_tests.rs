@@ -66,7 +66,11 @@ fn a_second_boot_server_is_told_with_its_address() {
     };
     assert_eq!(judged(vec![lease_with(&[]), proxy(OWN)], true).states(), [State::Ok]);
     let two = judged(vec![lease_with(&[]), proxy(OWN), proxy(RIVAL)], true);
-    assert!(two.states() == [State::Fail] && two.words().contains("10.0.0.3 answers boot clients too: a.efi"), "{}", two.words());
+    assert!(
+        two.states() == [State::Fail] && two.words().contains("10.0.0.3 answers boot clients too: a.efi"),
+        "{}",
+        two.words()
+    );
     let silent = judged(vec![lease_with(&[])], true);
     assert!(silent.states() == [State::Warn] && silent.words().contains("did not answer the probe"));
     assert_eq!(judged(vec![lease_with(&[])], false).states(), [State::Ok]);
@@ -83,7 +87,11 @@ fn boot_options_that_are_left_on_the_dhcp_server_are_told() {
     };
     assert_eq!(judged(&[], true).states(), [State::Ok]);
     let class = judged(&[(60, "PXEClient"), (66, "10.0.0.9")], true);
-    assert!(class.states() == [State::Fail] && class.words().contains("60 = PXEClient, 66 = 10.0.0.9"), "{}", class.words());
+    assert!(
+        class.states() == [State::Fail] && class.words().contains("60 = PXEClient, 66 = 10.0.0.9"),
+        "{}",
+        class.words()
+    );
     assert_eq!(judged(&[(67, "pxelinux.0")], true).states(), [State::Warn]);
     assert_eq!(judged(&[(175, "no-pxedhcp 1")], true).states(), [State::Warn]);
     assert_eq!(judged(&[(175, "priority 1")], true).states(), [State::Ok]);
@@ -98,7 +106,8 @@ fn boot_options_that_are_left_on_the_dhcp_server_are_told() {
 fn an_interface_that_could_not_be_heard_is_skipped_with_the_reason() {
     let (_folder, mut patient) = patient("");
     assert_eq!(lease(&patient).states(), [State::Skipped]);
-    patient.probes = vec![("eth0".into(), Err("no permission for UDP port 68".into())), ("eth1".into(), Ok(report(vec![])))];
+    patient.probes =
+        vec![("eth0".into(), Err("no permission for UDP port 68".into())), ("eth1".into(), Ok(report(vec![])))];
     let found = lease(&patient);
     assert_eq!(found.states(), [State::Skipped, State::Warn]);
     assert!(found.words().contains("eth0: no permission"));

@@ -99,7 +99,11 @@ mod tests {
     fn each_holder_is_judged() {
         assert_eq!(judged(&["pointsman"], true, false).states(), [State::Ok]);
         let wds = judged(&["WDSServer"], true, false);
-        assert!(wds.words().starts_with("Fail UDP 4011 (PXE boot server) belongs to WDSServer (pid 7)"), "{}", wds.words());
+        assert!(
+            wds.words().starts_with("Fail UDP 4011 (PXE boot server) belongs to WDSServer (pid 7)"),
+            "{}",
+            wds.words()
+        );
         assert_eq!(judged(&["dnsmasq", "pointsman"], true, true).states(), [State::Warn]);
         assert!(judged(&["dnsmasq"], true, true).words().contains("bind-interfaces"));
         assert_eq!(judged(&[], true, false).states(), [State::Warn]);

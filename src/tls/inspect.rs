@@ -66,8 +66,13 @@ pub struct CertificateFacts {
 }
 
 /// sha256, sha384 and sha512WithRSAEncryption, ecdsa-with-SHA256 and -SHA384.
-const COMMON_SIGNATURES: [&str; 5] =
-    ["1.2.840.113549.1.1.11", "1.2.840.113549.1.1.12", "1.2.840.113549.1.1.13", "1.2.840.10045.4.3.2", "1.2.840.10045.4.3.3"];
+const COMMON_SIGNATURES: [&str; 5] = [
+    "1.2.840.113549.1.1.11",
+    "1.2.840.113549.1.1.12",
+    "1.2.840.113549.1.1.13",
+    "1.2.840.10045.4.3.2",
+    "1.2.840.10045.4.3.3",
+];
 /// keyUsage, subjectAltName, basicConstraints, extKeyUsage: critical or not, iPXE reads them.
 const KNOWN_EXTENSIONS: [&str; 4] = ["2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.37"];
 const OCSP: &str = "1.3.6.1.5.5.7.48.1";
@@ -152,7 +157,10 @@ mod tests {
         let chain: Vec<_> = identity.chain().map(|der| inspect(der).unwrap()).collect();
         let [leaf, root] = chain.as_slice() else { panic!("{chain:?}") };
         assert_eq!((&leaf.key, &root.key), (&KeyKind::Rsa(2048), &KeyKind::Rsa(3072)));
-        assert_eq!((leaf.names.as_slice(), leaf.addresses.as_slice()), (&["boot.example".to_owned()][..], &[address][..]));
+        assert_eq!(
+            (leaf.names.as_slice(), leaf.addresses.as_slice()),
+            (&["boot.example".to_owned()][..], &[address][..])
+        );
         assert!(leaf.is_common_signature && !leaf.has_ocsp && leaf.unusual_critical.is_empty() && !leaf.is_ca);
         assert!(root.is_ca && root.signs_certificates && root.subject_der == root.issuer_der);
         assert_eq!(leaf.issuer_der, root.subject_der);

@@ -30,13 +30,7 @@ pub const IPXE: &[Code] = &[
         "the code before it",
         "lease",
     ),
-    row(
-        &["4c1060"],
-        "no lease",
-        "no DHCP server answers; a proxy alone is not enough",
-        "the DHCP server",
-        "lease",
-    ),
+    row(&["4c1060"], "no lease", "no DHCP server answers; a proxy alone is not enough", "the DHCP server", "lease"),
     row(
         &["2d03e1"],
         "nothing to boot",

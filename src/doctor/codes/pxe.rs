@@ -163,13 +163,7 @@ pub const PXE: &[Code] = &[
         "an EFI loader for a BIOS machine: `[loaders.files]`",
         "loaders",
     ),
-    row(
-        &["PXE-E89"],
-        "the boot image cannot be loaded",
-        "what comes before this line",
-        "the code before it",
-        "tftp",
-    ),
+    row(&["PXE-E89"], "the boot image cannot be loaded", "what comes before this line", "the code before it", "tftp"),
     row(
         &["PXE-E98", "PXE-E99"],
         "unexpected network error",

@@ -59,7 +59,8 @@ pub struct OfferReport {
     pub faults: Vec<String>,
 }
 
-const SHOWN_OPTIONS: [u8; 6] = [code::VENDOR_OPTIONS, code::VENDOR_CLASS, 66, code::BOOT_FILE, code::MACHINE_ID, code::IPXE];
+const SHOWN_OPTIONS: [u8; 6] =
+    [code::VENDOR_OPTIONS, code::VENDOR_CLASS, 66, code::BOOT_FILE, code::MACHINE_ID, code::IPXE];
 
 pub(super) fn report(probe: &Probe, heard: &Heard) -> Report {
     let offers: Vec<Offer> = heard.offers.iter().map(|arrived| arrived.offer.clone()).collect();
@@ -147,8 +148,10 @@ impl Report {
 
     fn sentence(&self) -> String {
         let of = |at: Option<usize>| at.and_then(|at| Some((at + 1, self.offers.get(at)?.server)));
-        let lease = of(self.choice.lease).map_or("no address".into(), |(_, server)| format!("an address from {server}"));
-        let boot = of(self.choice.boot).map_or("nobody's boot data".into(), |(at, server)| format!("offer {at} of {server}"));
+        let lease =
+            of(self.choice.lease).map_or("no address".into(), |(_, server)| format!("an address from {server}"));
+        let boot =
+            of(self.choice.boot).map_or("nobody's boot data".into(), |(at, server)| format!("offer {at} of {server}"));
         let step = match &self.choice.step {
             Step::AskBootServer { server } => format!(", asks {server} on port 4011, {}", self.after_4011()),
             step => format!(", and {}", in_words(step)),

@@ -112,7 +112,11 @@ mod tests {
         assert_eq!(words(43, &[6, 1, 8, 255]), "discovery control 0x08 (take the boot file of this packet)");
         let menu = [6, 1, 3, 8, 7, 0x80, 0, 1, 10, 0, 0, 9, 9, 5, 0x80, 0, 2, b'a', 27, 10, 2, 0, b'P', 12, 1, 7, 255];
         let told = words(43, &menu);
-        assert!(told.starts_with("discovery control 0x03 (no broadcast, no multicast); boot servers of type 0x8000: 10.0.0.9"));
+        assert!(
+            told.starts_with(
+                "discovery control 0x03 (no broadcast, no multicast); boot servers of type 0x8000: 10.0.0.9"
+            )
+        );
         assert!(told.contains("menu 0x8000 `a?`; prompt `P` for 0 s; sub-option 12 = 07"), "{told}");
         assert_eq!(words(175, &[1, 1, 1, 176, 1, 1]), "priority 1; no-pxedhcp 1");
         assert_eq!(words(175, b"https://boot.example/"), "plain URL https://boot.example/");

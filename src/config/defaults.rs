@@ -59,6 +59,8 @@ impl Default for HttpsSection {
             certificate: None,
             key: None,
             ipxe: IpxeScheme::Http,
+            http_boot: IpxeScheme::Http,
+            http_boot_name: None,
         }
     }
 }

@@ -209,10 +209,10 @@ mod tests {
     use super::super::tests::patient;
     use super::*;
 
-    /// A port of loopback where nobody is.
-    fn closed() -> u16 {
-        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.local_addr().unwrap().port()
+    /// Ports of loopback where nobody is.
+    fn closed() -> [u16; 4] {
+        let sockets = [(); 4].map(|()| std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
+        sockets.map(|socket| socket.local_addr().unwrap().port())
     }
 
     #[tokio::test]
@@ -227,10 +227,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_does_not_run_fails_everywhere() {
-        let port = closed();
+        let [http_port, tftp_port, dhcp_port, boot_server_port] = closed();
         let lines = format!(
-            "[server]\naddress = \"127.0.0.1\"\n[http]\nport = {port}\n[tftp]\nport = {port}\n[dhcp]\nport = {port}\n\
-             boot_server_port = {port}"
+            "[server]\naddress = \"127.0.0.1\"\n[http]\nport = {http_port}\n[tftp]\nport = {tftp_port}\n[dhcp]\nport = \
+             {dhcp_port}\nboot_server_port = {boot_server_port}"
         );
         let (_folder, patient) = patient(&lines);
         for found in [tftp(&patient).await, http(&patient).await, boot_server(&patient).await, relay(&patient).await] {

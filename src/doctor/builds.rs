@@ -50,6 +50,13 @@ pub(super) fn tls_overlap(patient: &Patient) -> Found {
         .ok()
         .and_then(|chain| Some(matches!(chain.first()?.key, KeyKind::Ec(_))))
         .unwrap_or(false);
+    if https.http_boot == IpxeScheme::Https {
+        found.warn(
+            "UEFI HTTP Boot is told https:// URLs",
+            "firmware without elliptic curves, which is most of before 2025, cannot load them, whatever the certificate; \
+             the CA must be enrolled in the rest (`state/ca.esl`)",
+        );
+    }
     let is_told = https.ipxe == IpxeScheme::Https;
     for (architecture, loader) in loaders_of(patient).iter() {
         judge_overlap(&architecture.to_string(), loader, has_ec_key, is_told, &mut found);

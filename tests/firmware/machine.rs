@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::assets::newest_edk2;
 use crate::network::Network;
 use crate::process::Process;
 use crate::transcript::Transcript;
@@ -31,6 +32,8 @@ pub(crate) enum Firmware {
     UefiX64,
     /// The same with PXE switched off, so that it boots by HTTP.
     UefiX64Http,
+    /// EDK2 of Debian unstable, without PXE: it can load by HTTPS.
+    UefiX64Https,
 }
 
 /// A machine to be switched on.
@@ -63,8 +66,16 @@ pub(crate) struct Machine {
     monitor: PathBuf,
 }
 
-const CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
-const VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+const CODE: &str = "OVMF_CODE_4M.fd";
+const VARIABLES: &str = "OVMF_VARS_4M.fd";
+
+/// Where the firmware's two parts are.
+fn edk2(firmware: Firmware) -> PathBuf {
+    match firmware {
+        Firmware::UefiX64Https => newest_edk2(),
+        _ => PathBuf::from("/usr/share/OVMF"),
+    }
+}
 
 impl Machine {
     /// Plugs the machine into the bridge and switches it on; its files are in `evidence`.
@@ -132,16 +143,18 @@ fn firmware(command: &mut Command, firmware: Firmware, accelerator: Accelerator,
         return;
     }
     let variables = evidence.join(format!("uefi-variables-{accelerator:?}.fd"));
-    fs::copy(VARIABLES, &variables)
-        .unwrap_or_else(|error| panic!("cannot copy {VARIABLES}: {error}; `tests/run` installs the package ovmf"));
-    let code = format!("if=pflash,format=raw,unit=0,readonly=on,file={CODE}");
+    let folder = edk2(firmware);
+    fs::copy(folder.join(VARIABLES), &variables).unwrap_or_else(|error| {
+        panic!("cannot copy {VARIABLES} of {}: {error}; `tests/run` puts it there", folder.display())
+    });
+    let code = format!("if=pflash,format=raw,unit=0,readonly=on,file={}", folder.join(CODE).display());
     let variables = format!("if=pflash,format=raw,unit=1,file={}", variables.display());
     command.args(["-drive", &code, "-drive", &variables]);
     // EDK2's TLS and newer PXE stacks refuse to run without a source of randomness.
     command.args(["-device", "virtio-rng-pci"]);
     // Only IPv4 is served here; IPv6 would cost a denied machine a minute more.
     command.args(["-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=no"]);
-    if firmware == Firmware::UefiX64Http {
+    if matches!(firmware, Firmware::UefiX64Http | Firmware::UefiX64Https) {
         command.args(["-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=no"]);
     }
 }

@@ -16,6 +16,7 @@
 //! | [`records`] | cases where a row in a database decides; [`servers`] starts a database |
 //! | [`person`] | cases where somebody types at the machine |
 //! | [`referral`] | cases where an upstream server decides |
+//! | [`https_boot`] | a machine that loads everything by HTTPS |
 //! | [`assets`], [`disk`] | kernels, loaders, disks |
 //! | [`process`], [`transcript`] | children that end with the test, and what they say |
 #![allow(
@@ -27,6 +28,7 @@
 
 mod assets;
 mod disk;
+mod https_boot;
 mod lab;
 mod machine;
 mod network;
@@ -202,7 +204,7 @@ fn boots_linux(lab: &mut Lab, plan: &Plan, server: &ServerUnderTest) -> String {
     let (firmware, loader) = match plan.firmware {
         Firmware::Bios => ("x86-bios", "x86-bios"),
         Firmware::UefiX64 => ("x64-uefi", "x64-uefi"),
-        Firmware::UefiX64Http => ("x64-uefi-http", "x64-uefi"),
+        Firmware::UefiX64Http | Firmware::UefiX64Https => ("x64-uefi-http", "x64-uefi"),
     };
     let decision = |question, stage, architecture| {
         let machine = [("mac", plan.mac), ("uuid", plan.uuid), ("arch", architecture)];

@@ -48,8 +48,10 @@
 //! | [`people`] | who is at a machine: PINs, passwords and the directory, and how often somebody may be wrong |
 //! | [`ipxe`] | typed iPXE commands, and the one function that turns them into text |
 //! | [`dhcp`], [`tftp`], [`http`] | codec, logic and server of each protocol; none knows another |
+//! | [`dhcp_config`] | what the site's DHCP server is to be told where it names the boot file itself |
 //! | [`net`], [`files`], [`tls`] | sockets, names that become files, certificates |
 //! | [`loaders`] | boot loaders by architecture |
+//! | [`quirks`] | what is known of firmware that is not as the others |
 //! | [`config`] | the TOML file, with every problem at once |
 //! | [`observe`] | log and metrics |
 //! | [`site`] | a configuration with everything it names, read and compiled |
@@ -94,6 +96,7 @@ pub mod daemon;
 pub mod database;
 pub mod decision;
 pub mod dhcp;
+pub mod dhcp_config;
 pub mod doctor;
 pub mod files;
 pub mod handlers;
@@ -107,6 +110,7 @@ pub mod observe;
 mod pace;
 pub mod paths;
 pub mod people;
+pub mod quirks;
 pub mod review;
 pub mod simulate;
 pub mod site;

@@ -9,7 +9,7 @@ use crate::decision::Policy;
 
 use super::sections::{
     DecisionSection, DhcpSection, HttpSection, HttpsSection, ImagesSection, IpxeScheme, LoadersSection, LogFormat,
-    LogSection, ScriptSection, ServerSection, TftpSection, UefiStyle,
+    LogSection, ScriptSection, ServerSection, SharedPort, TftpSection, UefiStyle,
 };
 
 impl Default for ServerSection {
@@ -26,7 +26,13 @@ impl Default for ServerSection {
 
 impl Default for DhcpSection {
     fn default() -> Self {
-        DhcpSection { enabled: true, port: 67, boot_server_port: 4011, uefi_style: UefiStyle::Binl }
+        DhcpSection {
+            enabled: true,
+            port: 67,
+            boot_server_port: 4011,
+            uefi_style: UefiStyle::Binl,
+            shared_port: SharedPort::Auto,
+        }
     }
 }
 
@@ -69,6 +75,7 @@ impl Default for LoadersSection {
     fn default() -> Self {
         LoadersSection {
             folders: vec![PathBuf::from("loaders"), PathBuf::from("/usr/lib/ipxe")],
+            plain_paths: false,
             files: BTreeMap::new(),
         }
     }

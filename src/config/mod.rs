@@ -12,6 +12,7 @@ mod defaults;
 mod parse;
 mod people;
 mod problem;
+mod quirk;
 mod rules;
 mod sections;
 mod upstream;
@@ -23,13 +24,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::decision::KeyRules;
+use crate::quirks::Quirks;
 
 pub use database::{Ambiguous, DatabaseSection, NoImage, SqlSection, StoreSection, UnknownMachine};
 pub use people::{LdapSection, PeopleSection, PersonSection};
 pub use problem::{Problem, Problems};
 pub use sections::{
     DecisionSection, DhcpSection, HandlerSection, HttpSection, HttpsSection, ImagesSection, IpxeScheme, LoadersSection,
-    LogFormat, LogSection, ScriptSection, ServerSection, TftpSection, UefiStyle,
+    LogFormat, LogSection, ScriptSection, ServerSection, SharedPort, TftpSection, UefiStyle,
 };
 pub use upstream::{
     ApiSection, CacheSection, FactsForm, FirmwareReferral, RateWindow, ReferralError, ReferralSection, Referred,
@@ -72,6 +74,8 @@ pub struct Config {
     pub storages: BTreeMap<String, StorageSection>,
     /// `[identity]`, read.
     pub identity: Arc<KeyRules>,
+    /// `[[quirk]]`, before the shipped table.
+    pub quirks: Arc<Quirks>,
     /// `[web.NAME]`, by name.
     pub webs: BTreeMap<String, WebSection>,
     /// `[cache]`

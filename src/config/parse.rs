@@ -14,12 +14,12 @@ use crate::decision::KeyRules;
 use crate::nearest::remedy;
 
 /// The tables there are.
-const TABLES: [&str; 19] = [
+const TABLES: [&str; 20] = [
     "server", "dhcp", "tftp", "http", "https", "loaders", "images", "decision", "store", "database", "upstream",
-    "storage", "web", "identity", "cache", "api", "people", "handler", "log",
+    "storage", "web", "identity", "quirk", "cache", "api", "people", "handler", "log",
 ];
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     file: &'a Path,
     text: &'a str,
     problems: Problems,
@@ -50,6 +50,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Config, Problems> {
         upstreams: reader.named(&mut table, "upstream"),
         storages: reader.named(&mut table, "storage"),
         identity: Arc::default(),
+        quirks: reader.quirks(&mut table),
         webs: reader.named(&mut table, "web"),
         cache: reader.section(&mut table, "cache"),
         api: reader.section(&mut table, "api"),
@@ -70,7 +71,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Config, Problems> {
 }
 
 impl Reader<'_> {
-    fn problem(&mut self, offset: usize, what: impl Into<String>, remedy: impl Into<String>) {
+    pub(super) fn problem(&mut self, offset: usize, what: impl Into<String>, remedy: impl Into<String>) {
         let problem = Problem::at(self.file, self.text, offset, what, remedy);
         self.problems.push(problem);
     }

@@ -43,6 +43,22 @@ pub struct DhcpSection {
     pub boot_server_port: u16,
     /// How UEFI machines are answered on port 67.
     pub uefi_style: UefiStyle,
+    /// What is done where a DHCP server on this host has the port.
+    pub shared_port: SharedPort,
+}
+
+/// How port 67 is had beside a DHCP server on this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SharedPort {
+    /// As it can be had when the server starts.
+    Auto,
+    /// By a socket for broadcasts only, which the DHCP server must let be.
+    Socket,
+    /// By a packet socket, which hears everything.
+    Packet,
+    /// Not at all: the port must be free.
+    Never,
 }
 
 /// How an offer to UEFI PXE firmware looks.
@@ -126,6 +142,8 @@ pub enum IpxeScheme {
 pub struct LoadersSection {
     /// Folders that hold boot loaders, in the order they are searched.
     pub folders: Vec<PathBuf>,
+    /// Whether everybody may load them as `loaders/NAME`, by TFTP and HTTP.
+    pub plain_paths: bool,
     /// Loader file by architecture; what is not named here keeps its default.
     pub files: BTreeMap<Architecture, String>,
 }

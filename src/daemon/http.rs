@@ -25,6 +25,10 @@ impl Site for Shared {
         self.site.load().loaders.open(name)
     }
 
+    fn plain_loader(&self, name: &FileName, via: &Connection) -> Option<Content> {
+        Shared::plain_loader(self, name, via.local.ip())
+    }
+
     fn urls(&self, session: &Session, via: &Connection) -> SessionUrls {
         Shared::urls(self, session, via.local.ip(), via.secure)
     }

@@ -7,13 +7,14 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::boot::{Architecture, BootDecision, Client};
+use crate::boot::{Architecture, BootDecision, Client, FileName, Platform};
 use crate::cache::Library;
 use crate::config::IpxeScheme;
 use crate::database::Databases;
 use crate::decision::{DecisionEngine, Progress, Session};
+use crate::files::Content;
 use crate::handlers::rollout::Rollouts;
-use crate::ipxe::SessionUrls;
+use crate::ipxe::{self, SessionUrls, Word};
 use crate::loaders::Loaders;
 use crate::observe::{Funnel, Metrics};
 use crate::paths;
@@ -56,6 +57,8 @@ pub(super) struct SitePart {
     http_boot: (IpxeScheme, Option<String>),
     /// Whether machines may come without having asked DHCP.
     pub(super) has_entry: bool,
+    /// Whether the loaders have paths that need no session.
+    pub(super) plain_loaders: bool,
 }
 
 impl SitePart {
@@ -65,7 +68,20 @@ impl SitePart {
         let store = Store::on(databases.store().clone()).ok();
         let (ipxe_scheme, has_entry) = (config.https.ipxe, config.http.entry);
         let http_boot = (config.https.http_boot, config.https.http_boot_name);
-        SitePart { databases, upstreams, store, loaders, images, people, rollouts, ipxe_scheme, http_boot, has_entry }
+        let plain_loaders = config.loaders.plain_paths;
+        SitePart {
+            databases,
+            upstreams,
+            store,
+            loaders,
+            images,
+            people,
+            rollouts,
+            ipxe_scheme,
+            http_boot,
+            has_entry,
+            plain_loaders,
+        }
     }
 
     /// What goes on when the site is made anew.
@@ -124,6 +140,29 @@ impl Shared {
     pub(super) fn urls(&self, session: &Session, server: IpAddr, secure: bool) -> SessionUrls {
         #[expect(clippy::expect_used, reason = "made of an address, a port and base32 digits only")]
         self.base(session, true, server, secure).parse().expect("a base of our own making")
+    }
+
+    /// The URLs of the way in for machines without a session, in the order they are to be tried.
+    pub(super) fn entry_urls(&self, server: IpAddr) -> Vec<Word> {
+        let server = server.to_canonical();
+        let https = self.ports.https.filter(|_| self.prefers_https());
+        let origins = https.map(|port| paths::origin("https", 443, SocketAddr::new(server, port)));
+        let http = paths::origin("http", 80, SocketAddr::new(server, self.ports.http));
+        origins.into_iter().chain([http]).map(|origin| Word::new(&format!("{origin}/{}", paths::ENTRY))).collect()
+    }
+
+    /// A loader by the path that needs no session, or the script beside it; none where the site does not open it.
+    pub(super) fn plain_loader(&self, name: &FileName, server: IpAddr) -> Option<Content> {
+        let site = self.site.load();
+        if !site.plain_loaders {
+            return None;
+        }
+        if name.as_str() == paths::AUTOEXEC {
+            // Nothing is known of who asks; only EFI builds of iPXE look for it.
+            let script = ipxe::autoexec_without_session(self.entry_urls(server), Platform::Efi);
+            return site.has_entry.then(|| Content::from_bytes(ipxe::render(&script)));
+        }
+        site.loaders.open(name)
     }
 
     /// Whether this client is sent to HTTPS: the site wants it, and the build says that it can.

@@ -73,6 +73,9 @@ impl TftpAnswers {
 #[async_trait]
 impl TftpSource for TftpAnswers {
     async fn open(&self, request: &ReadRequest) -> Result<Content, Refusal> {
+        if let Some(name) = paths::plain_loader(&request.file_name) {
+            return self.0.plain_loader(&name, request.local).ok_or(Refusal::NotFound);
+        }
         let (session, wanted) = self.session(request).ok_or(Refusal::NotFound)?;
         let (now, asked) = (Timestamp::now(), Instant::now());
         let opened = self.opened(request, &session, &wanted).await;
@@ -84,7 +87,7 @@ impl TftpSource for TftpAnswers {
     }
 
     fn finished(&self, request: &ReadRequest, outcome: &TransferOutcome) {
-        let Some((session, wanted)) = self.session(request) else { return };
+        let Some((session, wanted)) = self.session(request) else { return without_session(request, outcome) };
         let now = Timestamp::now();
         let name = match &wanted {
             Wanted::Loader(name) | Wanted::Image(name) => Some(name),
@@ -113,13 +116,20 @@ impl TftpSource for TftpAnswers {
     }
 }
 
+/// A machine whose DHCP server named the file: who it is will be known when it comes in by HTTP.
+fn without_session(request: &ReadRequest, outcome: &TransferOutcome) {
+    if matches!(outcome.result, TransferResult::Complete | TransferResult::Unconfirmed) {
+        info!(peer = %request.peer, file = %request.file_name, octets = outcome.bytes, "loaded by TFTP without a session");
+    }
+}
+
 impl TftpAnswers {
     /// What the session's verdict gives.
     async fn opened(&self, request: &ReadRequest, session: &Arc<Session>, wanted: &Wanted) -> Result<Content, Refusal> {
         let network = Network { server: Some(request.local), client: Some(request.peer.ip()), ..Network::default() };
         let decision = self.0.engine.allow_boot(session, Stage::Tftp, network, Timestamp::now()).await;
         match &decision.verdict {
-            Verdict::Allow => self.content(request, session, wanted).await,
+            Verdict::Allow(_) => self.content(request, session, wanted).await,
             // iPXE that finds nothing beside itself asks by DHCP, where the other server answers.
             Verdict::Refer(referral) if *wanted == Wanted::Autoexec && !referral.tells_ipxe() => Err(Refusal::NotFound),
             Verdict::Refer(referral) if referral.goes_on() => self.content(request, session, wanted).await,

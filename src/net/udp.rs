@@ -252,7 +252,7 @@ sockopt_impl!(
     deprecated,
     reason = "what replaces it is an unsafe function; an OwnedFd is not closed while it is registered"
 )]
-fn register(descriptor: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+pub(super) fn register(descriptor: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(descriptor, interest)
 }
 

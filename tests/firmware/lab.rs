@@ -21,7 +21,7 @@ const TAIL_LINES: usize = 40;
 
 /// Everything around the machine and the server. Fields are dropped in this order: processes before their network.
 pub(crate) struct Lab {
-    _helpers: Vec<Process>,
+    helpers: Vec<Process>,
     /// The namespaces of this case.
     pub(crate) network: Network,
     /// What the lab is made of.
@@ -50,7 +50,7 @@ impl Lab {
         let place = assets.place();
         let evidence = new_folder(&target().join(case));
         let network = Network::new(case, shape);
-        let (dhcp, dhcp_log) = start_dhcp(&network, &evidence);
+        let (dhcp, dhcp_log) = start_dhcp(&network, &evidence, "");
         let mut helpers = vec![start_capture(&network, &evidence), dhcp];
         let mut logs = vec![dhcp_log];
         if shape == Shape::Routed {
@@ -59,7 +59,16 @@ impl Lab {
             logs.push(relay_log);
         }
         eprintln!("{case}: {accelerator:?}, evidence in {}", evidence.display());
-        Some(Self { _helpers: helpers, network, assets, evidence, accelerator, logs, _place: place })
+        Some(Self { helpers, network, assets, evidence, accelerator, logs, _place: place })
+    }
+
+    /// Starts the site's DHCP server anew, with these lines in its configuration.
+    pub(crate) fn restart_dhcp(&mut self, lines: &str) {
+        // The first is the capture. Its port is free once it is dropped.
+        drop(self.helpers.remove(1));
+        let (dhcp, log) = start_dhcp(&self.network, &self.evidence, lines);
+        self.helpers.insert(1, dhcp);
+        self.logs.push(log);
     }
 
     /// Starts the server under test.
@@ -151,10 +160,13 @@ fn start_capture(network: &Network, evidence: &Path) -> Process {
     process
 }
 
-/// The site's DHCP server: addresses and nothing about booting.
-fn start_dhcp(network: &Network, evidence: &Path) -> (Process, Transcript) {
+/// The site's DHCP server: addresses, and of booting nothing but these lines.
+fn start_dhcp(network: &Network, evidence: &Path, lines: &str) -> (Process, Transcript) {
+    let file = evidence.join("dnsmasq.conf");
+    fs::write(&file, lines).unwrap_or_else(|error| panic!("cannot write {}: {error}", file.display()));
     let mut command = network.command("dhcp", "dnsmasq");
-    command.args(["--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--user=root"]);
+    command.args(["--keep-in-foreground", "--port=0", "--user=root"]);
+    command.arg(format!("--conf-file={}", file.display()));
     command.args(["--log-facility=-", "--pid-file=", "--dhcp-range=10.77.0.50,10.77.0.99,255.255.255.0,1h"]);
     command.arg(format!("--interface={INTERFACE}"));
     command.arg(format!("--dhcp-leasefile={}", evidence.join("leases").display()));

@@ -15,6 +15,7 @@
 //! | [`server`] | the site and the server under test |
 //! | [`records`] | cases where a row in a database decides; [`servers`] starts a database |
 //! | [`person`] | cases where somebody types at the machine |
+//! | [`dhcp_options`] | cases where the site's DHCP server names the boot files |
 //! | [`referral`] | cases where an upstream server decides |
 //! | [`https_boot`] | a machine that loads everything by HTTPS |
 //! | [`assets`], [`disk`] | kernels, loaders, disks |
@@ -27,6 +28,7 @@
 )]
 
 mod assets;
+mod dhcp_options;
 mod disk;
 mod https_boot;
 mod lab;

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["boot"],
     &["hex"],
-    &["nearest", "pace", "paths", "net", "files", "simulate"],
+    &["nearest", "pace", "paths", "net", "files", "simulate", "quirks"],
     &["decision", "ipxe"],
-    &["tftp", "dhcp", "api"],
+    &["tftp", "dhcp", "dhcp_config", "api"],
     &["config", "tls", "loaders"],
     &["cache"],
     &["database", "upstream"],
@@ -46,7 +46,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("notify", &["daemon"]),
     ("argon2", &["people"]),
     ("ldap3", &["people"]),
-    ("toml", &["config", "handlers/script"]),
+    ("toml", &["config", "handlers/script", "quirks"]),
 ];
 
 /// Protocol logic: no clock, no socket, no runtime.

@@ -59,6 +59,7 @@
 //! | [`review`] | looking back: a boot explained, and old questions asked again of other scripts |
 //! | [`daemon`] | a site with sockets: wiring, reload, orderly end |
 //! | [`simulate`] | a client made of packets, for tests and for administrators |
+//! | [`doctor`] | why machines do not boot: checks of a site and its network, a probe of a segment, codes on screens |
 //! | [`cli`] | the commands |
 //! | `nearest`, `pace`, `hex` | small things that several use: the name that was meant, how much is logged in a second, digits |
 //!
@@ -99,6 +100,7 @@ pub mod database;
 pub mod decision;
 pub mod dhcp;
 pub mod dhcp_config;
+pub mod doctor;
 pub mod files;
 pub mod handlers;
 mod hex;

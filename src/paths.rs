@@ -120,10 +120,12 @@ pub fn origin(scheme: &str, default_port: u16, server: SocketAddr) -> String {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => format!("[{address}]"),
     };
-    if server.port() == default_port {
-        return format!("{scheme}://{host}");
-    }
-    format!("{scheme}://{host}:{}", server.port())
+    origin_of(scheme, default_port, &host, server.port())
+}
+
+/// The same for a host name: `https://boot.example`.
+pub fn origin_of(scheme: &str, default_port: u16, host: &str, port: u16) -> String {
+    if port == default_port { format!("{scheme}://{host}") } else { format!("{scheme}://{host}:{port}") }
 }
 
 #[cfg(test)]

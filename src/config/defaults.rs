@@ -65,6 +65,8 @@ impl Default for HttpsSection {
             certificate: None,
             key: None,
             ipxe: IpxeScheme::Http,
+            http_boot: IpxeScheme::Http,
+            http_boot_name: None,
         }
     }
 }

@@ -120,15 +120,19 @@ pub struct HttpsSection {
     pub key: Option<PathBuf>,
     /// What iPXE builds that can speak HTTPS are told to use.
     pub ipxe: IpxeScheme,
+    /// What UEFI HTTP Boot is told to use.
+    pub http_boot: IpxeScheme,
+    /// The host name in the URLs that UEFI HTTP Boot is told; the server's address when absent.
+    pub http_boot_name: Option<String>,
 }
 
-/// The scheme of the boot URL for iPXE builds that can do both.
+/// The scheme of the boot URL for clients that may be able to do both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IpxeScheme {
     /// Plain HTTP for all.
     Http,
-    /// HTTPS for builds that say they can; they must trust the CA.
+    /// HTTPS: for iPXE builds that say they can, or for all of UEFI HTTP Boot, which does not say. They must trust the CA.
     Https,
 }
 

@@ -54,6 +54,8 @@ pub(super) struct SitePart {
     pub(super) people: Arc<People>,
     pub(super) rollouts: Rollouts,
     pub(super) ipxe_scheme: IpxeScheme,
+    /// What UEFI HTTP Boot is told to use, and the host name in its URLs.
+    http_boot: (IpxeScheme, Option<String>),
     /// Whether machines may come without having asked DHCP.
     pub(super) has_entry: bool,
     /// Whether the loaders have paths that need no session.
@@ -66,6 +68,7 @@ impl SitePart {
         let Site { config, databases, upstreams, loaders, images, people, rollouts, .. } = site;
         let store = Store::on(databases.store().clone()).ok();
         let (ipxe_scheme, has_entry) = (config.https.ipxe, config.http.entry);
+        let http_boot = (config.https.http_boot, config.https.http_boot_name);
         let plain_loaders = config.loaders.plain_paths;
         SitePart {
             databases,
@@ -76,6 +79,7 @@ impl SitePart {
             people,
             rollouts,
             ipxe_scheme,
+            http_boot,
             has_entry,
             plain_loaders,
         }
@@ -117,6 +121,20 @@ impl Shared {
     /// The URL of something in a session.
     pub(super) fn url(&self, session: &Session, is_allowed: bool, server: IpAddr, secure: bool, rest: &str) -> String {
         self.base(session, is_allowed, server, secure) + rest
+    }
+
+    /// The URL of something in an allowed session, as UEFI HTTP Boot is told. Firmware does not say whether it can speak
+    /// HTTPS, nor whether it was given a DNS server: the site says what its machines can do.
+    pub(super) fn http_boot_url(&self, session: &Session, server: IpAddr, rest: &str) -> String {
+        let site = self.site.load();
+        let (scheme, name) = &site.http_boot;
+        let https = self.ports.https.filter(|_| *scheme == IpxeScheme::Https);
+        let Some(name) = name else { return self.url(session, true, server, https.is_some(), rest) };
+        let origin = match https {
+            Some(port) => paths::origin_of("https", 443, name, port),
+            None => paths::origin_of("http", 80, name, self.ports.http),
+        };
+        format!("{origin}/{}", self.path(session, true, rest))
     }
 
     /// The URLs of an allowed session, for its scripts.

@@ -293,7 +293,7 @@ async fn local_address(server: Ipv4Addr) -> Result<Ipv4Addr, StepError> {
 }
 
 /// A path or URL without the token, for people to read.
-fn hidden(path: &str) -> String {
+pub(crate) fn hidden(path: &str) -> String {
     let token = path.split('/').find(|part| part.len() >= 32 && part.bytes().all(|byte| byte.is_ascii_alphanumeric()));
     match token {
         Some(token) => path.replace(token, "…"),

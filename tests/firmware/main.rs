@@ -19,6 +19,7 @@
 //! | [`dhcp_options`] | cases where the site's DHCP server names the boot files |
 //! | [`referral`] | cases where an upstream server decides |
 //! | [`ipv6`] | cases without IPv4 |
+//! | [`https_boot`] | a machine that loads everything by HTTPS |
 //! | [`assets`], [`disk`] | kernels, loaders, disks |
 //! | [`process`], [`transcript`] | children that end with the test, and what they say |
 #![allow(
@@ -31,6 +32,7 @@
 mod assets;
 mod dhcp_options;
 mod disk;
+mod https_boot;
 mod ipv6;
 mod lab;
 mod loaders;
@@ -208,7 +210,7 @@ fn boots_linux(lab: &mut Lab, plan: &Plan, server: &ServerUnderTest) -> String {
     let (firmware, loader) = match plan.firmware {
         Firmware::Bios => ("x86-bios", "x86-bios"),
         Firmware::UefiX64 | Firmware::UefiX64V6 | Firmware::UefiX64Secure => ("x64-uefi", "x64-uefi"),
-        Firmware::UefiX64Http => ("x64-uefi-http", "x64-uefi"),
+        Firmware::UefiX64Http | Firmware::UefiX64Https => ("x64-uefi-http", "x64-uefi"),
         // It asks no DHCP server of ours again: its script lies beside it.
         Firmware::UefiX64HttpV6 => ("x64-uefi-http", "x64-uefi-http"),
     };

@@ -22,6 +22,7 @@ const LAYERS: &[&[&str]] = &[
     &["site"],
     &["review"],
     &["daemon"],
+    &["doctor"],
     &["cli"],
 ];
 
@@ -35,6 +36,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hyper", &["http"]),
     ("rustls", &["tls", "http", "main.rs", "simulate"]),
     ("rcgen", &["tls"]),
+    ("x509_parser", &["tls"]),
     ("reqwest", &["simulate", "upstream"]),
     ("object_store", &["upstream"]),
     ("clap", &["cli", "main.rs"]),
@@ -62,6 +64,8 @@ const PURE: &[&str] = &[
     "dhcp/v6/client.rs",
     "dhcp/v6/question.rs",
     "dhcp/v6/reply.rs",
+    "dhcp/selection.rs",
+    "dhcp/faults.rs",
     "tftp/packet.rs",
     "tftp/options.rs",
     "tftp/transfer.rs",

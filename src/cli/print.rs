@@ -118,8 +118,11 @@ pub(super) fn run(command: &Print, file: &Path) -> anyhow::Result<ExitCode> {
 /// The comment on top.
 fn head(server: Ipv4Addr, lacking: &[String]) -> Vec<String> {
     let mut lines = vec![
-        format!("Machines get their boot loader from Pointsman at {server}, named by this DHCP server, and come in by HTTP."),
-        "It needs in pointsman.toml: [dhcp] enabled = false, [loaders] plain_paths = true, [http] entry = true.".to_owned(),
+        format!(
+            "Machines get their boot loader from Pointsman at {server}, named by this DHCP server, and come in by HTTP."
+        ),
+        "It needs in pointsman.toml: [dhcp] enabled = false, [loaders] plain_paths = true, [http] entry = true."
+            .to_owned(),
     ];
     lines.extend(lacking.iter().map(|lack| format!("NOT YET THERE: {lack}")));
     lines.push(String::new());

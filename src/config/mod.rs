@@ -7,6 +7,7 @@
 //! **Invariant**: nothing outside this module reads the file; nothing here opens a socket or runs a script.
 
 mod amounts;
+mod compat;
 mod database;
 mod defaults;
 mod parse;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 
 use crate::decision::KeyRules;
 
+pub use compat::{AltirisSection, CompatSection, DoorSection};
 pub use database::{Ambiguous, DatabaseSection, NoImage, SqlSection, StoreSection, UnknownMachine};
 pub use people::{LdapSection, PeopleSection, PersonSection};
 pub use problem::{Problem, Problems};
@@ -78,6 +80,8 @@ pub struct Config {
     pub cache: CacheSection,
     /// `[api]`
     pub api: ApiSection,
+    /// `[compat]`
+    pub compat: CompatSection,
     /// `[people]`
     pub people: PeopleSection,
     /// `[[handler]]`, in the order they are asked.

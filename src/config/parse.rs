@@ -14,9 +14,9 @@ use crate::decision::KeyRules;
 use crate::nearest::remedy;
 
 /// The tables there are.
-const TABLES: [&str; 19] = [
+const TABLES: [&str; 20] = [
     "server", "dhcp", "tftp", "http", "https", "loaders", "images", "decision", "store", "database", "upstream",
-    "storage", "web", "identity", "cache", "api", "people", "handler", "log",
+    "storage", "web", "identity", "cache", "api", "compat", "people", "handler", "log",
 ];
 
 struct Reader<'a> {
@@ -53,6 +53,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Config, Problems> {
         webs: reader.named(&mut table, "web"),
         cache: reader.section(&mut table, "cache"),
         api: reader.section(&mut table, "api"),
+        compat: reader.section(&mut table, "compat"),
         people: reader.section(&mut table, "people"),
         handlers: reader.handlers(&mut table),
         log: reader.section(&mut table, "log"),
@@ -213,12 +214,22 @@ impl Reader<'_> {
     /// Two services on one port: the second would find the first in its way.
     fn check_ports(&mut self, config: &Config) {
         let (dhcp, tftp) = (config.dhcp.enabled, config.tftp.enabled);
+        let altiris = &config.compat.altiris;
         let pairs = [
             (dhcp, "dhcp.port", config.dhcp.port, "dhcp.boot_server_port", config.dhcp.boot_server_port),
             (dhcp && tftp, "dhcp.port", config.dhcp.port, "tftp.port", config.tftp.port),
             (dhcp && tftp, "dhcp.boot_server_port", config.dhcp.boot_server_port, "tftp.port", config.tftp.port),
             (config.api.enabled, "http.port", config.http.port, "api.port", config.api.port),
             (config.api.enabled && config.https.enabled, "https.port", config.https.port, "api.port", config.api.port),
+            (altiris.enabled, "http.port", config.http.port, "compat.altiris.port", altiris.port),
+            (
+                altiris.enabled && config.https.enabled,
+                "https.port",
+                config.https.port,
+                "compat.altiris.port",
+                altiris.port,
+            ),
+            (altiris.enabled && config.api.enabled, "api.port", config.api.port, "compat.altiris.port", altiris.port),
             (config.https.enabled, "http.port", config.http.port, "https.port", config.https.port),
         ];
         for (both, one, port, other, other_port) in pairs {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::boot::{Architecture, BootDecision, Client, FileName, Platform};
 use crate::cache::Library;
-use crate::config::IpxeScheme;
+use crate::config::{CompatSection, IpxeScheme};
 use crate::database::Databases;
 use crate::decision::{DecisionEngine, Progress, Session};
 use crate::files::Content;
@@ -55,6 +55,8 @@ pub(super) struct SitePart {
     pub(super) ipxe_scheme: IpxeScheme,
     /// Whether machines may come without having asked DHCP.
     pub(super) has_entry: bool,
+    /// The front doors of other servers.
+    pub(super) compat: CompatSection,
     /// Whether the loaders have paths that need no session.
     pub(super) plain_loaders: bool,
 }
@@ -65,8 +67,20 @@ impl SitePart {
         let Site { config, databases, upstreams, loaders, images, people, rollouts, .. } = site;
         let store = Store::on(databases.store().clone()).ok();
         let (ipxe_scheme, has_entry) = (config.https.ipxe, config.http.entry);
-        let plain_loaders = config.loaders.plain_paths;
-        SitePart { databases, upstreams, store, loaders, images, people, rollouts, ipxe_scheme, has_entry, plain_loaders }
+        let (plain_loaders, compat) = (config.loaders.plain_paths, config.compat);
+        SitePart {
+            databases,
+            upstreams,
+            store,
+            loaders,
+            images,
+            people,
+            rollouts,
+            ipxe_scheme,
+            has_entry,
+            compat,
+            plain_loaders,
+        }
     }
 
     /// What goes on when the site is made anew.

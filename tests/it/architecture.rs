@@ -52,6 +52,7 @@ const PURE: &[&str] = &[
     "boot/",
     "ipxe/",
     "paths.rs",
+    "dhcp_config/",
     "dhcp/packet.rs",
     "dhcp/pxe.rs",
     "dhcp/client.rs",

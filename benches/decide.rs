@@ -187,7 +187,13 @@ async fn cost(work: impl Future<Output = ()>) -> [f64; 3] {
 /// The same through the engine, with its session, its trail and its log line.
 async fn measure_engine(handler: Arc<dyn RequestHandler>, requests: &[BootRequest]) -> [f64; 3] {
     let sessions = Sessions::new(TokenKey::new(&[7; TokenKey::LEN]), 200_000);
-    let world = World { handlers: vec![handler], policy: Policy::default(), site: "".into(), keys: Default::default() };
+    let world = World {
+        handlers: vec![handler],
+        policy: Policy::default(),
+        site: "".into(),
+        keys: Default::default(),
+        quirks: Default::default(),
+    };
     let engine = DecisionEngine::new(world, sessions);
     cost(async {
         for (xid, request) in (1..).zip(requests) {

@@ -203,7 +203,7 @@ impl RequestHandler for Everything {
     }
 
     async fn allow_boot(&self, _: &BootRequest) -> Result<Answer<Verdict>, HandlerError> {
-        Ok(Answer::Given(Verdict::Allow))
+        Ok(Answer::Given(Verdict::allow()))
     }
 
     async fn boot_images(&self, _: &BootRequest) -> Result<Answer<BootImages>, HandlerError> {
@@ -239,6 +239,7 @@ async fn serve(folder: &Path) {
         policy: Policy::default(),
         site: "".into(),
         keys: Default::default(),
+        quirks: Default::default(),
     };
     let engine = Arc::new(DecisionEngine::new(world, Sessions::new(TokenKey::new(&[1; 32]), 10)));
     let client = Client::new([2, 0, 0, 0, 0, 1].into(), Architecture::X64_UEFI);

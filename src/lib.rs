@@ -51,6 +51,7 @@
 //! | [`dhcp_config`] | what the site's DHCP server is to be told where it names the boot file itself |
 //! | [`net`], [`files`], [`tls`] | sockets, names that become files, certificates |
 //! | [`loaders`] | boot loaders by architecture |
+//! | [`quirks`] | what is known of firmware that is not as the others |
 //! | [`config`] | the TOML file, with every problem at once |
 //! | [`observe`] | log and metrics |
 //! | [`site`] | a configuration with everything it names, read and compiled |
@@ -107,6 +108,7 @@ pub mod observe;
 mod pace;
 pub mod paths;
 pub mod people;
+pub mod quirks;
 pub mod review;
 pub mod simulate;
 pub mod site;

@@ -170,6 +170,7 @@ impl Site {
             handlers: self.handlers.iter().map(|built| Arc::clone(&built.handler)).collect(),
             policy: self.config.decision.policy(),
             keys: Arc::clone(&self.config.identity),
+            quirks: Arc::clone(&self.config.quirks),
             site: self.config.server.site.as_str().into(),
         }
     }

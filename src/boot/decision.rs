@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Account, BootImages, Line, Referral};
+use super::{Account, BootImages, Line, Manner, Offer, Referral};
 
 /// The answer to *may I boot?*.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "lowercase")]
 pub enum Verdict {
     /// The machine may boot from the network.
-    Allow,
+    Allow(Offer),
     /// It may not, and is told why where it can show text; then it falls to its own disk.
     Deny {
         /// Why.
@@ -25,6 +25,19 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// The machine may boot, and is told so in the usual way.
+    pub fn allow() -> Verdict {
+        Verdict::Allow(Offer::default())
+    }
+
+    /// How the rules want the machine treated.
+    pub fn manner(&self) -> Option<&Manner> {
+        match self {
+            Verdict::Allow(offer) => Some(&offer.manner),
+            Verdict::Deny { .. } | Verdict::Ignore { .. } | Verdict::Refer(_) => None,
+        }
+    }
+
     /// A denial; the reason is cleaned.
     pub fn deny(reason: &str) -> Verdict {
         Verdict::Deny { reason: Line::clean(reason) }
@@ -38,7 +51,7 @@ impl Verdict {
     /// Whether a boot of ours may go on: also that of a machine which is handed over by our loader or script.
     pub fn allows(&self) -> bool {
         match self {
-            Verdict::Allow => true,
+            Verdict::Allow(_) => true,
             Verdict::Refer(referral) => referral.goes_on(),
             Verdict::Deny { .. } | Verdict::Ignore { .. } => false,
         }
@@ -47,7 +60,7 @@ impl Verdict {
     /// `allow`, `deny`, `ignore` or `refer`: the word in logs and metrics.
     pub fn name(&self) -> &'static str {
         match self {
-            Verdict::Allow => "allow",
+            Verdict::Allow(_) => "allow",
             Verdict::Deny { .. } => "deny",
             Verdict::Ignore { .. } => "ignore",
             Verdict::Refer(_) => "refer",
@@ -57,7 +70,7 @@ impl Verdict {
     /// Why not, or to whom it is referred; empty for [`Verdict::Allow`].
     pub fn reason(&self) -> &str {
         match self {
-            Verdict::Allow => "",
+            Verdict::Allow(_) => "",
             Verdict::Deny { reason } | Verdict::Ignore { reason } => reason.as_str(),
             Verdict::Refer(referral) => referral.upstream.as_str(),
         }

@@ -28,6 +28,8 @@ pub struct BootRequest {
     pub identity: Arc<Identity>,
     /// Who is at the machine, once that was asked and verified.
     pub person: Option<Arc<Person>>,
+    /// The entries of the quirk table that the client matches.
+    pub quirks: Vec<Arc<str>>,
     /// When the question arrived.
     pub now: Timestamp,
 }
@@ -44,6 +46,7 @@ impl BootRequest {
             record: None,
             identity: Arc::default(),
             person: None,
+            quirks: Vec::new(),
             now,
         }
     }

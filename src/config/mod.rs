@@ -7,12 +7,14 @@
 //! **Invariant**: nothing outside this module reads the file; nothing here opens a socket or runs a script.
 
 mod amounts;
+mod casts;
 mod compat;
 mod database;
 mod defaults;
 mod parse;
 mod people;
 mod problem;
+mod quirk;
 mod rules;
 mod sections;
 mod upstream;
@@ -24,7 +26,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::decision::KeyRules;
+use crate::quirks::Quirks;
 
+pub use casts::Dhcp6Section;
 pub use compat::{AltirisSection, CompatSection, DoorSection};
 pub use database::{Ambiguous, DatabaseSection, NoImage, SqlSection, StoreSection, UnknownMachine};
 pub use people::{LdapSection, PeopleSection, PersonSection};
@@ -52,6 +56,8 @@ pub struct Config {
     pub server: ServerSection,
     /// `[dhcp]`
     pub dhcp: DhcpSection,
+    /// `[dhcp6]`
+    pub dhcp6: Dhcp6Section,
     /// `[tftp]`
     pub tftp: TftpSection,
     /// `[http]`
@@ -74,6 +80,8 @@ pub struct Config {
     pub storages: BTreeMap<String, StorageSection>,
     /// `[identity]`, read.
     pub identity: Arc<KeyRules>,
+    /// `[[quirk]]`, before the shipped table.
+    pub quirks: Arc<Quirks>,
     /// `[web.NAME]`, by name.
     pub webs: BTreeMap<String, WebSection>,
     /// `[cache]`

@@ -14,12 +14,12 @@ use crate::decision::KeyRules;
 use crate::nearest::remedy;
 
 /// The tables there are.
-const TABLES: [&str; 20] = [
-    "server", "dhcp", "tftp", "http", "https", "loaders", "images", "decision", "store", "database", "upstream",
-    "storage", "web", "identity", "cache", "api", "compat", "people", "handler", "log",
+const TABLES: [&str; 22] = [
+    "server", "dhcp", "dhcp6", "tftp", "http", "https", "loaders", "images", "decision", "store", "database",
+    "upstream", "storage", "web", "identity", "quirk", "cache", "api", "compat", "people", "handler", "log",
 ];
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     file: &'a Path,
     text: &'a str,
     problems: Problems,
@@ -39,6 +39,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Config, Problems> {
         file: file.to_owned(),
         server: reader.section(&mut table, "server"),
         dhcp: reader.section(&mut table, "dhcp"),
+        dhcp6: reader.section(&mut table, "dhcp6"),
         tftp: reader.section(&mut table, "tftp"),
         http: reader.section(&mut table, "http"),
         https: reader.section(&mut table, "https"),
@@ -50,6 +51,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Config, Problems> {
         upstreams: reader.named(&mut table, "upstream"),
         storages: reader.named(&mut table, "storage"),
         identity: Arc::default(),
+        quirks: reader.quirks(&mut table),
         webs: reader.named(&mut table, "web"),
         cache: reader.section(&mut table, "cache"),
         api: reader.section(&mut table, "api"),
@@ -71,7 +73,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Config, Problems> {
 }
 
 impl Reader<'_> {
-    fn problem(&mut self, offset: usize, what: impl Into<String>, remedy: impl Into<String>) {
+    pub(super) fn problem(&mut self, offset: usize, what: impl Into<String>, remedy: impl Into<String>) {
         let problem = Problem::at(self.file, self.text, offset, what, remedy);
         self.problems.push(problem);
     }
@@ -217,6 +219,13 @@ impl Reader<'_> {
         let altiris = &config.compat.altiris;
         let pairs = [
             (dhcp, "dhcp.port", config.dhcp.port, "dhcp.boot_server_port", config.dhcp.boot_server_port),
+            (
+                config.dhcp6.enabled,
+                "dhcp6.port",
+                config.dhcp6.port,
+                "dhcp6.boot_server_port",
+                config.dhcp6.boot_server_port,
+            ),
             (dhcp && tftp, "dhcp.port", config.dhcp.port, "tftp.port", config.tftp.port),
             (dhcp && tftp, "dhcp.boot_server_port", config.dhcp.boot_server_port, "tftp.port", config.tftp.port),
             (config.api.enabled, "http.port", config.http.port, "api.port", config.api.port),

@@ -78,7 +78,7 @@ fn why_silent(client: &Client, decision: &BootDecision) -> String {
         Verdict::Deny { reason } => format!("denied firmware gets none, and boots its disk: {reason}"),
         Verdict::Ignore { reason } => format!("ignored: {reason}"),
         Verdict::Refer(referral) => format!("{} answers it instead", referral.upstream),
-        Verdict::Allow => format!("no boot loader for {}; name one in [loaders.files]", client.architecture),
+        Verdict::Allow(_) => format!("no boot loader for {}; name one in [loaders.files]", client.architecture),
     }
 }
 
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn no_token_is_told() {
         let boot = |file: &str| DhcpAnswer::Boot { file: file.into(), next_server: None };
-        let said = |file: &str| told(Verdict::Allow, &boot(file)).told;
+        let said = |file: &str| told(Verdict::allow(), &boot(file)).told;
         let offer = "OFFER snponly.efi by TFTP from 10.0.0.2 (style binl: fetched on port 4011)";
         assert_eq!(said("b/SECRET/snponly.efi"), offer);
         assert_eq!(said("http://10.0.0.2:8080/b/SECRET/boot.ipxe"), "OFFER boot.ipxe at http://10.0.0.2:8080");
@@ -151,7 +151,7 @@ mod tests {
         let silence = told(Verdict::deny("not ours"), &DhcpAnswer::Silent);
         assert_eq!(silence.told, "no answer: denied firmware gets none, and boots its disk: not ours");
         assert_eq!(silence.asked, "UEFI firmware (x64-uefi) on eth0");
-        assert!(told(Verdict::Allow, &DhcpAnswer::Silent).told.contains("no boot loader for x64-uefi"));
+        assert!(told(Verdict::allow(), &DhcpAnswer::Silent).told.contains("no boot loader for x64-uefi"));
         let mut client = Client::new([2, 0, 0, 0, 0, 1].into(), Architecture::X86_BIOS);
         client.ipxe = Some(IpxeBuild { version: Some((1, 21, 1)), ..IpxeBuild::default() });
         let relay = Relay { giaddr: [10, 1, 0, 1].into(), circuit_id: vec![], remote_id: vec![], link_selection: None };

@@ -27,7 +27,7 @@ pub(super) struct BindProblems(Vec<String>);
 
 impl BindProblems {
     /// Keeps the value, or notes the error under the key that it comes from.
-    fn take<T>(&mut self, key: &str, result: Result<T, impl std::fmt::Display>) -> Option<T> {
+    pub(super) fn take<T>(&mut self, key: &str, result: Result<T, impl std::fmt::Display>) -> Option<T> {
         result.map_err(|error| self.0.push(format!("{key}: {error}"))).ok()
     }
 

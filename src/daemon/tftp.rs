@@ -129,7 +129,7 @@ impl TftpAnswers {
         let network = Network { server: Some(request.local), client: Some(request.peer.ip()), ..Network::default() };
         let decision = self.0.engine.allow_boot(session, Stage::Tftp, network, Timestamp::now()).await;
         match &decision.verdict {
-            Verdict::Allow => self.content(request, session, wanted).await,
+            Verdict::Allow(_) => self.content(request, session, wanted).await,
             // iPXE that finds nothing beside itself asks by DHCP, where the other server answers.
             Verdict::Refer(referral) if *wanted == Wanted::Autoexec && !referral.tells_ipxe() => Err(Refusal::NotFound),
             Verdict::Refer(referral) if referral.goes_on() => self.content(request, session, wanted).await,

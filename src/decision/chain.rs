@@ -64,7 +64,7 @@ pub(super) async fn evaluate(
     };
     let (verdict, images) = match said {
         Said::Verdict(verdict) => (verdict, None),
-        Said::Images(images) => (Verdict::Allow, Some(images)),
+        Said::Images(images) => (Verdict::allow(), Some(images)),
         Said::HandOver(referral, images) => (Verdict::Refer(referral), Some(images)),
     };
     let handler = trail.last().map_or_else(String::new, |step| step.handler.clone());
@@ -200,7 +200,7 @@ fn policy_step(outcome: Outcome, detail: String, elapsed_us: u64) -> Step {
 
 fn summary(said: &Said) -> String {
     match said {
-        Said::Verdict(Verdict::Allow) => "allow".into(),
+        Said::Verdict(Verdict::Allow(_)) => "allow".into(),
         Said::Verdict(verdict) => format!("{}: {}", verdict.name(), verdict.reason()),
         Said::Images(images) | Said::HandOver(_, images) => image_ids(images),
     }

@@ -64,7 +64,7 @@ impl Compared {
     /// The answer in a few words: `deny: not ours`, `boots debian`, `menu debian, tools`.
     pub fn summary(&self) -> String {
         match self {
-            Compared::Verdict(Verdict::Allow) => "allow".into(),
+            Compared::Verdict(Verdict::Allow(_)) => "allow".into(),
             Compared::Verdict(verdict) => format!("{}: {}", verdict.name(), verdict.reason()),
             Compared::Images(images) => {
                 let ids: Vec<&str> = images.images().iter().map(|image| image.id.as_str()).collect();
@@ -236,7 +236,7 @@ mod tests {
             assert_eq!(differences(new, new), [""; 0]);
         };
         let deny = Compared::Verdict(Verdict::deny("not ours"));
-        let allow = Compared::Verdict(Verdict::Allow);
+        let allow = Compared::Verdict(Verdict::allow());
         check(&deny, &allow, &["reason: \"not ours\" -> none", "verdict: \"deny\" -> \"allow\""]);
         check(&deny, &Compared::Passed, &["answer: deny: not ours -> no opinion"]);
         check(&allow, &Compared::Failed("a.rhai:3: no".into()), &["answer: allow -> fails: a.rhai:3: no"]);

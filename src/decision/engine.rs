@@ -13,7 +13,10 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::boot::{BootDecision, BootRequest, Client, Machine, Network, Outcome, Referral, Stage, Step, Verdict};
+use crate::boot::{
+    BootDecision, BootRequest, Client, Machine, Manner, Network, Outcome, Referral, Stage, Step, Verdict,
+};
+use crate::quirks::Quirks;
 
 use super::chain::{Question, evaluate, guarded, micros};
 use super::flight::{Decided, Flight, FlightKey};
@@ -23,6 +26,7 @@ use super::{BootEvent, Exchange, HandlerError, Policy, RequestHandler, Session, 
 
 /// What decides: the handlers in the order they are asked, and the policy for when they do not answer. A reload makes
 /// a new one and swaps it in whole.
+#[derive(Default)]
 pub struct World {
     /// Asked in this order until one answers.
     pub handlers: Vec<Arc<dyn RequestHandler>>,
@@ -30,6 +34,8 @@ pub struct World {
     pub policy: Policy,
     /// What the site says of the keys of machines.
     pub keys: Arc<KeyRules>,
+    /// How firmware is treated that is not as the others.
+    pub quirks: Arc<Quirks>,
     /// Name of this site, for the requests that name no other; may be empty.
     pub site: Arc<str>,
 }
@@ -188,6 +194,13 @@ impl DecisionEngine {
         self.wait(session, Stage::Http, &world.policy, flight, is_new, limit).await
     }
 
+    /// How a machine is treated: as its rules say, else as the quirk table says of such firmware.
+    pub fn manner(&self, session: &Session, verdict: &Verdict) -> Manner {
+        let era = self.era.load();
+        let usual = era.world.quirks.manner(&session.client(), &session.machine());
+        verdict.manner().map_or_else(|| usual.clone(), |said| said.clone().or(&usual))
+    }
+
     /// Tells the handlers what happened in a boot, one after the other, and then the observer.
     ///
     /// # Errors
@@ -296,8 +309,11 @@ impl DecisionEngine {
             record: None,
             identity: Arc::default(),
             person: session.person(now),
+            quirks: Vec::new(),
             now,
         };
+        request.quirks =
+            world.quirks.of(&request.client, &request.machine).map(|quirk| Arc::clone(&quirk.name)).collect();
         request.identity = Arc::new(trusts(&request, &world.keys, &self.learnt));
         request
     }
@@ -330,7 +346,7 @@ impl DecisionEngine {
 /// not known any more. They are asked again when they change.
 fn of_token(is_allowed: bool) -> BootDecision {
     let (verdict, detail) = match is_allowed {
-        true => (Verdict::Allow, "the session's token says that the boot was allowed"),
+        true => (Verdict::allow(), "the session's token says that the boot was allowed"),
         false => (Verdict::deny("this boot was denied; start the machine again to ask anew"), "denied by its token"),
     };
     let step =

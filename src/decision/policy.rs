@@ -37,7 +37,7 @@ impl Fallback {
     /// The verdict, with this reason where one is needed.
     pub fn verdict(self, reason: &str) -> Verdict {
         match self {
-            Fallback::Allow => Verdict::Allow,
+            Fallback::Allow => Verdict::allow(),
             Fallback::Deny => Verdict::deny(reason),
             Fallback::Ignore => Verdict::ignore(reason),
         }

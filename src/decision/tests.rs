@@ -64,7 +64,7 @@ impl RequestHandler for Fake {
     async fn allow_boot(&self, _: &BootRequest) -> Result<Answer<Verdict>, HandlerError> {
         match self.temper {
             Temper::Denies(reason) => self.act(Verdict::deny(reason)).await,
-            _ => self.act(Verdict::Allow).await,
+            _ => self.act(Verdict::allow()).await,
         }
     }
 
@@ -84,7 +84,7 @@ impl RequestHandler for Fake {
 fn engine(handlers: &[&Arc<Fake>], policy: Policy) -> DecisionEngine {
     let handlers = handlers.iter().map(|fake| Arc::clone(fake) as Arc<dyn RequestHandler>).collect();
     DecisionEngine::new(
-        World { handlers, policy, site: "".into(), keys: Default::default() },
+        World { handlers, policy, site: "".into(), keys: Default::default(), quirks: Default::default() },
         Sessions::new(TokenKey::new(&[1; 32]), 1000),
     )
 }
@@ -215,6 +215,7 @@ async fn a_denial_is_asked_anew_after_a_while_and_after_a_reload() {
         policy: Policy::default(),
         site: "".into(),
         keys: Default::default(),
+        quirks: Default::default(),
     });
     assert!(verdict(&engine, &session).await.allows());
 }
@@ -238,7 +239,7 @@ async fn an_allowed_machine_without_images_boots_its_disk() {
             "only-allows"
         }
         async fn allow_boot(&self, _: &BootRequest) -> Result<Answer<Verdict>, HandlerError> {
-            Ok(Answer::Given(Verdict::Allow))
+            Ok(Answer::Given(Verdict::allow()))
         }
         async fn boot_images(&self, _: &BootRequest) -> Result<Answer<BootImages>, HandlerError> {
             Ok(Answer::Pass)
@@ -249,6 +250,7 @@ async fn an_allowed_machine_without_images_boots_its_disk() {
         policy: Policy::default(),
         site: "".into(),
         keys: Default::default(),
+        quirks: Default::default(),
     };
     let engine = DecisionEngine::new(world, Sessions::new(TokenKey::new(&[1; 32]), 10));
     let session = session(&engine, 1);
@@ -266,7 +268,7 @@ impl RequestHandler for ByRelay {
     }
     async fn allow_boot(&self, request: &BootRequest) -> Result<Answer<Verdict>, HandlerError> {
         let denied = request.network.relay.is_some();
-        Ok(Answer::Given(if denied { Verdict::deny("that switch port") } else { Verdict::Allow }))
+        Ok(Answer::Given(if denied { Verdict::deny("that switch port") } else { Verdict::allow() }))
     }
     async fn boot_images(&self, _: &BootRequest) -> Result<Answer<BootImages>, HandlerError> {
         Ok(Answer::Pass)
@@ -280,6 +282,7 @@ async fn a_machine_denied_for_its_place_stays_denied_on_protocols_that_do_not_kn
         policy: Policy::default(),
         site: "".into(),
         keys: Default::default(),
+        quirks: Default::default(),
     };
     let engine = DecisionEngine::new(world, Sessions::new(TokenKey::new(&[1; 32]), 10));
     let session = session(&engine, 1);
@@ -313,6 +316,7 @@ async fn a_session_taken_up_by_its_token_keeps_the_verdict_until_the_rules_chang
             policy: Policy::default(),
             site: "".into(),
             keys: Default::default(),
+            quirks: Default::default(),
         });
         assert_eq!(verdict(&after, &resumed).await, Verdict::deny("new rule"));
     }
@@ -344,7 +348,7 @@ impl RequestHandler for Explains {
     }
     async fn allow_boot(&self, _: &BootRequest) -> Result<Answer<Verdict>, HandlerError> {
         Ok(Answer::Explained {
-            given: Some(Verdict::Allow),
+            given: Some(Verdict::allow()),
             why: "lab-07 by uuid".into(),
             known: Some(row("lab-07")),
             account: None,
@@ -362,6 +366,7 @@ async fn the_trail_tells_how_an_answer_came_about() {
         policy: Policy::default(),
         site: "".into(),
         keys: Default::default(),
+        quirks: Default::default(),
     };
     let known = Arc::new(Known::default());
     let engine =

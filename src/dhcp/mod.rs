@@ -25,6 +25,7 @@
 //! * [`client`]: who asks. [`question`]: who is answered. [`reply`]: with what, and where to.
 //! * [`neighbors`]: what other servers on the network do that will get in our way; `watch` hears them.
 //! * [`server`]: the sockets, each a `socket` that [`listen`] bound, with a `listener` task that knows its `host`.
+//! * [`v6`]: the same for DHCPv6.
 //!
 //! **Invariant**: only those five and `watch` do I/O and read the clock. What a client boots is decided elsewhere, behind
 //! [`BootAnswers`].
@@ -41,6 +42,7 @@ pub mod question;
 pub mod reply;
 pub mod server;
 mod socket;
+pub mod v6;
 mod watch;
 mod writer;
 

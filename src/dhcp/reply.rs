@@ -35,10 +35,12 @@ use super::pxe::{DiscoveryControl, IPXE_PRIORITY, VendorOptions, VendorOptionsEr
 use super::question::{Asked, CLIENT_PORT, Port, SERVER_PORT};
 use crate::boot::{Architecture, FirmwareHandOver, Platform, Verdict};
 
+pub use crate::boot::Style;
+
 /// Whether a client with this verdict gets a packet; the module's head says why.
 pub fn answers(verdict: &Verdict, speaker: Speaker) -> bool {
     match verdict {
-        Verdict::Allow => true,
+        Verdict::Allow(_) => true,
         Verdict::Deny { .. } => speaker == Speaker::Ipxe,
         Verdict::Ignore { .. } => false,
         Verdict::Refer(referral) => match (speaker, &referral.firmware) {
@@ -50,16 +52,6 @@ pub fn answers(verdict: &Verdict, speaker: Speaker) -> bool {
             (Speaker::HttpBoot, hand_over) => matches!(hand_over, FirmwareHandOver::Url(_)),
         },
     }
-}
-
-/// How PXE firmware is told its boot file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Style {
-    /// No option 43: UEFI comes to port 4011 and gets the file there. Some firmware uses nothing else.
-    Binl,
-    /// Option 43 with bit 3: the file is taken from the OFFER, and against a rival proxy this one wins.
-    Pxe10,
 }
 
 /// The style for each architecture.

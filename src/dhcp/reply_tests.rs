@@ -254,7 +254,7 @@ fn a_file_name_of_127_octets_fits_the_header_and_a_longer_one_goes_to_option_67(
 fn denied_firmware_and_ignored_clients_get_silence_but_denied_ipxe_is_told() {
     let (deny, ignore) = (Verdict::deny("no"), Verdict::ignore("no"));
     for speaker in [Speaker::Firmware, Speaker::HttpBoot, Speaker::Ipxe] {
-        assert!(answers(&Verdict::Allow, speaker));
+        assert!(answers(&Verdict::allow(), speaker));
         assert!(!answers(&ignore, speaker));
         assert_eq!(answers(&deny, speaker), speaker == Speaker::Ipxe);
     }

@@ -138,7 +138,13 @@ async fn a_database_says_who_it_is_and_a_script_what_follows() {
     let handlers = built.into_iter().map(|built| built.handler).collect();
     let sessions = Sessions::new(TokenKey::new(&[1; TokenKey::LEN]), 100);
     let engine = DecisionEngine::new(
-        World { handlers, policy: Policy::default(), site: "".into(), keys: Default::default() },
+        World {
+            handlers,
+            policy: Policy::default(),
+            site: "".into(),
+            keys: Default::default(),
+            quirks: Default::default(),
+        },
         sessions,
     );
     let decide = async |mac: [u8; 6]| {

@@ -377,7 +377,7 @@ pub(super) fn field<'a>(fields: &'a [(String, String)], name: &str) -> &'a str {
 /// Why not, as far as the client may know; none when it may.
 pub(super) fn shown_reason(verdict: &Verdict) -> Option<Line> {
     match verdict {
-        Verdict::Allow => None,
+        Verdict::Allow(_) => None,
         Verdict::Deny { reason } => Some(reason.clone()),
         Verdict::Ignore { .. } => Some(Line::clean(NOTHING_HERE)),
         Verdict::Refer(referral) if referral.goes_on() => None,
@@ -394,7 +394,7 @@ fn leaves_ipxe_alone(verdict: &Verdict) -> bool {
 
 pub(super) fn refused_file(verdict: &Verdict) -> Option<Response> {
     match verdict {
-        Verdict::Allow => None,
+        Verdict::Allow(_) => None,
         Verdict::Deny { reason } => Some(text(StatusCode::FORBIDDEN, &format!("access denied: {reason}\n"))),
         Verdict::Refer(referral) if referral.goes_on() => None,
         Verdict::Ignore { .. } | Verdict::Refer(_) => Some(text(StatusCode::NOT_FOUND, "not found\n")),

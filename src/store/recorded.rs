@@ -52,6 +52,8 @@ pub struct Recorded {
     identity: Identity,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     person: Option<Person>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    quirks: Vec<String>,
     now: Timestamp,
 }
 
@@ -99,6 +101,7 @@ impl Recorded {
             record: request.record.as_ref().map(|record| columns(record)),
             identity: (*request.identity).clone(),
             person: request.person.as_deref().cloned(),
+            quirks: request.quirks.iter().map(|name| name.to_string()).collect(),
             now: request.now,
         }
     }
@@ -142,6 +145,7 @@ impl Recorded {
             record: self.record.map(record),
             identity: Arc::new(self.identity),
             person: self.person.map(Arc::new),
+            quirks: self.quirks.into_iter().map(Arc::from).collect(),
             now: self.now,
         }
     }

@@ -48,7 +48,7 @@ impl Upstream {
         limit: Duration,
     ) -> Result<VerdictAnswer, UpstreamError> {
         let images = fetch(client, request, limit).await?;
-        let answer = images.is_some().then_some(Verdict::Allow);
+        let answer = images.is_some().then_some(Verdict::allow());
         if let Some(images) = images {
             self.inner.remembered.0.insert(request.session, Arc::new(images));
         }
@@ -66,7 +66,7 @@ impl Upstream {
             Some(images) => Some((*images).clone()),
             None => fetch(client, request, limit).await?,
         };
-        Ok(ImagesAnswer { answer: images.is_some().then_some(Verdict::Allow), images, handler: Line::clean(IMAGE) })
+        Ok(ImagesAnswer { answer: images.is_some().then_some(Verdict::allow()), images, handler: Line::clean(IMAGE) })
     }
 }
 

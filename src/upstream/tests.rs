@@ -422,7 +422,7 @@ async fn pixiecore_is_asked_once_for_both_questions() {
     let upstream = upstream(&server, "kind = \"pixiecore\"");
     let allowed = upstream.allow_boot(&request(1), LONG).await.unwrap();
     let images = upstream.boot_images(&request(1), LONG).await.unwrap().images.unwrap();
-    assert_eq!((allowed.answer, server.requests().len()), (Some(Verdict::Allow), 1));
+    assert_eq!((allowed.answer, server.requests().len()), (Some(Verdict::allow()), 1));
     let kernel = images.images()[0].kind.sources()[0].to_string();
     assert_eq!(kernel, format!("http://127.0.0.1:{}/k", server.port));
     assert!(upstream.boot_images(&request(1), LONG).await.is_ok());

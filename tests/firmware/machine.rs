@@ -31,6 +31,10 @@ pub(crate) enum Firmware {
     UefiX64,
     /// The same with PXE switched off, so that it boots by HTTP.
     UefiX64Http,
+    /// The same with PXE by IPv6 only.
+    UefiX64V6,
+    /// The same with HTTP by IPv6 only.
+    UefiX64HttpV6,
 }
 
 /// A machine to be switched on.
@@ -139,10 +143,21 @@ fn firmware(command: &mut Command, firmware: Firmware, accelerator: Accelerator,
     command.args(["-drive", &code, "-drive", &variables]);
     // EDK2's TLS and newer PXE stacks refuse to run without a source of randomness.
     command.args(["-device", "virtio-rng-pci"]);
-    // Only IPv4 is served here; IPv6 would cost a denied machine a minute more.
-    command.args(["-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=no"]);
-    if firmware == Firmware::UefiX64Http {
-        command.args(["-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=no"]);
+    // What a case does not serve is off: it would cost a machine a minute more.
+    let off: &[&str] = match firmware {
+        Firmware::Bios => &[],
+        Firmware::UefiX64 => &["IPv6PXESupport"],
+        Firmware::UefiX64Http => &["IPv6PXESupport", "IPv4PXESupport"],
+        Firmware::UefiX64V6 => &["IPv4PXESupport"],
+        Firmware::UefiX64HttpV6 => &["IPv6PXESupport", "IPv4PXESupport", "IPv4Support"],
+    };
+    if firmware == Firmware::UefiX64HttpV6 {
+        // HTTP Boot gives up at once where the card has not yet made sure of its address (EDK2 of 2022; PXE waits). On
+        // real machines something else was tried before.
+        command.args(["-boot", "menu=on,splash-time=6000"]);
+    }
+    for feature in off {
+        command.args(["-fw_cfg", &format!("name=opt/org.tianocore/{feature},string=no")]);
     }
 }
 

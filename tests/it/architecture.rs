@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["boot"],
     &["hex"],
-    &["nearest", "pace", "paths", "net", "files", "simulate"],
+    &["nearest", "pace", "paths", "net", "files", "simulate", "quirks"],
     &["decision", "ipxe"],
     &["tftp", "dhcp", "dhcp_config", "api"],
     &["config", "tls", "loaders"],
@@ -44,7 +44,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("notify", &["daemon"]),
     ("argon2", &["people"]),
     ("ldap3", &["people"]),
-    ("toml", &["config", "handlers/script"]),
+    ("toml", &["config", "handlers/script", "quirks"]),
 ];
 
 /// Protocol logic: no clock, no socket, no runtime.
@@ -57,6 +57,10 @@ const PURE: &[&str] = &[
     "dhcp/pxe.rs",
     "dhcp/client.rs",
     "dhcp/reply.rs",
+    "dhcp/v6/packet.rs",
+    "dhcp/v6/client.rs",
+    "dhcp/v6/question.rs",
+    "dhcp/v6/reply.rs",
     "tftp/packet.rs",
     "tftp/options.rs",
     "tftp/transfer.rs",

@@ -198,7 +198,7 @@ fn entries(count: usize) -> Vec<BootEntry> {
             account: Some(Box::default()),
         };
         let decision = BootDecision {
-            verdict: Verdict::Allow,
+            verdict: Verdict::allow(),
             images: None,
             handler: "script".into(),
             trail: vec![step],

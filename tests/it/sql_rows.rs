@@ -102,7 +102,7 @@ impl Cmdb {
 
     pub(crate) async fn verdict(&self, request: &BootRequest) -> String {
         match self.handler.allow_boot(request).await {
-            Ok(Answer::Explained { given: Some(Verdict::Allow), why, .. }) => format!("allow: {why}"),
+            Ok(Answer::Explained { given: Some(Verdict::Allow(_)), why, .. }) => format!("allow: {why}"),
             Ok(Answer::Explained { given: Some(verdict), .. }) => format!("{}: {}", verdict.name(), verdict.reason()),
             Ok(Answer::Explained { given: None, why, .. }) => format!("pass: {why}"),
             other => format!("{other:?}"),

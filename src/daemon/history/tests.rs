@@ -60,12 +60,12 @@ async fn a_boot_is_written_with_what_was_decided_and_what_happened() {
     drop(metrics);
     let sender = history.sender();
     let mut asked = request(1, Stage::Discover);
-    sender.decided(Question::AllowBoot, &asked, &decision(Verdict::Allow, "sql"));
+    sender.decided(Question::AllowBoot, &asked, &decision(Verdict::allow(), "sql"));
     asked.stage = Stage::Http;
     asked.machine.insert("uuid", "4c4c4544-0057-5810-804a-c3c04f463732");
     asked.machine.insert("serial", "7XK\"3");
     asked.record = Some(Arc::new([("machine_id", "lab-07")].into_iter().collect::<Record>()));
-    sender.decided(Question::BootImages, &asked, &decision(Verdict::Allow, "script"));
+    sender.decided(Question::BootImages, &asked, &decision(Verdict::allow(), "script"));
     asked.record = None;
     for event in [
         BootEvent::Offered { images: vec!["install".into(), "disk".into()], assignments: vec!["a1".into()] },
@@ -115,7 +115,7 @@ async fn questions_are_kept_whole_where_the_site_wants_it() {
     for (name, questions_max) in [("with", 10), ("without", 0)] {
         let store = store(&folder.path().join(name));
         let history = History::start(store.clone(), Retention { questions_max, ..RETENTION }, &Metrics::default());
-        let (asked, answer) = (request(1, Stage::Http), decision(Verdict::Allow, "script"));
+        let (asked, answer) = (request(1, Stage::Http), decision(Verdict::allow(), "script"));
         (0..40).for_each(|_| history.sender().decided(Question::BootImages, &asked, &answer));
         history.finish().await;
         let (kept, _) = store.questions_of(asked.session).await.unwrap();

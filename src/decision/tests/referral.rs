@@ -44,7 +44,13 @@ impl RequestHandler for Refers {
 
 fn referring(handler: &Arc<Refers>) -> DecisionEngine {
     let handlers = vec![Arc::clone(handler) as Arc<dyn RequestHandler>];
-    let world = World { handlers, policy: Policy::default(), site: "".into(), keys: Default::default() };
+    let world = World {
+        handlers,
+        policy: Policy::default(),
+        site: "".into(),
+        keys: Default::default(),
+        quirks: Default::default(),
+    };
     DecisionEngine::new(world, Sessions::new(TokenKey::new(&[1; 32]), 10))
 }
 

@@ -55,7 +55,7 @@ impl ReferralHandler {
         }
         self.tell(request, &why, None);
         let why = format!("so that the screen can say: {why}");
-        Ok(Answer::Explained { given: Some(Verdict::Allow), why, known: None, account: None })
+        Ok(Answer::Explained { given: Some(Verdict::allow()), why, known: None, account: None })
     }
 
     /// Images without an upstream.

@@ -125,7 +125,7 @@ impl Memory {
         let Some(pending) = self.pending.remove(&request.session) else { return };
         let (text, decided) = Arc::unwrap_or_clone(pending);
         self.keep(request, Asked::BootImages, text, decided);
-        self.decided(request, upstream, &Verdict::Allow, decided);
+        self.decided(request, upstream, &Verdict::allow(), decided);
     }
 
     /// Keeps a verdict.

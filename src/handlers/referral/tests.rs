@@ -93,7 +93,7 @@ async fn the_first_that_answers_decides_and_keeps_the_boot() {
     let (one, two) = (Server::start(failing()).await, allowing("two").await);
     let made = made(&[&one, &two], "", "");
     let (given, why) = explained(made.handler.allow_boot(&request(1)).await.unwrap());
-    assert_eq!(given, Some(Verdict::Allow));
+    assert_eq!(given, Some(Verdict::allow()));
     assert!(why.starts_with("by upstream second: script in "), "{why}");
     one.becomes(|line, _| answer(line, "one"));
     let (images, _) = explained(made.handler.boot_images(&request(1)).await.unwrap());
@@ -111,7 +111,7 @@ async fn while_firmware_waits_the_second_is_asked_beside_one_that_is_silent() {
     let asked = BootRequest { stage: Stage::Discover, ..request(1) };
     let begun = std::time::Instant::now();
     let (given, why) = explained(made.handler.allow_boot(&asked).await.unwrap());
-    assert_eq!(given, Some(Verdict::Allow), "{why}");
+    assert_eq!(given, Some(Verdict::allow()), "{why}");
     assert!(begun.elapsed() >= Duration::from_millis(200), "the first one has its share: {:?}", begun.elapsed());
     assert_eq!(one.requests().len(), 1);
 }
@@ -141,7 +141,7 @@ async fn a_script_names_the_upstream_and_the_style() {
     let made = made(&[&one, &two], "machines = \"named\"", "script = \"http://up/boot.ipxe\"");
     assert_eq!(made.handler.allow_boot(&request(1)).await, Ok(Answer::Pass));
     let (given, why) = explained(made.handler.allow_boot(&named("second", None)).await.unwrap());
-    assert!(given == Some(Verdict::Allow) && why.contains("second"), "{why}");
+    assert!(given == Some(Verdict::allow()) && why.contains("second"), "{why}");
     // At the second question it need not be said again.
     let (images, _) = explained(made.handler.boot_images(&request(1)).await.unwrap());
     assert_eq!(ids(&images.unwrap()), ["two", "disk"]);
@@ -218,7 +218,7 @@ async fn what_was_handed_out_is_known_later_but_nothing_that_is_done_once() {
     };
     let (verdict, why) = explained(handler.allow_boot(&later(3)).await.unwrap());
     assert!(
-        verdict == Some(Verdict::Allow) && why.contains("last known, decided 3 days ago by upstream main"),
+        verdict == Some(Verdict::allow()) && why.contains("last known, decided 3 days ago by upstream main"),
         "{why}"
     );
     let (images, why) = explained(handler.boot_images(&later(3)).await.unwrap());
@@ -248,7 +248,7 @@ async fn a_refusal_is_kept_when_it_is_given_and_outlives_the_upstream() {
     let (verdict, _) = explained(made.handler.allow_boot(&request(1)).await.unwrap());
     assert_eq!(verdict, Some(Verdict::deny("stolen")));
     let (verdict, _) = explained(made.handler.allow_boot(&request(2)).await.unwrap());
-    assert_eq!(verdict, Some(Verdict::Allow), "another machine starts from its disk, and its screen says why");
+    assert_eq!(verdict, Some(Verdict::allow()), "another machine starts from its disk, and its screen says why");
 }
 
 /// The events that a server was told, as JSON.

@@ -7,6 +7,7 @@ use super::ask::Asking;
 use super::contract;
 use super::images::{Image, ImageMenu};
 use super::made::{Builders, Made, Place};
+use super::offer::offer;
 use super::options::Options;
 use super::sandbox::fail;
 use crate::boot::{BootImage, BootImages, Record, Value, Verdict};
@@ -73,7 +74,8 @@ pub(super) fn register(engine: &mut Engine) {
     let mut builders = Builders(engine);
     builders.one("refer", |upstream: ImmutableString| refer(&upstream, Map::new()));
     builders.two("refer", |upstream: ImmutableString, options: Map| refer(&upstream, options));
-    builders.none("allow", || Ok(Ruling(Verdict::Allow, Place::default())));
+    builders.none("allow", || Ok(Ruling(Verdict::allow(), Place::default())));
+    builders.one("allow", |options: Map| offer(options).map(|offer| Ruling(Verdict::Allow(offer), Place::default())));
     builders.none("pass", || Ok(Pass::default()));
     builders.one("deny", |reason: ImmutableString| ruling("deny", &reason, Verdict::deny));
     builders.one("ignore", |reason: ImmutableString| ruling("ignore", &reason, Verdict::ignore));
@@ -116,7 +118,7 @@ pub(super) fn verdict(value: Dynamic) -> Result<Answer<Verdict>, String> {
         return Ok(Answer::Pass);
     }
     if let Ok(allowed) = value.as_bool() {
-        return Ok(Answer::Given(if allowed { Verdict::Allow } else { Verdict::deny(DENIED) }));
+        return Ok(Answer::Given(if allowed { Verdict::allow() } else { Verdict::deny(DENIED) }));
     }
     let got = describe(&value);
     if value.is::<Refer>() {

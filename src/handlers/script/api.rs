@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rhai::Engine;
 
 use super::contract::{self, function};
+use super::offer;
 use super::reach::Reach;
 use super::tables::Tables;
 use super::{
@@ -21,8 +22,16 @@ pub use super::time::PARTS;
 
 /// Every function of ours, in the order of the documentation.
 pub const FUNCTIONS: &[Function] = &[
-    function("allow", "the machine may boot from the network", "allow()")
-        .calls(&["allow() -> verdict"]),
+    function("allow", "the machine may boot from the network", "allow(#{ loader: \"snponly.efi\" })")
+        .calls(&["allow() -> verdict", "allow(options: map) -> verdict"])
+        .options(contract::ALLOW),
+    function(
+        "pxe_menu",
+        "a menu that PXE firmware itself shows before anything is loaded: for `allow(#{ menu: ... })`",
+        "pxe_menu(#{ prompt: \"Press F8 for the menu\", entries: [#{ title: \"Debian 12\", image: \"debian\" }] })",
+    )
+        .calls(&["pxe_menu(options: map) -> pxe_menu"])
+        .options(contract::PXE_MENU),
     function("deny", "it may not, and is told why", "deny(\"not in the list of machines\")")
         .calls(&["deny(reason: text) -> verdict"]),
     function("ignore", "it gets no answer, as if there were no server", "ignore(\"not ours\")")
@@ -273,6 +282,7 @@ pub(super) fn engine(tables: Arc<Tables>, queries: &Arc<NamedQueries>, reach: &R
     identity::register(&mut engine);
     time::register(&mut engine);
     answer::register(&mut engine);
+    offer::register(&mut engine);
     images::register(&mut engine);
     ask::register(&mut engine);
     tables::register(&mut engine, tables);

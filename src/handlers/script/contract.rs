@@ -71,6 +71,37 @@ const HIDDEN: OptionKey = key("hidden", "true or false", "whether a menu does no
 const NEEDS: OptionKey = key("needs", "a question", "what the person at the machine is asked before it starts");
 const TEXTS: &str = "text, or an array of texts";
 
+/// Of `allow`: what differs from the usual.
+pub(super) const ALLOW: &[OptionKey] = &[
+    key("loader", "text", "the boot loader, by a name of the loaders folders, instead of its architecture's"),
+    key("menu", "a menu of pxe_menu()", "a menu that PXE firmware itself shows"),
+    key("style", "text", "how PXE firmware is told its boot file: `binl` or `pxe10`"),
+    key("delay", "number", "milliseconds that the answer to a DISCOVER waits, up to 10000"),
+    key("secs_min", "number", "seconds that the client must have tried before it is answered, up to 60"),
+    key("local_boot", "text", "how it gets to its own disk: `sanboot`, `exit`, `exit-failed` or `reboot`"),
+    key("blksize_max", "number", "the largest TFTP block that it is sent, from 512 to 65464 octets"),
+    key("file_option", "true or false", "whether the boot file is in option 67 as well, with a NUL behind it"),
+    key("file_size", "true or false", "whether option 13 tells the size of the boot file"),
+    key("ipxe_option", "text", "what option 175 holds: `encapsulated`, or `url` for the loaders of 2Pint"),
+];
+/// Of `pxe_menu`.
+pub(super) const PXE_MENU: &[OptionKey] = &[
+    key("prompt", "text", "what the screen shows while it waits"),
+    key("timeout", "number", "seconds until the own disk starts: 3 by default, 0 is at once, 255 waits for ever"),
+    key("local", "text", "what the first line is called, the own disk"),
+    needed(
+        "entries",
+        "an array of maps",
+        "the lines behind it: `title`, and `image` (an id of boot_images) or `loader` (a name of the loaders folders)",
+    ),
+];
+/// Of an entry of `pxe_menu`.
+pub(super) const PXE_ENTRY: &[OptionKey] = &[
+    needed("title", "text", "what the screen shows"),
+    key("image", "text", "the id of an image of boot_images"),
+    key("loader", "text", "a name of the loaders folders"),
+];
+
 /// Of `refer`.
 pub(super) const REFER: &[OptionKey] =
     &[key("style", "text", "`ask`: this server asks the upstream; `redirect`: the machine goes there")];
@@ -156,7 +187,7 @@ pub(super) const HTTP: &[OptionKey] =
 
 /// The functions by what they are for, in the order of the documentation.
 pub(super) const TOPICS: &[(&str, &[&str])] = &[
-    ("May the machine boot?", &["allow", "deny", "ignore"]),
+    ("May the machine boot?", &["allow", "pxe_menu", "deny", "ignore"]),
     ("Leaving it to others", &["pass", "refer"]),
     (
         "What it boots",

@@ -113,6 +113,7 @@ fn rhai_type(kind: &str) -> &str {
         "menu" => "Menu",
         "question" => "Question",
         "verdict" => "Verdict",
+        "pxe_menu" => "PxeMenu",
         "pass" => "Pass",
         "refer" => "Refer",
         "row" => "Row",

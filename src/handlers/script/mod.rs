@@ -34,6 +34,7 @@ mod made;
 mod memory;
 mod modules;
 mod notes;
+mod offer;
 mod options;
 mod outside;
 mod parts;

@@ -223,6 +223,17 @@ pub const FIELDS: &[Field] = &[
     .when(When::Http)
     .by(SERVER),
     field(
+        "quirks",
+        "array of text",
+        "the entries of the quirk table that the client matches: docs/quirks.md",
+        "request.quirks.contains(\"raspberry-pi-rom\")",
+        |s| {
+            let names = s.request.quirks.iter().map(|name| Dynamic::from(ImmutableString::from(&**name)));
+            Dynamic::from_array(names.collect())
+        },
+    )
+    .by(SERVER),
+    field(
         "facts",
         "facts",
         "all facts by name; `request.facts.mac` is the fact where the field has another source",

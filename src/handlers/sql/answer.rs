@@ -32,12 +32,12 @@ pub(super) fn permission(machine: &Candidate) -> Result<Permission, HandlerError
     let allow = text(&machine.record, "allow").unwrap_or_else(|| "yes".into()).to_ascii_lowercase();
     let verdict = match allow.as_str() {
         "pass" => return Ok(Permission::Pass),
-        "allow" => Verdict::Allow,
+        "allow" => Verdict::allow(),
         "deny" => Verdict::deny(&reason()),
         "ignore" => Verdict::ignore(&reason()),
         _ => match truth(&machine.record, "allow") {
             Ok(Some(false)) => Verdict::deny(&reason()),
-            Ok(_) => Verdict::Allow,
+            Ok(_) => Verdict::allow(),
             Err(_) => {
                 let allow = Line::clean(cut(&allow));
                 let remedy = "write 1 or 0, yes or no, allow, deny, ignore or pass";
@@ -73,10 +73,10 @@ impl Who {
         for (candidate, _) in self.several() {
             match permission(candidate)? {
                 Permission::Given(verdict) if !verdict.allows() => first = first.or(Some(verdict)),
-                _ => return Ok(Verdict::Allow),
+                _ => return Ok(Verdict::allow()),
             }
         }
-        Ok(first.unwrap_or(Verdict::Allow))
+        Ok(first.unwrap_or(Verdict::allow()))
     }
 
     /// For the trail and the log.

@@ -157,7 +157,7 @@ impl Running {
             std::fs::write(path, octets).unwrap();
         }
         let rules = Arc::new(Rules {
-            verdict: Mutex::new(Verdict::Allow),
+            verdict: Mutex::new(Verdict::allow()),
             pending: Mutex::default(),
             images: Mutex::default(),
             told: Mutex::default(),
@@ -167,8 +167,13 @@ impl Running {
         let limit = Duration::from_millis(50);
         let limits_of_engine = TimeLimits { boot_images: limit, ..TimeLimits::default() };
         let policy = Policy { limits: limits_of_engine, ..Policy::default() };
-        let world =
-            World { handlers: vec![Arc::clone(&rules) as _], policy, site: "".into(), keys: Default::default() };
+        let world = World {
+            handlers: vec![Arc::clone(&rules) as _],
+            policy,
+            site: "".into(),
+            keys: Default::default(),
+            quirks: Default::default(),
+        };
         let engine = DecisionEngine::new(world, Sessions::new(TokenKey::new(&[3; 32]), 100));
         let engine = Arc::new(engine.observed(Arc::clone(&rules) as _));
         let client = Client::new([2, 0, 0, 0, 0, 1].into(), Architecture::X64_UEFI);

@@ -167,7 +167,7 @@ impl Actual {
 
     fn kind(&self) -> Kind {
         match self {
-            Actual::Verdict(Verdict::Allow) => Kind::Allow,
+            Actual::Verdict(Verdict::Allow(_)) => Kind::Allow,
             Actual::Verdict(Verdict::Deny { .. }) => Kind::Deny,
             Actual::Verdict(Verdict::Ignore { .. }) => Kind::Ignore,
             Actual::Verdict(Verdict::Refer(_)) | Actual::Refer(_) => Kind::Refer,

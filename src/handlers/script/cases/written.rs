@@ -68,6 +68,9 @@ pub(super) struct WrittenCase {
     sources: Option<Vec<String>>,
     needs: Option<Vec<String>>,
     person: Option<WrittenPerson>,
+    /// Entries of the quirk table that the client matches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    quirks: Vec<String>,
 }
 
 /// Who is at the machine.
@@ -217,6 +220,7 @@ impl WrittenCase {
             machine,
             record: record.map(Arc::new),
             person: self.person()?.map(Arc::new),
+            quirks: self.quirks.iter().map(|name| name.as_str().into()).collect(),
             identity: self.identity.take().map(Arc::new).unwrap_or_default(),
             now: self.now()?,
         })

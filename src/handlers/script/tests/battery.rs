@@ -8,8 +8,8 @@ use crate::decision::HandlerError;
 
 #[test]
 fn gives_verdicts() {
-    assert_eq!(allow("allow()"), Ok(Answer::Given(Verdict::Allow)));
-    assert_eq!(allow("true"), Ok(Answer::Given(Verdict::Allow)));
+    assert_eq!(allow("allow()"), Ok(Answer::Given(Verdict::allow())));
+    assert_eq!(allow("true"), Ok(Answer::Given(Verdict::allow())));
     assert_eq!(allow("deny(`no ${request.mac}`)"), Ok(Answer::Given(Verdict::deny("no 52:54:00:12:34:56"))));
     assert_eq!(allow("ignore(\"not ours\")"), Ok(Answer::Given(Verdict::ignore("not ours"))));
     assert!(matches!(allow("false"), Ok(Answer::Given(Verdict::Deny { .. }))));
@@ -138,7 +138,7 @@ fn a_panic_inside_is_an_error_and_the_handler_lives_on() {
     let error = block_on(handler.allow_boot(&request())).unwrap_err().message;
     assert!(error.contains("a bug of ours") && error.contains("please report"), "{error}");
     let other = BootRequest { machine: Machine::default(), ..request() };
-    assert_eq!(block_on(handler.allow_boot(&other)), Ok(Answer::Given(Verdict::Allow)));
+    assert_eq!(block_on(handler.allow_boot(&other)), Ok(Answer::Given(Verdict::allow())));
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn a_run_that_is_begun_anew_logs_once() {
     assert!(inline.overrun);
     let full = program.run(Question::AllowBoot, &request(), program.full(Question::AllowBoot), answer::verdict);
     assert_eq!((full.overrun, full.log), (false, vec!["begin".to_owned(), "end".to_owned()]));
-    assert_eq!(block_on(handler.allow_boot(&request())), Ok(Answer::Given(Verdict::Allow)));
+    assert_eq!(block_on(handler.allow_boot(&request())), Ok(Answer::Given(Verdict::allow())));
 }
 
 #[test]
@@ -172,6 +172,6 @@ fn two_files_with_imports_of_their_own() {
         .unwrap_or_else(|errors| panic!("{errors}"));
     // Nothing is read after loading.
     drop(folder);
-    assert_eq!(block_on(handler.allow_boot(&request())), Ok(Answer::Given(Verdict::Allow)));
+    assert_eq!(block_on(handler.allow_boot(&request())), Ok(Answer::Given(Verdict::allow())));
     assert!(matches!(block_on(handler.boot_images(&request())), Ok(Answer::Given(_))));
 }

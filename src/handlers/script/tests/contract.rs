@@ -42,7 +42,7 @@ fn every_field_and_fact_can_be_read_and_has_its_type() {
     });
     let handler = load(&format!("fn allow_boot(request) {{ {}\ntrue }}", checks.collect::<String>()));
     let known = BootRequest { record: Some(Arc::default()), person: Some(Arc::new(ann())), ..request() };
-    assert_eq!(block_on(handler.allow_boot(&known)), Ok(Answer::Given(Verdict::Allow)));
+    assert_eq!(block_on(handler.allow_boot(&known)), Ok(Answer::Given(Verdict::allow())));
 }
 
 fn ann() -> Person {

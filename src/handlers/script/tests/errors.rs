@@ -85,7 +85,7 @@ fn tables_name_the_nearest_file_and_column() {
     assert!(files("table(\"broken\" + \".csv\"); true").unwrap_err().contains("line 2: it has 1 cell,"));
     assert_eq!(
         files("let r = table(\"machines.csv\").find(\"mac\", request.mac); r.role == \"lab\" && \"role\" in r"),
-        Ok(Answer::Given(Verdict::Allow))
+        Ok(Answer::Given(Verdict::allow()))
     );
 }
 

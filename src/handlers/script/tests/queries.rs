@@ -215,7 +215,7 @@ fn a_query_is_never_waited_for_on_the_callers_thread() {
     assert!(inline.overrun && !inline.waited);
     let runs = |question| handler.shy(question).load(Ordering::Relaxed);
     for _ in 0..40 {
-        assert_eq!(block_on(handler.allow_boot(&request())), Ok(Answer::Given(Verdict::Allow)));
+        assert_eq!(block_on(handler.allow_boot(&request())), Ok(Answer::Given(Verdict::allow())));
         // It begins in the background from now on, as long as it asks; the other question does not.
         assert_eq!(runs(Question::AllowBoot), SHY_RUNS);
     }
@@ -237,7 +237,7 @@ fn a_slow_database_ends_with_the_limit_and_delays_nobody_else() {
         let slow = tokio::spawn(async move { waiting.allow_boot(&asked).await });
         tokio::task::yield_now().await;
         for _ in 0..50 {
-            assert_eq!(handler.allow_boot(&request()).await, Ok(Answer::Given(Verdict::Allow)));
+            assert_eq!(handler.allow_boot(&request()).await, Ok(Answer::Given(Verdict::allow())));
         }
         assert!(!slow.is_finished(), "the slow one ended before the fast ones");
         let begin = Instant::now();
@@ -295,7 +295,7 @@ fn the_top_of_a_file_cannot_wait() {
     assert!(told.starts_with("site.rhai:1:14: nothing can be waited for here"), "{told}");
     let site = Cmdb::new("import \"lib\" as lib;\nfn allow_boot(request) { lib::count() == 2 }");
     std::fs::write(site.folder.path().join("lib.rhai"), "fn count() { query(\"cmdb.all\").len() }").unwrap();
-    assert_eq!(block_on(site.load().allow_boot(&request())), Ok(Answer::Given(Verdict::Allow)));
+    assert_eq!(block_on(site.load().allow_boot(&request())), Ok(Answer::Given(Verdict::allow())));
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn an_endless_script_for_one_machine_leaves_others_fast() {
         tokio::task::yield_now().await;
         let begin = Instant::now();
         for _ in 0..50 {
-            assert_eq!(handler.allow_boot(&machine("fast")).await, Ok(Answer::Given(Verdict::Allow)));
+            assert_eq!(handler.allow_boot(&machine("fast")).await, Ok(Answer::Given(Verdict::allow())));
         }
         let elapsed = begin.elapsed();
         assert!(slow.iter().all(|task| !task.is_finished()), "the slow ones ended before the fast ones");

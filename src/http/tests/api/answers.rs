@@ -8,7 +8,7 @@ async fn a_verdict_goes_to_the_site_with_its_reason_and_rules_see_the_site() {
     let upstream = Upstream::start().await;
     let mut lyon = upstream.site("lyon").await;
     for (session, verdict) in
-        [Verdict::Allow, Verdict::deny("not before 18:00"), Verdict::ignore("not ours")].into_iter().enumerate()
+        [Verdict::allow(), Verdict::deny("not before 18:00"), Verdict::ignore("not ours")].into_iter().enumerate()
     {
         upstream.says(Some(verdict.clone()), None);
         let mut asked = question(session as u8, Stage::BootServer);
@@ -32,11 +32,11 @@ async fn images_go_to_the_site_with_the_names_of_their_files_and_the_machine_s_f
     let upstream = Upstream::start().await;
     let mut lyon = upstream.site("lyon").await;
     let images = image("debian", Some("sql~a1"), "@s3/debian/linux");
-    upstream.says(Some(Verdict::Allow), Some(images.clone()));
+    upstream.says(Some(Verdict::allow()), Some(images.clone()));
     let mut asked = question(1, Stage::Http);
     asked.machine = [("serial".into(), "X1".into()), ("nonsense".into(), "1".into())].into();
     let answer: ImagesAnswer = lyon.post("boot-images", &asked).await.json();
-    assert_eq!((answer.answer, answer.images), (Some(Verdict::Allow), Some(images)));
+    assert_eq!((answer.answer, answer.images), (Some(Verdict::allow()), Some(images)));
     let requests = std::mem::take(&mut *upstream.oracle.asked.lock().unwrap());
     assert_eq!(requests.len(), 2, "the verdict, and the images");
     assert!(requests.iter().all(|request| request.machine.get("serial") == Some("X1")));
@@ -44,7 +44,7 @@ async fn images_go_to_the_site_with_the_names_of_their_files_and_the_machine_s_f
     let mut asked = question(2, Stage::Http);
     asked.machine = [("serial".into(), "X2".into())].into();
     let answer: VerdictAnswer = lyon.post("allow-boot", &asked).await.json();
-    assert_eq!(answer.answer, Some(Verdict::Allow));
+    assert_eq!(answer.answer, Some(Verdict::allow()));
     assert_eq!(upstream.oracle.asked.lock().unwrap()[0].machine.get("serial"), Some("X2"));
 }
 
@@ -56,10 +56,10 @@ async fn where_nobody_has_an_opinion_there_is_no_answer() {
     assert_eq!(answer.answer, None);
     let answer: ImagesAnswer = lyon.post("boot-images", &question(1, Stage::Http)).await.json();
     assert_eq!((answer.answer, answer.images), (None, None));
-    upstream.says(Some(Verdict::Allow), None);
+    upstream.says(Some(Verdict::allow()), None);
     let answer: ImagesAnswer = lyon.post("boot-images", &question(2, Stage::Http)).await.json();
-    assert_eq!((answer.answer, answer.images), (Some(Verdict::Allow), None));
-    upstream.says(Some(Verdict::Allow), Some(BootImages::none()));
+    assert_eq!((answer.answer, answer.images), (Some(Verdict::allow()), None));
+    upstream.says(Some(Verdict::allow()), Some(BootImages::none()));
     let answer: ImagesAnswer = lyon.post("boot-images", &question(3, Stage::Http)).await.json();
     assert_eq!(answer.images, Some(BootImages::none()), "its own disk is an opinion");
 }
@@ -90,7 +90,7 @@ async fn an_answer_that_is_late_is_none_and_the_site_may_ask_again() {
 async fn an_event_is_noted_once_in_the_boot_that_it_is_about() {
     let upstream = Upstream::start().await;
     let mut lyon = upstream.site("lyon").await;
-    upstream.says(Some(Verdict::Allow), Some(image("debian", Some("sql~a1"), "linux")));
+    upstream.says(Some(Verdict::allow()), Some(image("debian", Some("sql~a1"), "linux")));
     lyon.post("boot-images", &question(1, Stage::Http)).await;
     let started = EventFacts::Started { image: Line::clean("debian"), assignment: Line::clean("sql~a1") };
     let report = Report { about: question(1, Stage::Http), event: started };
@@ -142,7 +142,7 @@ async fn news_of_which_nobody_needs_to_agree_go_to_the_history_of_the_site() {
 async fn a_site_names_no_boot_but_its_own() {
     let upstream = Upstream::start().await;
     let (mut lyon, mut oslo) = (upstream.site("lyon").await, upstream.site("oslo").await);
-    upstream.says(Some(Verdict::Allow), None);
+    upstream.says(Some(Verdict::allow()), None);
     lyon.post("allow-boot", &question(1, Stage::Discover)).await;
     let of_lyon = upstream.oracle.asked.lock().unwrap()[0].session;
     // Oslo says the same as Lyon, and what the upstream itself calls Lyon's boot.

@@ -158,6 +158,7 @@ impl Upstream {
             policy,
             site: "upstream's own".into(),
             keys: Default::default(),
+            quirks: Default::default(),
         };
         let engine = DecisionEngine::new(world, Sessions::new(TokenKey::new(&[3; 32]), 100));
         let engine = Arc::new(engine.observed(Arc::clone(&oracle) as _));

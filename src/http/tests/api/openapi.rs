@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::api::{Digest, EventFacts, Health, ImagesAnswer, Report, VerdictAnswer};
 use crate::boot::{
-    Ask, Choice, FactsForm, FirmwareHandOver, InjectedFile, IpxeBuild, Menu, Method, NicBus, Person, Referral, Relay,
-    ScriptHandOver, Source,
+    Ask, BootMenu, Choice, FactsForm, FirmwareHandOver, InjectedFile, IpxeBuild, IpxeOption, LocalBoot, Manner, Menu,
+    MenuBoots, MenuEntry, Method, NicBus, Offer, Person, Referral, Relay, ScriptHandOver, Source, Style,
 };
 
 static DOCUMENT: LazyLock<Value> =
@@ -134,7 +134,25 @@ fn every_verdict() -> Vec<Verdict> {
     let refer =
         |firmware| Verdict::Refer(Referral { upstream: Line::clean("main"), firmware, script: Some(script.clone()) });
     let mut verdicts: Vec<_> = hand_overs.into_iter().map(refer).collect();
-    verdicts.extend([Verdict::Allow, Verdict::deny("closed"), Verdict::ignore("not ours")]);
+    let manner = Manner {
+        style: Some(Style::Pxe10),
+        delay_ms: Some(200),
+        secs_min: Some(4),
+        loader: Some("undionly.kkpxe".parse().unwrap()),
+        local_boot: Some(LocalBoot::ExitFailed),
+        blksize_max: Some(1024),
+        file_option: Some(true),
+        file_size: Some(false),
+        ipxe_option: Some(IpxeOption::Url),
+    };
+    let line = Line::clean;
+    let entries = vec![
+        MenuEntry { title: line("Debian"), boots: MenuBoots::Image("debian".into()) },
+        MenuEntry { title: line("Memory test"), boots: MenuBoots::Loader("memtest.0".parse().unwrap()) },
+    ];
+    let menu = BootMenu::new(line("F8"), 3, line("Local disk"), entries).unwrap();
+    verdicts.push(Verdict::Allow(Offer { manner, menu: Some(Box::new(menu)) }));
+    verdicts.extend([Verdict::allow(), Verdict::deny("closed"), Verdict::ignore("not ours")]);
     verdicts
 }
 
@@ -167,7 +185,7 @@ fn every_message_is_as_it_is_described() {
     }
     let ask = Ask::new(Method::Approval, Line::clean("?"), vec!["lab".into()]).unwrap();
     for images in [None, Some(BootImages::none()), Some(every_image()), Some(BootImages::asking(ask))] {
-        fits("ImagesAnswer", &ImagesAnswer { answer: Some(Verdict::Allow), images, handler: handler.clone() });
+        fits("ImagesAnswer", &ImagesAnswer { answer: Some(Verdict::allow()), images, handler: handler.clone() });
     }
     fits("Digest", &Digest { sha256: "0".repeat(64), length: 0 });
     fits("Health", &Health { versions: vec![1], site: Some(handler.clone()), now: Timestamp::now() });
@@ -201,6 +219,8 @@ fn what_is_not_described_does_not_fit() {
     does_not_fit("Question", json!({}));
     does_not_fit("Verdict", json!({ "verdict": "perhaps" }));
     does_not_fit("Verdict", json!({ "verdict": "deny" }));
+    does_not_fit("Verdict", json!({ "verdict": "allow", "manner": { "style": "pxe" } }));
+    does_not_fit("Verdict", json!({ "verdict": "allow", "menu": { "prompt": "F8" } }));
     does_not_fit("Event", json!({ "kind": "started", "image": "a" }));
     does_not_fit("BootImage", json!({ "id": "a b", "title": "", "kind": "local" }));
     does_not_fit("BootImage", json!({ "id": "a", "title": "", "kind": "linux" }));
@@ -212,7 +232,7 @@ async fn real_answers_are_as_they_are_described() {
     let upstream = Upstream::start().await;
     let mut lyon = upstream.site("lyon").await;
     let fits = |schema: &str, reply: &Reply| fits(schema, &reply.json::<Value>());
-    upstream.says(Some(Verdict::Allow), Some(every_image()));
+    upstream.says(Some(Verdict::allow()), Some(every_image()));
     fits("VerdictAnswer", &lyon.post("allow-boot", &full_question()).await);
     let reply = lyon.post("boot-images", &full_question()).await;
     fits("ImagesAnswer", &reply);

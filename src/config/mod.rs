@@ -8,6 +8,7 @@
 
 mod amounts;
 mod casts;
+mod compat;
 mod database;
 mod defaults;
 mod parse;
@@ -28,6 +29,7 @@ use crate::decision::KeyRules;
 use crate::quirks::Quirks;
 
 pub use casts::Dhcp6Section;
+pub use compat::{AltirisSection, CompatSection, DoorSection};
 pub use database::{Ambiguous, DatabaseSection, NoImage, SqlSection, StoreSection, UnknownMachine};
 pub use people::{LdapSection, PeopleSection, PersonSection};
 pub use problem::{Problem, Problems};
@@ -86,6 +88,8 @@ pub struct Config {
     pub cache: CacheSection,
     /// `[api]`
     pub api: ApiSection,
+    /// `[compat]`
+    pub compat: CompatSection,
     /// `[people]`
     pub people: PeopleSection,
     /// `[[handler]]`, in the order they are asked.

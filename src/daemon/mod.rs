@@ -89,6 +89,8 @@ pub struct Ports {
     pub https: Option<u16>,
     /// The decision API, by HTTPS.
     pub api: Option<u16>,
+    /// The port that Altiris' clients know.
+    pub altiris: Option<u16>,
 }
 
 impl Daemon {
@@ -108,7 +110,14 @@ impl Daemon {
         let engine = Arc::new(DecisionEngine::new(site.world(), sessions).observed(told));
         let mut problems = listeners::BindProblems::default();
         let addresses = listeners::addresses(&config)?;
-        let http = listeners::web("http", &addresses, config.http.port, &mut problems);
+        let mut http = listeners::web("http", &addresses, config.http.port, &mut problems);
+        let mut altiris = None;
+        if config.compat.altiris.enabled {
+            let listeners = listeners::web("compat.altiris", &addresses, config.compat.altiris.port, &mut problems);
+            altiris = port_of(&listeners);
+            // Behind HTTP's own, whose port machines are told.
+            http.extend(listeners);
+        }
         let (https, tls) = match config.https.enabled {
             true => {
                 let listeners = listeners::web("https", &addresses, config.https.port, &mut problems);
@@ -161,6 +170,7 @@ impl Daemon {
             http: ports.http,
             https: ports.https,
             api: api.as_ref().and_then(|api| port_of(&api.listeners)),
+            altiris,
         };
         Ok(Daemon { shared, dhcp, dhcp6, tftp, http, https, acceptor, api, web, reloader, history, ports })
     }
@@ -207,6 +217,7 @@ impl Daemon {
             http = self.ports.http,
             https = self.ports.https,
             api = self.ports.api,
+            altiris = self.ports.altiris,
             "serving"
         );
         stop.cancelled().await;

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::boot::{Architecture, BootDecision, Client, FileName, Platform, Verdict};
 use crate::cache::Library;
 use crate::chainload::{self, ConfigFile, Said, Syntax, Target};
-use crate::config::IpxeScheme;
+use crate::config::{CompatSection, IpxeScheme};
 use crate::database::Databases;
 use crate::decision::{BootEvent, DecisionEngine, Progress, Session};
 use crate::files::Content;
@@ -58,6 +58,8 @@ pub(super) struct SitePart {
     http_boot: (IpxeScheme, Option<String>),
     /// Whether machines may come without having asked DHCP.
     pub(super) has_entry: bool,
+    /// The front doors of other servers.
+    pub(super) compat: CompatSection,
     /// Whether the loaders have paths that need no session.
     pub(super) plain_loaders: bool,
 }
@@ -69,7 +71,7 @@ impl SitePart {
         let store = Store::on(databases.store().clone()).ok();
         let (ipxe_scheme, has_entry) = (config.https.ipxe, config.http.entry);
         let http_boot = (config.https.http_boot, config.https.http_boot_name);
-        let plain_loaders = config.loaders.plain_paths;
+        let (plain_loaders, compat) = (config.loaders.plain_paths, config.compat);
         SitePart {
             databases,
             upstreams,
@@ -81,6 +83,7 @@ impl SitePart {
             ipxe_scheme,
             http_boot,
             has_entry,
+            compat,
             plain_loaders,
         }
     }

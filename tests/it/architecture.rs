@@ -56,6 +56,7 @@ const PURE: &[&str] = &[
     "ipxe/",
     "chainload/",
     "paths.rs",
+    "dhcp_config/",
     "dhcp/packet.rs",
     "dhcp/pxe.rs",
     "dhcp/client.rs",

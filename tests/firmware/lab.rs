@@ -36,26 +36,31 @@ pub(crate) struct Lab {
 impl Lab {
     /// Builds the lab for `case` on one LAN; `None` when firmware boots are switched off.
     pub(crate) fn open(case: &str) -> Option<Self> {
-        Self::open_shaped(case, Shape::OneLan)
+        Self::open_shaped(case, Shape::OneLan, None)
     }
 
     /// The same with the machines behind a router with a relay agent.
     pub(crate) fn open_routed(case: &str) -> Option<Self> {
-        Self::open_shaped(case, Shape::Routed)
+        Self::open_shaped(case, Shape::Routed, None)
     }
 
     /// The same on one LAN where nobody has an IPv4 address.
     pub(crate) fn open_v6(case: &str) -> Option<Self> {
-        Self::open_shaped(case, Shape::OneLanV6)
+        Self::open_shaped(case, Shape::OneLanV6, None)
     }
 
-    fn open_shaped(case: &str, shape: Shape) -> Option<Self> {
+    /// One LAN whose DHCP server also names a boot file, from its own folder `tftp` in the evidence.
+    pub(crate) fn open_with_boot_file(case: &str, file: &'static str) -> Option<Self> {
+        Self::open_shaped(case, Shape::OneLan, Some(file))
+    }
+
+    fn open_shaped(case: &str, shape: Shape, boot_file: Option<&str>) -> Option<Self> {
         let assets = Assets::find()?;
         let accelerator = assets.accelerator();
         let place = assets.place();
         let evidence = new_folder(&target().join(case));
         let network = Network::new(case, shape);
-        let (dhcp, dhcp_log) = start_dhcp(&network, shape, &evidence);
+        let (dhcp, dhcp_log) = start_dhcp(&network, shape, boot_file, &evidence);
         let mut helpers = vec![start_capture(&network, &evidence), dhcp];
         let mut logs = vec![dhcp_log];
         if shape == Shape::Routed {
@@ -158,7 +163,7 @@ fn start_capture(network: &Network, evidence: &Path) -> Process {
 
 /// The site's DHCP server: addresses and nothing about booting. But by IPv6 iPXE takes everything from the server that
 /// gave it its address.
-fn start_dhcp(network: &Network, shape: Shape, evidence: &Path) -> (Process, Transcript) {
+fn start_dhcp(network: &Network, shape: Shape, boot_file: Option<&str>, evidence: &Path) -> (Process, Transcript) {
     let mut command = network.command("dhcp", "dnsmasq");
     command.args(["--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--user=root"]);
     command.args(["--log-facility=-", "--pid-file="]);
@@ -171,6 +176,11 @@ fn start_dhcp(network: &Network, shape: Shape, evidence: &Path) -> (Process, Tra
         ]),
         Shape::OneLan | Shape::Routed => command.arg("--dhcp-range=10.77.0.50,10.77.0.99,255.255.255.0,1h"),
     };
+    if let Some(file) = boot_file {
+        let folder = new_folder(&evidence.join("tftp"));
+        command.args(["--enable-tftp", &format!("--dhcp-boot={file}")]);
+        command.arg(format!("--tftp-root={}", folder.display()));
+    }
     command.arg(format!("--interface={INTERFACE}"));
     command.arg(format!("--dhcp-leasefile={}", evidence.join("leases").display()));
     let log = Transcript::new("the site's DHCP server", &evidence.join("dhcp.log"));

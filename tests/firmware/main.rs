@@ -17,6 +17,7 @@
 //! | [`person`] | cases where somebody types at the machine |
 //! | [`referral`] | cases where an upstream server decides |
 //! | [`ipv6`] | cases without IPv4 |
+//! | [`multicast`] | one stream for many receivers |
 //! | [`assets`], [`disk`] | kernels, loaders, disks |
 //! | [`process`], [`transcript`] | children that end with the test, and what they say |
 #![allow(
@@ -31,6 +32,7 @@ mod disk;
 mod ipv6;
 mod lab;
 mod machine;
+mod multicast;
 mod network;
 mod person;
 mod process;

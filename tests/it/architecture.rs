@@ -60,6 +60,8 @@ const PURE: &[&str] = &[
     "dhcp/v6/client.rs",
     "dhcp/v6/question.rs",
     "dhcp/v6/reply.rs",
+    "tftp/multicast/option.rs",
+    "tftp/multicast/session.rs",
     "tftp/packet.rs",
     "tftp/options.rs",
     "tftp/transfer.rs",

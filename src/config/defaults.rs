@@ -46,6 +46,7 @@ impl Default for TftpSection {
             blksize_max: 1_468,
             windowsize_max: 64,
             transfers_max: 4096,
+            multicast: super::MulticastSection::default(),
         }
     }
 }

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use crate::decision::KeyRules;
 use crate::quirks::Quirks;
 
-pub use casts::Dhcp6Section;
+pub use casts::{Dhcp6Section, MulticastSection};
 pub use compat::{AltirisSection, CompatSection, DoorSection};
 pub use database::{Ambiguous, DatabaseSection, NoImage, SqlSection, StoreSection, UnknownMachine};
 pub use people::{LdapSection, PeopleSection, PersonSection};

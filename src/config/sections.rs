@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::boot::{Architecture, FileName, Line};
 use crate::decision::{Fallback, OnError, Policy, TimeLimits};
 
+use super::casts::MulticastSection;
 use super::database::SqlSection;
 use super::upstream::ReferralSection;
 
@@ -90,6 +91,8 @@ pub struct TftpSection {
     pub windowsize_max: u16,
     /// The most transfers at a time.
     pub transfers_max: usize,
+    /// `[tftp.multicast]`
+    pub multicast: MulticastSection,
 }
 
 /// `[http]`

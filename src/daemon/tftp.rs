@@ -131,6 +131,16 @@ impl TftpSource for TftpAnswers {
         opened
     }
 
+    fn shared_name(&self, request: &ReadRequest) -> Option<String> {
+        match paths::parse(&request.file_name)?.1 {
+            // An image that a script names may be of an upstream: the name is the site's own either way.
+            Wanted::Image(name) => Some(format!("f/{name}")),
+            Wanted::Loader(name) => Some(name.to_string()),
+            // The rest is made for one machine.
+            _ => None,
+        }
+    }
+
     fn finished(&self, request: &ReadRequest, outcome: &TransferOutcome) {
         let Some((session, wanted)) = self.session(request) else { return without_session(request, outcome) };
         let now = Timestamp::now();

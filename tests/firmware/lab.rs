@@ -36,26 +36,35 @@ pub(crate) struct Lab {
 impl Lab {
     /// Builds the lab for `case` on one LAN; `None` when firmware boots are switched off.
     pub(crate) fn open(case: &str) -> Option<Self> {
-        Self::open_shaped(case, Shape::OneLan)
+        Self::open_shaped(case, Shape::OneLan, None)
     }
 
     /// The same with the machines behind a router with a relay agent.
     pub(crate) fn open_routed(case: &str) -> Option<Self> {
-        Self::open_shaped(case, Shape::Routed)
+        Self::open_shaped(case, Shape::Routed, None)
     }
 
     /// The same on one LAN where nobody has an IPv4 address.
     pub(crate) fn open_v6(case: &str) -> Option<Self> {
-        Self::open_shaped(case, Shape::OneLanV6)
+        Self::open_shaped(case, Shape::OneLanV6, None)
     }
 
-    fn open_shaped(case: &str, shape: Shape) -> Option<Self> {
+    /// One LAN whose DHCP server also names a boot file, from its own folder `tftp` in the evidence.
+    pub(crate) fn open_with_boot_file(case: &str, file: &'static str) -> Option<Self> {
+        Self::open_shaped(case, Shape::OneLan, Some(file))
+    }
+
+    fn open_shaped(case: &str, shape: Shape, boot_file: Option<&str>) -> Option<Self> {
         let assets = Assets::find()?;
         let accelerator = assets.accelerator();
         let place = assets.place();
         let evidence = new_folder(&target().join(case));
         let network = Network::new(case, shape);
-        let (dhcp, dhcp_log) = start_dhcp(&network, shape, &evidence, "");
+        let lines = boot_file.map(|file| {
+            let folder = new_folder(&evidence.join("tftp"));
+            format!("enable-tftp\ndhcp-boot={file}\ntftp-root={}\n", folder.display())
+        });
+        let (dhcp, dhcp_log) = start_dhcp(&network, shape, &evidence, lines.as_deref().unwrap_or_default());
         let mut helpers = vec![start_capture(&network, &evidence), dhcp];
         let mut logs = vec![dhcp_log];
         if shape == Shape::Routed {

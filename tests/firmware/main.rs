@@ -20,6 +20,7 @@
 //! | [`referral`] | cases where an upstream server decides |
 //! | [`ipv6`] | cases without IPv4 |
 //! | [`https_boot`] | a machine that loads everything by HTTPS |
+//! | [`multicast`] | one stream for many receivers |
 //! | [`assets`], [`disk`] | kernels, loaders, disks |
 //! | [`process`], [`transcript`] | children that end with the test, and what they say |
 #![allow(
@@ -37,6 +38,7 @@ mod ipv6;
 mod lab;
 mod loaders;
 mod machine;
+mod multicast;
 mod network;
 mod person;
 mod process;

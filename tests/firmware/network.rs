@@ -152,6 +152,11 @@ impl Network {
         self.cable("clients", BRIDGE, "upstream", UPSTREAM_ON_LAN);
     }
 
+    /// Gives the machines' bridge an address, so that programs can run where machines are.
+    pub(crate) fn address_of_bridge(&self, address: &str) {
+        self.ip("clients", &["address", "add", &with_length(address), "dev", BRIDGE]);
+    }
+
     /// Boots a simulated machine on the bridge, against the server of the site.
     pub(crate) fn simulate(&self, number: usize) -> std::process::Child {
         if number == 0 {

@@ -67,6 +67,8 @@ const PURE: &[&str] = &[
     "dhcp/v6/reply.rs",
     "dhcp/selection.rs",
     "dhcp/faults.rs",
+    "tftp/multicast/option.rs",
+    "tftp/multicast/session.rs",
     "tftp/packet.rs",
     "tftp/options.rs",
     "tftp/transfer.rs",

@@ -1,8 +1,10 @@
 //! The paths that clients are told, the same by TFTP and HTTP, and how they are read again.
 //!
-//! `b/<token>/<rest>`: the token names the boot session and opens it; the rest names what is wanted.
+//! `b/<token>/<rest>`: the token names the boot session and opens it; the rest names what is wanted. A loader may forget
+//! where it came from, and look for its files at the top: such a name is of the session whose loader went to its address.
 //! `loaders/<name>`: a boot loader for machines that have no session, where the site opens it.
 
+use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::boot::FileName;
@@ -28,7 +30,7 @@ pub enum Wanted {
     Failed,
     /// A file of an image.
     Image(FileName),
-    /// A boot loader, by its name in the loader table.
+    /// A boot loader, a file that it looks for beside itself, or its configuration.
     Loader(FileName),
 }
 
@@ -91,6 +93,25 @@ pub fn parse(name: &FileName) -> Option<(&str, Wanted)> {
         },
     };
     Some((token, wanted))
+}
+
+/// A path with every octet encoded that is not unreserved or `/`.
+pub fn percent_encoded(path: &str) -> String {
+    path.bytes().fold(String::new(), |mut encoded, byte| {
+        match byte {
+            byte if is_unreserved(byte) || byte == b'/' => encoded.push(char::from(byte)),
+            byte => {
+                let written = write!(encoded, "%{byte:02X}");
+                debug_assert!(written.is_ok(), "a string takes everything");
+            }
+        }
+        encoded
+    })
+}
+
+/// Whether an octet stands for itself anywhere in a URL (RFC 3986 section 2.3).
+pub fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 /// The start of every URL of this server: `http://10.0.0.2`, `https://[fd00::2]:8443`.

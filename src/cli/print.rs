@@ -83,7 +83,8 @@ enum Form {
 pub(super) fn run(command: &Print, file: &Path) -> anyhow::Result<ExitCode> {
     let Command::DhcpConfig(command) = &command.command;
     let config = super::read_config(file)?;
-    let loaders = Loaders::read(&config.loaders.folders, &config.loaders.files);
+    let own = &config.loaders;
+    let loaders = Loaders::read(&own.folders, &own.files, &own.names, &own.own_names);
     let server = match command.server {
         Some(server) => server,
         None => only_address(&config)?,
@@ -110,7 +111,8 @@ pub(super) fn run(command: &Print, file: &Path) -> anyhow::Result<ExitCode> {
         complain(&format!("{}: {lack}", file.display()));
     }
     for missing in loaders.missing() {
-        complain(&format!("note: {} is left out: {}: {}", missing.architecture, missing.name, missing.why));
+        let Some(architecture) = missing.architecture else { continue };
+        complain(&format!("note: {architecture} is left out: {}: {}", missing.name, missing.why));
     }
     Ok(if lacking.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -118,8 +120,11 @@ pub(super) fn run(command: &Print, file: &Path) -> anyhow::Result<ExitCode> {
 /// The comment on top.
 fn head(server: Ipv4Addr, lacking: &[String]) -> Vec<String> {
     let mut lines = vec![
-        format!("Machines get their boot loader from Pointsman at {server}, named by this DHCP server, and come in by HTTP."),
-        "It needs in pointsman.toml: [dhcp] enabled = false, [loaders] plain_paths = true, [http] entry = true.".to_owned(),
+        format!(
+            "Machines get their boot loader from Pointsman at {server}, named by this DHCP server, and come in by HTTP."
+        ),
+        "It needs in pointsman.toml: [dhcp] enabled = false, [loaders] plain_paths = true, [http] entry = true."
+            .to_owned(),
     ];
     lines.extend(lacking.iter().map(|lack| format!("NOT YET THERE: {lack}")));
     lines.push(String::new());

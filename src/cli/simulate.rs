@@ -11,7 +11,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::machine::MachineArgs;
 use super::output::{complain, say, say_json};
-use crate::simulate::{Ending, Failure, Installer, Machine, Report, Server, Step, Typed, Unwatched, Watcher, boot, boot_from};
+use crate::simulate::{
+    Ending, Failure, Installer, Machine, Report, Server, Step, Typed, Unwatched, Watcher, boot, boot_from,
+};
 
 /// Boot a simulated machine against a running server, and show each step
 ///

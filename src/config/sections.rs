@@ -1,6 +1,6 @@
 //! The tables of the configuration file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -9,9 +9,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use crate::boot::{Architecture, Line};
+use crate::boot::{Architecture, FileName, Line};
 use crate::decision::{Fallback, OnError, Policy, TimeLimits};
 
+use super::casts::MulticastSection;
 use super::database::SqlSection;
 use super::upstream::ReferralSection;
 
@@ -90,6 +91,8 @@ pub struct TftpSection {
     pub windowsize_max: u16,
     /// The most transfers at a time.
     pub transfers_max: usize,
+    /// `[tftp.multicast]`
+    pub multicast: MulticastSection,
 }
 
 /// `[http]`
@@ -146,6 +149,11 @@ pub struct LoadersSection {
     pub plain_paths: bool,
     /// Loader file by architecture; what is not named here keeps its default.
     pub files: BTreeMap<Architecture, String>,
+    /// Files that clients know by another name; what is not named here keeps its default.
+    pub names: BTreeMap<FileName, PathBuf>,
+    /// Those of `names` that the configuration itself has.
+    #[serde(skip)]
+    pub own_names: BTreeSet<FileName>,
 }
 
 /// `[images]`

@@ -79,7 +79,7 @@ impl DhcpAnswers {
         };
         match hand_over {
             FirmwareHandOver::Loader => {
-                self.loader(client, session, server).map_or(DhcpAnswer::Silent, |file| boot(file, None))
+                self.loader(client, session, verdict, server).map_or(DhcpAnswer::Silent, |file| boot(file, None))
             }
             FirmwareHandOver::File { server, file } => boot(file.to_string(), Some(*server)),
             FirmwareHandOver::Url(url) => boot(url.to_string(), None),
@@ -91,10 +91,22 @@ impl DhcpAnswers {
         }
     }
 
-    /// Our boot loader for this firmware, if there is one.
-    fn loader(&self, client: &Client, session: &Session, server: IpAddr) -> Option<String> {
+    /// Our boot loader for this firmware, if there is one: what the rules or a quirk say, else its architecture's.
+    fn loader(&self, client: &Client, session: &Session, verdict: &Verdict, server: IpAddr) -> Option<String> {
         let site = self.shared.site.load();
-        let Some(loader) = site.loaders.of(client.architecture) else {
+        let chosen = self.shared.engine.manner(session, verdict).loader;
+        let found = chosen.as_ref().and_then(|name| site.loaders.named(name));
+        if let (Some(name), None) = (&chosen, found)
+            && self.warnings.take(Timestamp::now().as_second(), WARNINGS_PER_SECOND_MAX).is_free
+        {
+            let is_said = verdict.manner().is_some_and(|manner| manner.loader.is_some());
+            let by = if is_said { "allow(#{ loader }) of the script" } else { "`loader` of a [[quirk]]" };
+            warn!(
+                mac = %client.hardware, arch = %client.architecture, loader = %name, %by,
+                "this boot loader is in none of [loaders] folders and names; the architecture's stands in"
+            );
+        }
+        let Some(loader) = found.or_else(|| site.loaders.of(client.architecture)) else {
             if self.warnings.take(Timestamp::now().as_second(), WARNINGS_PER_SECOND_MAX).is_free {
                 warn!(
                     mac = %client.hardware, arch = %client.architecture,

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::boot::{Client, FileName};
+use crate::boot::{BootDecision, Client, FileName};
 use crate::cache::Library;
+use crate::chainload::ConfigFile;
 use crate::database::{Database, Health};
 use crate::decision::Session;
 use crate::files::Content;
-use crate::http::{Connection, Dependency, Site};
+use crate::http::{Connection, Dependency, Door, Site};
 use crate::ipxe::SessionUrls;
 use crate::people::People;
 use crate::upstream::{Upstream, UpstreamState};
@@ -29,6 +30,21 @@ impl Site for Shared {
         Shared::plain_loader(self, name, via.local.ip())
     }
 
+    fn made_file(&self, name: &FileName) -> Option<ConfigFile> {
+        Shared::made_file(self, name)
+    }
+
+    fn config_text(
+        &self,
+        file: ConfigFile,
+        session: &Arc<Session>,
+        decision: &BootDecision,
+        via: &Connection,
+    ) -> Option<String> {
+        let target = self.chainload(session, &decision.verdict, via.local.ip(), true);
+        Shared::config_text(self, file.syntax, session, decision, &target)
+    }
+
     fn urls(&self, session: &Session, via: &Connection) -> SessionUrls {
         Shared::urls(self, session, via.local.ip(), via.secure)
     }
@@ -44,6 +60,17 @@ impl Site for Shared {
 
     fn has_entry(&self) -> bool {
         self.site.load().has_entry
+    }
+
+    fn has_door(&self, door: Door) -> bool {
+        let site = self.site.load();
+        let compat = &site.compat;
+        match door {
+            Door::Altiris => compat.altiris.enabled,
+            Door::Fog => compat.fog.enabled,
+            Door::Pixiecore => compat.pixiecore.enabled,
+            Door::TwoPxe => compat.two_pxe.enabled,
+        }
     }
 
     fn authority(&self) -> Option<Bytes> {

@@ -7,7 +7,7 @@ use anyhow::bail;
 use tokio::net::TcpListener;
 use tracing::warn;
 
-use crate::config::{Config, SharedPort, UefiStyle};
+use crate::config::{Config, MulticastSection, SharedPort, UefiStyle};
 use crate::dhcp::counters::Counters;
 use crate::dhcp::listen::{Listen, Sharing};
 use crate::dhcp::reply::{Style, Styles};
@@ -15,6 +15,7 @@ use crate::dhcp::server::{DhcpServer, ServerOptions};
 use crate::net::interfaces::Interfaces;
 use crate::net::port_holder::find_udp_port_holder;
 use crate::net::tcp::listen;
+use crate::tftp::multicast::{MtftpConfig, MulticastConfig};
 use crate::tftp::{TftpConfig, TftpServer};
 
 use super::dhcp::DhcpAnswers;
@@ -27,7 +28,7 @@ pub(super) struct BindProblems(Vec<String>);
 
 impl BindProblems {
     /// Keeps the value, or notes the error under the key that it comes from.
-    fn take<T>(&mut self, key: &str, result: Result<T, impl std::fmt::Display>) -> Option<T> {
+    pub(super) fn take<T>(&mut self, key: &str, result: Result<T, impl std::fmt::Display>) -> Option<T> {
         result.map_err(|error| self.0.push(format!("{key}: {error}"))).ok()
     }
 
@@ -133,6 +134,17 @@ pub(super) fn dhcp(
     problems.take("dhcp", DhcpServer::bind(&options, answers, Arc::clone(counters)))
 }
 
+fn multicast(section: &MulticastSection) -> MulticastConfig {
+    let mtftp = MtftpConfig { port: section.mtftp_port, group: (section.mtftp_group, section.mtftp_client_port) };
+    MulticastConfig {
+        groups: section.groups,
+        port: section.port,
+        hops: section.hops.into(),
+        rate: section.rate.unwrap_or(u64::MAX),
+        mtftp: section.mtftp.then_some(mtftp),
+    }
+}
+
 /// TFTP.
 pub(super) fn tftp(
     config: &Config,
@@ -152,6 +164,7 @@ pub(super) fn tftp(
         blksize_max: section.blksize_max,
         windowsize_max: section.windowsize_max,
         transfers_max: section.transfers_max,
+        multicast: section.multicast.enabled.then(|| multicast(&section.multicast)),
         ..TftpConfig::default()
     };
     problems.take("tftp", TftpServer::bind(options, Arc::new(TftpAnswers(Arc::clone(shared)))))

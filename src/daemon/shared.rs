@@ -7,11 +7,12 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::boot::{Architecture, BootDecision, Client, FileName, Platform};
+use crate::boot::{Architecture, BootDecision, Client, FileName, Platform, Verdict};
 use crate::cache::Library;
-use crate::config::IpxeScheme;
+use crate::chainload::{self, ConfigFile, Said, Syntax, Target};
+use crate::config::{CompatSection, IpxeScheme};
 use crate::database::Databases;
-use crate::decision::{DecisionEngine, Progress, Session};
+use crate::decision::{BootEvent, DecisionEngine, Progress, Session};
 use crate::files::Content;
 use crate::handlers::rollout::Rollouts;
 use crate::ipxe::{self, SessionUrls, Word};
@@ -57,6 +58,8 @@ pub(super) struct SitePart {
     http_boot: (IpxeScheme, Option<String>),
     /// Whether machines may come without having asked DHCP.
     pub(super) has_entry: bool,
+    /// The front doors of other servers.
+    pub(super) compat: CompatSection,
     /// Whether the loaders have paths that need no session.
     pub(super) plain_loaders: bool,
 }
@@ -68,7 +71,7 @@ impl SitePart {
         let store = Store::on(databases.store().clone()).ok();
         let (ipxe_scheme, has_entry) = (config.https.ipxe, config.http.entry);
         let http_boot = (config.https.http_boot, config.https.http_boot_name);
-        let plain_loaders = config.loaders.plain_paths;
+        let (plain_loaders, compat) = (config.loaders.plain_paths, config.compat);
         SitePart {
             databases,
             upstreams,
@@ -80,6 +83,7 @@ impl SitePart {
             ipxe_scheme,
             http_boot,
             has_entry,
+            compat,
             plain_loaders,
         }
     }
@@ -163,6 +167,53 @@ impl Shared {
             return site.has_entry.then(|| Content::from_bytes(ipxe::render(&script)));
         }
         site.loaders.open(name)
+    }
+
+    /// What a configuration file of another loader than iPXE is made for: this client, at this address of ours.
+    pub(super) fn chainload(&self, session: &Session, verdict: &Verdict, server: IpAddr, by_http: bool) -> Target {
+        let site = self.site.load();
+        let menu_program = "menu.c32".parse().ok();
+        Target {
+            platform: session.client().architecture.platform(),
+            local_boot: self.engine.manner(session, verdict).local_boot,
+            server: SocketAddr::new(server.to_canonical(), self.ports.http),
+            token: self.engine.sessions().token(session, verdict.allows(), Timestamp::now()),
+            by_http,
+            urls: self.urls(session, server, false),
+            has_menu_program: menu_program.is_some_and(|name| site.loaders.named(&name).is_some()),
+        }
+    }
+
+    /// The configuration file that is made for a loader which asks for this name. None where the site has one of its own.
+    pub(super) fn made_file(&self, name: &FileName) -> Option<ConfigFile> {
+        let file = ConfigFile::parse(name)?;
+        let own = file.syntax.plainest().parse().ok();
+        let is_own = own.is_some_and(|own| self.site.load().loaders.named(&own).is_some());
+        (!is_own).then_some(file)
+    }
+
+    /// What it says by this decision, and that it was handed out. None where the machine shall hear nothing.
+    pub(super) fn config_text(
+        &self,
+        syntax: Syntax,
+        session: &Arc<Session>,
+        decision: &BootDecision,
+        target: &Target,
+    ) -> Option<String> {
+        let images = decision.images.clone().unwrap_or_default();
+        let said = match &decision.verdict {
+            Verdict::Deny { reason } => Said::Denied(reason),
+            Verdict::Ignore { .. } => return None,
+            Verdict::Allow(_) | Verdict::Refer(_) => Said::Images(&images),
+        };
+        let text = chainload::render(syntax, said, target);
+        if let Said::Images(images) = said {
+            let images = images.images().iter().map(|image| image.id.clone()).collect();
+            let event = BootEvent::Offered { images, assignments: Vec::new() };
+            self.engine.happened(session, &event, Timestamp::now());
+            self.advance(session, Progress::ScriptServed, Funnel::script_served, decision);
+        }
+        Some(text)
     }
 
     /// Whether this client is sent to HTTPS: the site wants it, and the build says that it can.

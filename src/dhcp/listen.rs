@@ -178,7 +178,9 @@ fn beside(wanted: &Wanted, devices: &[Option<String>]) -> Result<Vec<Socket>, Li
     match wanted.for_broadcasts(devices) {
         Ok(sockets) => {
             info!(
-                port, holder = name_of(holder.as_ref()), mode = "socket",
+                port,
+                holder = name_of(holder.as_ref()),
+                mode = "socket",
                 "the UDP port is shared: broadcasts reach both, the rest the other. Relay agents are not heard; \
                  dhcp.shared_port = \"packet\" hears them"
             );
@@ -187,9 +189,12 @@ fn beside(wanted: &Wanted, devices: &[Option<String>]) -> Result<Vec<Socket>, Li
         Err(BindError::InUse { .. }) => {}
         Err(other) => return Err(other.into()),
     }
-    let sockets = wanted.packets(devices).map_err(|packet| ListenError::NotShared { port, holder: holder.clone(), packet })?;
+    let sockets =
+        wanted.packets(devices).map_err(|packet| ListenError::NotShared { port, holder: holder.clone(), packet })?;
     info!(
-        port, holder = name_of(holder.as_ref()), mode = "packet",
+        port,
+        holder = name_of(holder.as_ref()),
+        mode = "packet",
         "the UDP port is another program's, which does not share it: heard beside it by a packet socket"
     );
     Ok(sockets)

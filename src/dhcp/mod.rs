@@ -26,6 +26,7 @@
 //! * [`neighbors`]: what other servers on the network do that will get in our way; `watch` hears them.
 //! * [`selection`]: which of several offers a client takes, and [`faults`]: what is wrong with each; for `pointsman probe`.
 //! * [`server`]: the sockets, each a `socket` that [`listen`] bound, with a `listener` task that knows its `host`.
+//! * [`v6`]: the same for DHCPv6.
 //!
 //! **Invariant**: only those five and `watch` do I/O and read the clock. What a client boots is decided elsewhere, behind
 //! [`BootAnswers`].
@@ -45,6 +46,7 @@ pub mod reply;
 pub mod selection;
 pub mod server;
 mod socket;
+pub mod v6;
 mod watch;
 mod writer;
 

@@ -45,7 +45,9 @@ pub enum Option175 {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
     /// A loader has a name that would need quoting.
-    #[error("the loader `{0}` cannot be named in a DHCP server's configuration; use letters, digits, `.`, `_`, `+` and `-`")]
+    #[error(
+        "the loader `{0}` cannot be named in a DHCP server's configuration; use letters, digits, `.`, `_`, `+` and `-`"
+    )]
     Loader(String),
     /// There is no loader.
     #[error("no boot loader is there; `pointsman check` tells what it looked for")]
@@ -113,7 +115,8 @@ impl Plan {
             }
             let path = paths::plain_loader_path(name);
             let codes = |is_http: bool| -> Vec<u16> {
-                let same = Architecture::all().filter(|other| other.machine() == architecture && other.is_http() == is_http);
+                let same =
+                    Architecture::all().filter(|other| other.machine() == architecture && other.is_http() == is_http);
                 same.map(Architecture::code).collect()
             };
             choices.push(Choice {
@@ -144,7 +147,8 @@ impl Plan {
     /// # Errors
     /// When the name is no host name.
     pub fn url_for_2pint(host: &str, port: u16) -> Result<String, Unfit> {
-        let is_name = !host.is_empty() && host.bytes().all(|octet| octet.is_ascii_alphanumeric() || b".-".contains(&octet));
+        let is_name =
+            !host.is_empty() && host.bytes().all(|octet| octet.is_ascii_alphanumeric() || b".-".contains(&octet));
         if !is_name {
             return Err(Unfit::HostName(host.to_owned()));
         }

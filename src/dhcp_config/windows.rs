@@ -41,7 +41,8 @@ fn by_architecture(plan: &Plan, choice: &Choice, order: usize, url: &str) -> Str
     let (mut text, mut conditions) = (String::from("\n"), Vec::new());
     for code in &choice.codes {
         let class_name = format!("{name} {code}");
-        text += &format!("Add-DhcpServerv4Class -Name \"{class_name}\" -Type Vendor -Data \"{class}:Arch:{code:05}\"\n");
+        text +=
+            &format!("Add-DhcpServerv4Class -Name \"{class_name}\" -Type Vendor -Data \"{class}:Arch:{code:05}\"\n");
         conditions.push(format!("EQ,\"{class_name}*\""));
     }
     text += &format!(

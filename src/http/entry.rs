@@ -37,8 +37,13 @@ pub(super) async fn entry(
         Ok(machine) => machine,
         Err(response) => return response,
     };
+    enter(state, via, machine, paths::ENTRY).await
+}
+
+/// A machine with these facts begins its boot; one that does not say who it is comes again by this path.
+pub(super) async fn enter(state: Arc<HttpState>, via: Connection, machine: Machine, path: &str) -> Response {
     let Some(client) = client(&machine) else {
-        return boot::script(&ipxe::introduction(state.site.entry_url(&via), Platform::Other));
+        return boot::script(&ipxe::introduction(via.url(path), Platform::Other));
     };
     // Only an iPXE that was given its script begins another boot when it comes again: see `Sessions::for_packet`.
     let now = Timestamp::now();
@@ -72,7 +77,7 @@ pub(super) async fn loader(
 }
 
 /// The client that these facts are of; none when they lack its address.
-fn client(machine: &Machine) -> Option<Client> {
+pub(super) fn client(machine: &Machine) -> Option<Client> {
     let hardware: HardwareAddress = machine.get("mac")?.parse().ok()?;
     let mut client = Client::new(hardware, architecture(machine));
     client.machine_id = machine.get("uuid").and_then(|uuid| uuid.parse().ok()).map(MachineId::from_uuid);

@@ -13,6 +13,7 @@
 //! | `/b/<token>/f/<file>` | GET | a file of an image |
 //! | `/b/<token>/<loader>` | GET | a boot loader |
 //! | `/boot` | GET, POST | where the site opens it: the way in for machines that have no token yet |
+//! | `/Altiris/..`, `/2PXE/boot`, `/fog/..`, `/v1/boot/..` | | where the site opens them: the ways in that other boot servers have |
 //! | `/loaders/<loader>` | GET | where the site opens it: a boot loader for machines that have no token yet |
 //! | `/ca.crt` | GET | the certificate of the private CA |
 //! | `/healthz` | GET | `ok`: this process serves; for balancers and watchdogs |
@@ -33,6 +34,7 @@
 mod api;
 mod body;
 mod boot;
+mod compat;
 mod entry;
 mod files;
 mod person;
@@ -56,8 +58,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 
-use crate::boot::{Client, FileName, Network};
+use crate::boot::{BootDecision, Client, FileName, Network};
 use crate::cache::Library;
+use crate::chainload::ConfigFile;
 use crate::decision::{DecisionEngine, Session};
 use crate::files::Content;
 use crate::ipxe::{SessionUrls, Word};
@@ -67,6 +70,7 @@ use crate::people::People;
 use socket::FileQueue;
 
 pub use api::{ApiState, Credential, EnrollError, Sites, Standing, Unavailable};
+pub use compat::Door;
 pub use ready::Dependency;
 pub use serve::{Limits, Server};
 
@@ -86,6 +90,22 @@ pub trait Site: Send + Sync + 'static {
         None
     }
 
+    /// The configuration file that is made for a loader which asks for this name, if it is one.
+    fn made_file(&self, _name: &FileName) -> Option<ConfigFile> {
+        None
+    }
+
+    /// What it says by this decision; none where the machine shall hear nothing.
+    fn config_text(
+        &self,
+        _file: ConfigFile,
+        _session: &Arc<Session>,
+        _decision: &BootDecision,
+        _via: &Connection,
+    ) -> Option<String> {
+        None
+    }
+
     /// The addresses that this client is told, by the scheme it came by.
     fn urls(&self, session: &Session, via: &Connection) -> SessionUrls;
 
@@ -98,11 +118,9 @@ pub trait Site: Send + Sync + 'static {
     fn has_entry(&self) -> bool {
         false
     }
-    /// That URL, as this client reaches it.
-    fn entry_url(&self, via: &Connection) -> Word {
-        let scheme = if via.secure { ("https", 443) } else { ("http", 80) };
-        let at = SocketAddr::new(via.local.ip().to_canonical(), via.local.port());
-        Word::new(&format!("{}/{}", paths::origin(scheme.0, scheme.1, at), paths::ENTRY))
+    /// Whether the site opens this front door.
+    fn has_door(&self, _: Door) -> bool {
+        false
     }
     /// Who verifies the people at the machines; nobody is verified without.
     fn people(&self) -> Option<Arc<People>> {
@@ -137,6 +155,13 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// The URL of a path of ours, as this client reaches it.
+    fn url(&self, path: &str) -> Word {
+        let scheme = if self.secure { ("https", 443) } else { ("http", 80) };
+        let at = SocketAddr::new(self.local.ip().to_canonical(), self.local.port());
+        Word::new(&format!("{}/{path}", paths::origin(scheme.0, scheme.1, at)))
+    }
+
     /// Where the client was seen.
     pub fn network(&self) -> Network {
         let address = |address: IpAddr| Some(address.to_canonical());
@@ -169,7 +194,7 @@ fn router(state: Arc<HttpState>) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready::ready))
         .route("/metrics", get(metrics))
-        .fallback(|| async { (StatusCode::NOT_FOUND, "not found\n") })
+        .fallback(compat::door)
         .layer(DefaultBodyLimit::max(FORM_LEN_MAX))
         .with_state(state)
 }

@@ -49,8 +49,9 @@ impl PacketSocket {
         let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
         let ifindex = match device {
             None => 0,
-            Some(name) => if_nametoindex(name)
-                .map_err(|_| BindError::NoSuchDevice { address, device: name.to_owned() })?,
+            Some(name) => {
+                if_nametoindex(name).map_err(|_| BindError::NoSuchDevice { address, device: name.to_owned() })?
+            }
         };
         Self::try_open(port, ifindex, receive_buffer).map_err(|source| match source.raw_os_error() {
             Some(libc::EPERM | libc::EACCES) => BindError::NotPermitted { address, device: device.map(str::to_owned) },
@@ -127,9 +128,9 @@ impl PacketSocket {
                 continue;
             }
             let start = index * size;
-            let Some((received, payload)) = from.as_ref().and_then(|from| {
-                self.datagram(batch.buffer.get(start..start + length)?, from)
-            }) else {
+            let Some((received, payload)) =
+                from.as_ref().and_then(|from| self.datagram(batch.buffer.get(start..start + length)?, from))
+            else {
                 continue;
             };
             // To the first free place: what is nobody's leaves none.

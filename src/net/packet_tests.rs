@@ -38,7 +38,13 @@ fn what_is_no_whole_datagram_is_left() {
     };
     assert!(changed(0, 0x45).is_some());
     let cases = [("version 6", 0, 0x65), ("header of 16", 0, 0x44), ("header beyond", 0, 0x4f), ("TCP", 9, 6)];
-    let more = [("more fragments", 6, 0x20), ("a later fragment", 7, 1), ("longer", 3, 200), ("UDP longer", 25, 99), ("UDP 7", 25, 7)];
+    let more = [
+        ("more fragments", 6, 0x20),
+        ("a later fragment", 7, 1),
+        ("longer", 3, 200),
+        ("UDP longer", 25, 99),
+        ("UDP 7", 25, 7),
+    ];
     for (what, at, to) in cases.into_iter().chain(more) {
         assert_eq!(changed(at, to), None, "{what}");
     }

@@ -11,7 +11,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::socket::{setsockopt, sockopt};
@@ -224,6 +224,10 @@ impl UdpSocket {
             Some(error) => Err(error),
             None => Ok(()),
         }
+    }
+
+    pub(super) fn borrowed(&self) -> BorrowedFd<'_> {
+        self.io.get_ref().as_fd()
     }
 
     pub(super) fn raw(&self) -> RawFd {

@@ -59,7 +59,9 @@ impl Mode {
         let path = url.strip_prefix(&format!("http://{BOOT}")).unwrap_or_else(|| panic!("{url}")).to_owned();
         self.lan.within("client", || {
             let mut stream = std::net::TcpStream::connect(SocketAddr::from((BOOT, 80))).unwrap();
-            stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+            stream
+                .write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes())
+                .unwrap();
             let mut response = Vec::new();
             stream.read_to_end(&mut response).unwrap();
             String::from_utf8_lossy(&response).into_owned()
@@ -175,5 +177,8 @@ fn it_tells_what_this_server_lacks() {
 #[test]
 fn windows_gets_commands() {
     let text = snippet(&site(), "windows", &[]);
-    assert!(text.contains("-OptionId 67 -Value \"loaders/snponly.efi\"") && text.contains("PXEClient:Arch:00009"), "{text}");
+    assert!(
+        text.contains("-OptionId 67 -Value \"loaders/snponly.efi\"") && text.contains("PXEClient:Arch:00009"),
+        "{text}"
+    );
 }

@@ -38,7 +38,10 @@ fn ip(arguments: &str) {
 
 impl Lan {
     pub(crate) fn new() -> Lan {
-        assert!(nix::unistd::geteuid().is_root(), "network namespaces need root: tests/run --quick leaves these tests out");
+        assert!(
+            nix::unistd::geteuid().is_root(),
+            "network namespaces need root: tests/run --quick leaves these tests out"
+        );
         let lan = Lan { id: format!("pml{}x{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed)) };
         for part in ["lan", "boot", "dhcp", "client"] {
             ip(&format!("netns add {}", lan.namespace(part)));
@@ -248,7 +251,14 @@ impl Caller {
         self.mac.map(|octet| format!("{octet:02x}")).join(":")
     }
 
-    pub(crate) fn packet(&self, kind: u8, xid: u32, ciaddr: Ipv4Addr, giaddr: Ipv4Addr, more: &[(u8, &[u8])]) -> Vec<u8> {
+    pub(crate) fn packet(
+        &self,
+        kind: u8,
+        xid: u32,
+        ciaddr: Ipv4Addr,
+        giaddr: Ipv4Addr,
+        more: &[(u8, &[u8])],
+    ) -> Vec<u8> {
         let zero = Ipv4Addr::UNSPECIFIED;
         let mut chaddr = [0; 16];
         chaddr[..6].copy_from_slice(&self.mac);
@@ -269,14 +279,20 @@ impl Caller {
         };
         let mut writer = Writer::new(&header, &[]);
         writer.option(53, &[kind]);
-        for (code, octets) in self.options.iter().map(|(code, octets)| (*code, octets.as_slice())).chain(more.iter().copied()) {
+        for (code, octets) in
+            self.options.iter().map(|(code, octets)| (*code, octets.as_slice())).chain(more.iter().copied())
+        {
             writer.option(code, octets);
         }
         writer.finish()
     }
 
     /// Broadcasts a DISCOVER until these offers have come: each by one of the tests. In this order.
-    pub(crate) fn offers(&self, lan: &Lan, wanted: &[&(dyn Fn(&Message) -> bool + Sync)]) -> Vec<(Message, SocketAddr)> {
+    pub(crate) fn offers(
+        &self,
+        lan: &Lan,
+        wanted: &[&(dyn Fn(&Message) -> bool + Sync)],
+    ) -> Vec<(Message, SocketAddr)> {
         lan.within("client", || {
             let socket = client_socket(68);
             let xid = u32::from(self.mac[5]) + 7;

@@ -4,6 +4,7 @@
 mod api;
 mod architecture;
 mod assignments;
+mod beside_dhcp;
 mod cache_crash;
 mod check_store;
 mod commands;
@@ -19,6 +20,7 @@ mod doctor;
 mod documents;
 mod entry;
 mod explain;
+mod front_doors;
 mod harness;
 mod history;
 mod hostile;

@@ -7,14 +7,15 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::harness::{PATIENCE, Site, printed};
-use crate::lan::{DEVICE, Lan};
+use crate::lan::{DEVICE, Lan, Running};
 
 /// Asks until a DHCP server of the LAN answers: it takes a while to start.
 fn probe(lan: &Lan, client: &str) -> (Output, Value) {
     let since = Instant::now();
     loop {
         let mut command = lan.command("client", env!("CARGO_BIN_EXE_pointsman"));
-        let output = command.args(["probe", "--json", "--interface", DEVICE, "--wait", "1", "--as", client]).output().unwrap();
+        let output =
+            command.args(["probe", "--json", "--interface", DEVICE, "--wait", "1", "--as", client]).output().unwrap();
         let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", printed(&output)));
         let offers = report["offers"].as_array().unwrap();
         if offers.iter().any(|offer| offer["address"].is_string()) {
@@ -42,8 +43,19 @@ fn servers_that_name_a_boot_file_are_read() {
         let (output, report) = probe(&lan, "bios");
         assert!(output.status.success(), "{make}: {report:#}");
         let step = &report["choice"]["step"];
-        assert_eq!((&step["file"], &step["server"]), (&"pxelinux.0".into(), &"10.178.4.1".into()), "{make}: {report:#}");
+        assert_eq!(
+            (&step["file"], &step["server"]),
+            (&"pxelinux.0".into(), &"10.178.4.1".into()),
+            "{make}: {report:#}"
+        );
     }
+}
+
+/// A LAN with a dnsmasq that shows BIOS machines a menu.
+fn lan_with_menu() -> (Lan, tempfile::TempDir, Running) {
+    let (lan, folder) = (lan(), tempfile::tempdir().unwrap());
+    let dhcp = lan.dhcp_server("dnsmasq", "dhcp", folder.path(), "pxe-service=X86PC,\"Install\",pxelinux");
+    (lan, folder, dhcp)
 }
 
 #[test]
@@ -53,6 +65,12 @@ fn servers_that_call_themselves_boot_servers_are_in_our_way() {
     let (_, report) = probe(&lan, "uefi");
     assert_eq!(report["offers"][0]["options"]["60"], "PXEClient", "{report:#}");
     assert_eq!((&report["choice"]["boot"], &report["conflicts"]), (&0.into(), &Value::Array(vec![])), "{report:#}");
+
+    // A BIOS machine is given its menu, and an item of it on port 4011.
+    let menu = lan_with_menu();
+    let (output, report) = probe(&menu.0, "bios");
+    assert!(output.status.success() && report["choice"]["step"]["does"] == "menu", "{report:#}");
+    assert_eq!(report["offers"][0]["boot_server_file"], "pxelinux.0", "{report:#}");
 
     let site = Site::with_rules("fn allow_boot(request) { allow() }\nfn boot_images(request) { local_disk() }\n");
     site.write(

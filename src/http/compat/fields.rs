@@ -88,10 +88,11 @@ mod tests {
             fields in proptest::collection::vec(("(mac|MAC0|arch|sysuuid|model|\\PC{0,8})", "(\\PC|\r|\n|\\$\\{|\u{0}){0,400}"), 0..40),
         ) {
             let machine = machine(&fields);
-            prop_assert!(machine.iter().all(|(_, value)| {
+            let is_clean = machine.iter().all(|(_, value)| {
                 let value = value.as_str();
                 value.len() <= Machine::VALUE_LEN_MAX && !value.contains("${") && !value.chars().any(char::is_control)
-            }));
+            });
+            prop_assert!(is_clean);
         }
     }
 }

@@ -16,7 +16,8 @@ const ECDHE: Date = date(2024, 1, 31);
 const ECDSA: Date = date(2025, 12, 19);
 
 fn loaders_of(patient: &Patient) -> Loaders {
-    Loaders::read(&patient.config.loaders.folders, &patient.config.loaders.files)
+    let own = &patient.config.loaders;
+    Loaders::read(&own.folders, &own.files, &own.names, &own.own_names)
 }
 
 pub(super) fn loaders(patient: &Patient) -> Found {
@@ -28,10 +29,16 @@ pub(super) fn loaders(patient: &Patient) -> Found {
         found.ok(format!("{architecture}: {} ({version})", shown(&loader.path)));
     }
     for missing in loaders.missing() {
-        found.warn(
-            format!("{}: {} {}", missing.architecture, missing.name, missing.why),
-            "machines of this architecture get no answer: `apt-get install ipxe`, or put a build into the loaders folder",
-        );
+        let (whose, remedy) = match missing.architecture {
+            Some(architecture) => (
+                architecture.to_string(),
+                "machines of this architecture get no answer: `apt-get install ipxe`, or put a build into the loaders folder",
+            ),
+            None => {
+                ("[loaders.names]".to_owned(), "nobody can load it by this name: correct the path, or remove the line")
+            }
+        };
+        found.warn(format!("{whose}: {} {}", missing.name, missing.why), remedy);
     }
     if loaders.iter().next().is_none() {
         found.fail("there is no boot loader at all", "`apt-get install ipxe`, or name folders in `[loaders] folders`");

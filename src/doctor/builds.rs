@@ -152,7 +152,7 @@ mod tests {
         let (_folder, none) = site(&[], "");
         let found = loaders(&none);
         assert!(found.states().contains(&State::Fail), "{}", found.words());
-        let (_folder, some) = site(&[("snponly.efi", "MZ\0iPXE/%s\01.21.1\0")], "");
+        let (_folder, some) = site(&[("snponly.efi", "MZ\0iPXE/%s\x001.21.1\0")], "");
         let found = loaders(&some);
         assert!(found.states().contains(&State::Ok) && found.states().contains(&State::Warn));
         assert!(!found.states().contains(&State::Fail) && found.words().contains("iPXE 1.21.1"), "{}", found.words());

@@ -29,6 +29,7 @@ mod lan;
 mod library;
 mod person;
 mod probe;
+mod probe_servers;
 mod reach;
 mod redirect;
 mod referral;

@@ -15,7 +15,7 @@ const RELAY: Ipv4Addr = Ipv4Addr::new(10, 178, 4, 98);
 struct Host {
     lan: Lan,
     site: Site,
-    dhcp: Running,
+    _dhcp: Running,
 }
 
 impl Host {
@@ -27,7 +27,7 @@ impl Host {
         });
         let dhcp = lan.dhcp_server(make, "boot", &site.path(""), more);
         Caller::plain(99).offer(&lan);
-        Host { lan, site, dhcp }
+        Host { lan, site, _dhcp: dhcp }
     }
 
     fn serve(&self, options: &[&str]) -> Running {

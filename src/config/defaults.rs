@@ -20,13 +20,22 @@ impl Default for ServerSection {
             site: Line::default(),
             state: PathBuf::from("state"),
             sessions_max: 20_000,
+            advertise: Vec::new(),
         }
     }
 }
 
 impl Default for DhcpSection {
     fn default() -> Self {
-        DhcpSection { enabled: true, port: 67, boot_server_port: 4011, uefi_style: UefiStyle::Binl }
+        DhcpSection {
+            enabled: true,
+            port: 67,
+            boot_server_port: 4011,
+            uefi_style: UefiStyle::Binl,
+            response_delay: Duration::ZERO,
+            secs_min: 0,
+            authoritative: true,
+        }
     }
 }
 

@@ -64,7 +64,8 @@ impl TftpAnswers {
     /// EFI builds of iPXE look for this script beside themselves. Nothing is known yet of the build, so that HTTPS is
     /// tried first where the site wants it, and HTTP after it.
     fn autoexec(&self, request: &ReadRequest, session: &Session) -> String {
-        let urls = |secure| self.0.urls(session, request.local, secure);
+        let server = self.0.known_by(session, request.local, request.peer.ip());
+        let urls = |secure| self.0.urls(session, server, secure);
         let urls: Vec<_> = if self.0.prefers_https() { vec![urls(true), urls(false)] } else { vec![urls(false)] };
         ipxe::render(&ipxe::autoexec(&urls, session.client().architecture.platform()))
     }
@@ -81,6 +82,10 @@ impl TftpSource for TftpAnswers {
             self.0.engine.exchanged(&session, Transport::Tftp, now, told);
         }
         opened
+    }
+
+    fn blksize_max(&self, request: &ReadRequest) -> Option<u16> {
+        self.session(request)?.0.blksize_max()
     }
 
     fn finished(&self, request: &ReadRequest, outcome: &TransferOutcome) {
@@ -118,6 +123,7 @@ impl TftpAnswers {
     async fn opened(&self, request: &ReadRequest, session: &Arc<Session>, wanted: &Wanted) -> Result<Content, Refusal> {
         let network = Network { server: Some(request.local), client: Some(request.peer.ip()), ..Network::default() };
         let decision = self.0.engine.allow_boot(session, Stage::Tftp, network, Timestamp::now()).await;
+        session.limit_blksize(self.0.engine.manner(session, &decision.verdict).blksize_max);
         match &decision.verdict {
             Verdict::Allow(_) => self.content(request, session, wanted).await,
             // iPXE that finds nothing beside itself asks by DHCP, where the other server answers.

@@ -15,6 +15,7 @@
 //! | [`server`] | the site and the server under test |
 //! | [`records`] | cases where a row in a database decides; [`servers`] starts a database |
 //! | [`person`] | cases where somebody types at the machine |
+//! | [`menus`] | cases where the firmware shows a menu |
 //! | [`referral`] | cases where an upstream server decides |
 //! | [`assets`], [`disk`] | kernels, loaders, disks |
 //! | [`process`], [`transcript`] | children that end with the test, and what they say |
@@ -29,6 +30,7 @@ mod assets;
 mod disk;
 mod lab;
 mod machine;
+mod menus;
 mod network;
 mod person;
 mod process;

@@ -47,7 +47,9 @@
 //! | [`paths`] | the paths that clients are told, and how they are read again |
 //! | [`people`] | who is at a machine: PINs, passwords and the directory, and how often somebody may be wrong |
 //! | [`ipxe`] | typed iPXE commands, and the one function that turns them into text |
+//! | [`chainload`] | configuration files for GRUB and PXELINUX, made when they are asked for |
 //! | [`dhcp`], [`tftp`], [`http`] | codec, logic and server of each protocol; none knows another |
+//! | [`dhcp_config`] | what the site's DHCP server is to be told where it names the boot file itself |
 //! | [`net`], [`files`], [`tls`] | sockets, names that become files, certificates |
 //! | [`loaders`] | boot loaders by architecture |
 //! | [`quirks`] | what is known of firmware that is not as the others |
@@ -78,7 +80,8 @@
 //! * Bytes from outside become types once, at the edge, with limits; no input ends in a panic.
 //! * A script's result is data. Text for iPXE is rendered by one function that escapes.
 //! * A path opens something only with the token of a session; a token is in no log line. It carries the verdict, so that
-//!   a server that did not see the boot begin neither allows what was denied nor the other way round.
+//!   a server that did not see the boot begin neither allows what was denied nor the other way round. A loader that forgets
+//!   it is known by its address, and gets no more than anybody who asks DHCP in the machine's name.
 //! * Nobody gets the end of a file that comes from elsewhere before its digest was found to be right.
 //! * What an upstream answers is data with limits; it is trusted by the one CA that it was enrolled with.
 //! * The engine always answers, in bounded time, and closed where it cannot tell. A handler that fails, hangs or panics
@@ -88,12 +91,14 @@
 pub mod api;
 pub mod boot;
 pub mod cache;
+pub mod chainload;
 pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod database;
 pub mod decision;
 pub mod dhcp;
+pub mod dhcp_config;
 pub mod files;
 pub mod handlers;
 mod hex;

@@ -1,7 +1,10 @@
 //! The paths that clients are told, the same by TFTP and HTTP, and how they are read again.
 //!
-//! `b/<token>/<rest>`: the token names the boot session and opens it; the rest names what is wanted.
+//! `b/<token>/<rest>`: the token names the boot session and opens it; the rest names what is wanted. A loader may forget
+//! where it came from, and look for its files at the top: such a name is of the session whose loader went to its address.
+//! `loaders/<name>`: a boot loader for machines that have no session, where the site opens it.
 
+use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::boot::FileName;
@@ -27,7 +30,7 @@ pub enum Wanted {
     Failed,
     /// A file of an image.
     Image(FileName),
-    /// A boot loader, by its name in the loader table.
+    /// A boot loader, a file that it looks for beside itself, or its configuration.
     Loader(FileName),
 }
 
@@ -51,6 +54,20 @@ pub const DONE: &str = "done";
 pub const FAILED: &str = "failed";
 /// The folder of the images' files.
 pub const FILES: &str = "f";
+
+/// The folder of boot loaders that need no session.
+pub const LOADERS: &str = "loaders";
+
+/// The path of a boot loader that needs no session.
+pub fn plain_loader_path(name: &str) -> String {
+    format!("{LOADERS}/{name}")
+}
+
+/// The name behind `loaders/`: of a boot loader, or [`AUTOEXEC`]. `None` when it is another path.
+pub fn plain_loader(name: &FileName) -> Option<FileName> {
+    let (folder, rest) = name.as_str().split_once('/')?;
+    folder.eq_ignore_ascii_case(LOADERS).then(|| rest.parse().ok())?
+}
 
 /// The path of something in a session, without a leading slash.
 pub fn session_path(token: &str, rest: &str) -> String {
@@ -76,6 +93,25 @@ pub fn parse(name: &FileName) -> Option<(&str, Wanted)> {
         },
     };
     Some((token, wanted))
+}
+
+/// A path with every octet encoded that is not unreserved or `/`.
+pub fn percent_encoded(path: &str) -> String {
+    path.bytes().fold(String::new(), |mut encoded, byte| {
+        match byte {
+            byte if is_unreserved(byte) || byte == b'/' => encoded.push(char::from(byte)),
+            byte => {
+                let written = write!(encoded, "%{byte:02X}");
+                debug_assert!(written.is_ok(), "a string takes everything");
+            }
+        }
+        encoded
+    })
+}
+
+/// Whether an octet stands for itself anywhere in a URL (RFC 3986 section 2.3).
+pub fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 /// The start of every URL of this server: `http://10.0.0.2`, `https://[fd00::2]:8443`.
@@ -112,6 +148,19 @@ mod tests {
         assert_eq!(wanted("f/debian/linux"), Some(Wanted::Image(FileName::parse(b"debian/linux").unwrap())));
         assert_eq!(read("/B\\t0k\\f\\x"), Some(("t0k".into(), Wanted::Image(FileName::parse(b"x").unwrap()))));
         for other in ["snponly.efi", "b", "b/t0k", "b/t0k/", "x/t0k/y", "b//y", "b/t0k/../y"] {
+            assert_eq!(read(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn plain_loaders_are_one_folder() {
+        let read = |path: &str| paths_of(path).map(|name| name.as_str().to_owned());
+        fn paths_of(path: &str) -> Option<FileName> {
+            plain_loader(&FileName::parse(path.as_bytes()).ok()?)
+        }
+        assert_eq!(read(&plain_loader_path("snponly.efi")).as_deref(), Some("snponly.efi"));
+        assert_eq!(read(r"\Loaders\autoexec.ipxe").as_deref(), Some(AUTOEXEC));
+        for other in ["snponly.efi", "loaders", "loaders/", "x/loaders/y", "b/t0k/y"] {
             assert_eq!(read(other), None, "{other}");
         }
     }

@@ -146,7 +146,8 @@ impl Site {
                 Vec::new()
             });
         }
-        let loaders = Loaders::read(&config.loaders.folders, &config.loaders.files);
+        let own = &config.loaders;
+        let loaders = Loaders::read(&own.folders, &own.files, &own.names, &own.own_names);
         let images = images(&config, upstreams.as_ref(), before.map(|before| before.images));
         let images = images.map_err(|found| problems.extend(found)).ok();
         let store = databases.as_ref().and_then(|databases| Store::on(databases.store().clone()).ok());

@@ -157,10 +157,12 @@ fn loaders(site: &Site, findings: &mut Findings) {
         );
     }
     for missing in site.loaders.missing() {
-        findings.note(format!(
-            "no loader for {}: {} {}; such machines get no answer",
-            missing.architecture, missing.name, missing.why
-        ));
+        findings.note(match missing.architecture {
+            Some(architecture) => {
+                format!("no loader for {architecture}: {} {}; such machines get no answer", missing.name, missing.why)
+            }
+            None => format!("[loaders.names] `{}`: {}", missing.name, missing.why),
+        });
     }
 }
 

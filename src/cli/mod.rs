@@ -20,6 +20,7 @@ mod machines;
 mod notes;
 mod output;
 mod people;
+mod print;
 mod replay;
 mod script;
 mod scripts;
@@ -72,6 +73,8 @@ const AFTER_HELP: &str = "Examples:
   pointsman explain lab-07            why its last boot went as it did
   pointsman replay --scripts new      what new scripts would have said to the boots of the last week
   pointsman scripts stage             try new rules beside those that decide
+  pointsman print dhcp-config --for kea
+                                      let the DHCP server name the boot file, without proxyDHCP
   pointsman site add lyon             let the server of another site ask this one";
 
 #[derive(Debug, Subcommand)]
@@ -94,6 +97,7 @@ enum Command {
     Notes(notes::Notes),
     Replay(replay::Replay),
     Case(case::Case),
+    Print(print::Print),
     Site(site::Site),
     Cache(cache::Cache),
     Script(script::Script),
@@ -127,6 +131,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Notes(command) => notes::run(&command, &find_config(config)),
         Command::Replay(command) => replay::run(&command, &find_config(config)),
         Command::Case(command) => case::run(&command, &find_config(config)),
+        Command::Print(command) => print::run(&command, &find_config(config)),
         Command::Site(command) => site::run(&command, &find_config(config)),
         Command::Cache(command) => cache::run(&command, &find_config(config)),
         Command::Script(command) => script::run(&command),

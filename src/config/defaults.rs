@@ -1,6 +1,6 @@
 //! Every default of the configuration, in one place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::decision::Policy;
 
 use super::sections::{
     DecisionSection, DhcpSection, HttpSection, HttpsSection, ImagesSection, IpxeScheme, LoadersSection, LogFormat,
-    LogSection, ScriptSection, ServerSection, TftpSection, UefiStyle,
+    LogSection, ScriptSection, ServerSection, SharedPort, TftpSection, UefiStyle,
 };
 
 impl Default for ServerSection {
@@ -35,6 +35,7 @@ impl Default for DhcpSection {
             response_delay: Duration::ZERO,
             secs_min: 0,
             authoritative: true,
+            shared_port: SharedPort::Auto,
         }
     }
 }
@@ -75,8 +76,13 @@ impl Default for HttpsSection {
 impl Default for LoadersSection {
     fn default() -> Self {
         LoadersSection {
-            folders: vec![PathBuf::from("loaders"), PathBuf::from("/usr/lib/ipxe")],
+            folders: ["loaders", "/usr/lib/ipxe", "/usr/lib/PXELINUX", "/usr/lib/syslinux/modules/bios"]
+                .map(PathBuf::from)
+                .into(),
+            plain_paths: false,
             files: BTreeMap::new(),
+            names: BTreeMap::new(),
+            own_names: BTreeSet::new(),
         }
     }
 }
@@ -92,6 +98,20 @@ pub(super) fn loader_files() -> BTreeMap<Architecture, String> {
     ]
     .map(|(architecture, name)| (architecture, name.to_owned()))
     .into()
+}
+
+/// The signed loaders of Debian's packages shim-signed and grub-efi-*-signed, by the names that shim loads its second
+/// stage and its key manager by. `grubnet` looks for its configuration where it was loaded from.
+pub(super) fn loader_names() -> impl Iterator<Item = (&'static str, &'static str)> {
+    [
+        ("shimx64.efi", "/usr/lib/shim/shimx64.efi.signed"),
+        ("mmx64.efi", "/usr/lib/shim/mmx64.efi.signed"),
+        ("grubx64.efi", "/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed"),
+        ("shimaa64.efi", "/usr/lib/shim/shimaa64.efi.signed"),
+        ("mmaa64.efi", "/usr/lib/shim/mmaa64.efi.signed"),
+        ("grubaa64.efi", "/usr/lib/grub/arm64-efi-signed/grubnetaa64.efi.signed"),
+    ]
+    .into_iter()
 }
 
 impl Default for ImagesSection {

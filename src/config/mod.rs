@@ -7,6 +7,7 @@
 //! **Invariant**: nothing outside this module reads the file; nothing here opens a socket or runs a script.
 
 mod amounts;
+mod casts;
 mod database;
 mod defaults;
 mod parse;
@@ -26,12 +27,14 @@ use std::sync::Arc;
 use crate::decision::KeyRules;
 use crate::quirks::Quirks;
 
+pub use casts::Dhcp6Section;
 pub use database::{Ambiguous, DatabaseSection, NoImage, SqlSection, StoreSection, UnknownMachine};
 pub use people::{LdapSection, PeopleSection, PersonSection};
 pub use problem::{Problem, Problems};
 pub use sections::{
     AdvertiseSection, DecisionSection, DhcpSection, HandlerSection, HttpSection, HttpsSection, ImagesSection,
-    IpxeScheme, LoadersSection, LogFormat, LogSection, ScriptSection, ServerSection, TftpSection, UefiStyle,
+    IpxeScheme, LoadersSection, LogFormat, LogSection, ScriptSection, ServerSection, SharedPort, TftpSection,
+    UefiStyle,
 };
 pub use upstream::{
     ApiSection, CacheSection, FactsForm, FirmwareReferral, RateWindow, ReferralError, ReferralSection, Referred,
@@ -52,6 +55,8 @@ pub struct Config {
     pub server: ServerSection,
     /// `[dhcp]`
     pub dhcp: DhcpSection,
+    /// `[dhcp6]`
+    pub dhcp6: Dhcp6Section,
     /// `[tftp]`
     pub tftp: TftpSection,
     /// `[http]`

@@ -10,13 +10,14 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::web::IdentitySection;
 use super::{Config, HandlerSection, Problem, Problems, defaults, plain_words, rules};
+use crate::boot::FileName;
 use crate::decision::KeyRules;
 use crate::nearest::remedy;
 
 /// The tables there are.
-const TABLES: [&str; 20] = [
-    "server", "dhcp", "tftp", "http", "https", "loaders", "images", "decision", "store", "database", "upstream",
-    "storage", "web", "identity", "quirk", "cache", "api", "people", "handler", "log",
+const TABLES: [&str; 21] = [
+    "server", "dhcp", "dhcp6", "tftp", "http", "https", "loaders", "images", "decision", "store", "database",
+    "upstream", "storage", "web", "identity", "quirk", "cache", "api", "people", "handler", "log",
 ];
 
 pub(super) struct Reader<'a> {
@@ -39,6 +40,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Config, Problems> {
         file: file.to_owned(),
         server: reader.section(&mut table, "server"),
         dhcp: reader.section(&mut table, "dhcp"),
+        dhcp6: reader.section(&mut table, "dhcp6"),
         tftp: reader.section(&mut table, "tftp"),
         http: reader.section(&mut table, "http"),
         https: reader.section(&mut table, "https"),
@@ -226,6 +228,13 @@ impl Reader<'_> {
         let (dhcp, tftp) = (config.dhcp.enabled, config.tftp.enabled);
         let pairs = [
             (dhcp, "dhcp.port", config.dhcp.port, "dhcp.boot_server_port", config.dhcp.boot_server_port),
+            (
+                config.dhcp6.enabled,
+                "dhcp6.port",
+                config.dhcp6.port,
+                "dhcp6.boot_server_port",
+                config.dhcp6.boot_server_port,
+            ),
             (dhcp && tftp, "dhcp.port", config.dhcp.port, "tftp.port", config.tftp.port),
             (dhcp && tftp, "dhcp.boot_server_port", config.dhcp.boot_server_port, "tftp.port", config.tftp.port),
             (config.api.enabled, "http.port", config.http.port, "api.port", config.api.port),
@@ -321,5 +330,11 @@ fn complete(config: &mut Config) {
     }
     for (architecture, name) in defaults::loader_files() {
         config.loaders.files.entry(architecture).or_insert(name);
+    }
+    config.loaders.names.values_mut().for_each(resolve);
+    config.loaders.own_names = config.loaders.names.keys().cloned().collect();
+    for (name, path) in defaults::loader_names() {
+        let Ok(name) = name.parse::<FileName>() else { continue };
+        config.loaders.names.entry(name).or_insert_with(|| path.into());
     }
 }

@@ -1,6 +1,6 @@
 //! The tables of the configuration file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use crate::boot::{Architecture, Line};
+use crate::boot::{Architecture, FileName, Line};
 use crate::decision::{Fallback, OnError, Policy, TimeLimits};
 use crate::net::advertise::{Advertise, AdvertiseRule};
 
@@ -76,6 +76,22 @@ pub struct DhcpSection {
     pub secs_min: u16,
     /// Whether this server answers machines that none of its rules knows, and tells those that it denies why.
     pub authoritative: bool,
+    /// What is done where a DHCP server on this host has the port.
+    pub shared_port: SharedPort,
+}
+
+/// How port 67 is had beside a DHCP server on this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SharedPort {
+    /// As it can be had when the server starts.
+    Auto,
+    /// By a socket for broadcasts only, which the DHCP server must let be.
+    Socket,
+    /// By a packet socket, which hears everything.
+    Packet,
+    /// Not at all: the port must be free.
+    Never,
 }
 
 /// How an offer to UEFI PXE firmware looks.
@@ -155,8 +171,15 @@ pub enum IpxeScheme {
 pub struct LoadersSection {
     /// Folders that hold boot loaders, in the order they are searched.
     pub folders: Vec<PathBuf>,
+    /// Whether everybody may load them as `loaders/NAME`, by TFTP and HTTP.
+    pub plain_paths: bool,
     /// Loader file by architecture; what is not named here keeps its default.
     pub files: BTreeMap<Architecture, String>,
+    /// Files that clients know by another name; what is not named here keeps its default.
+    pub names: BTreeMap<FileName, PathBuf>,
+    /// Those of `names` that the configuration itself has.
+    #[serde(skip)]
+    pub own_names: BTreeSet<FileName>,
 }
 
 /// `[images]`

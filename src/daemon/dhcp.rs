@@ -1,6 +1,5 @@
 //! DHCP's questions: is this client answered, and with which file?
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,8 +9,8 @@ use jiff::Timestamp;
 use tracing::warn;
 
 use crate::boot::{
-    BootDecision, BootMenu, Client, FileName, FirmwareHandOver, IpxeOption, Manner, MenuBoots, Outcome, Platform,
-    Stage, Verdict,
+    Architecture, BootDecision, BootMenu, Client, FileName, FirmwareHandOver, IpxeOption, Manner, MenuBoots, Outcome,
+    Platform, Stage, Verdict,
 };
 use crate::config::DhcpSection;
 use crate::decision::{Progress, Session};
@@ -93,7 +92,6 @@ impl DhcpAnswers {
     ) -> Result<DhcpAnswer, Silence> {
         let DhcpQuestion { client, server, .. } = question;
         let verdict = &decision.verdict;
-        let server = IpAddr::V4(*server);
         if !answers(verdict, speaker(client)) {
             return Err(Silence::Verdict);
         }
@@ -107,7 +105,7 @@ impl DhcpAnswers {
         if client.is_ipxe() {
             // A denied iPXE gets its script too: that is where it shows why.
             let secure = self.shared.wants_https(client);
-            return Ok(boot(self.shared.url(session, verdict.allows(), server, secure, paths::BOOTSTRAP), None));
+            return Ok(boot(self.shared.url(session, verdict.allows(), *server, secure, paths::BOOTSTRAP), None));
         }
         let hand_over = match verdict {
             Verdict::Refer(referral) => &referral.firmware,
@@ -134,7 +132,7 @@ impl DhcpAnswers {
         manner: &Manner,
     ) -> Result<DhcpAnswer, Silence> {
         let menu = match verdict {
-            Verdict::Allow(offer) => offer.menu.as_ref().filter(|_| shows_menus(&question.client)),
+            Verdict::Allow(offer) => offer.menu.as_ref().filter(|_| shows_menus(question)),
             _ => None,
         };
         let file = match (menu, question.chosen) {
@@ -170,39 +168,43 @@ impl DhcpAnswers {
     /// Our boot loader for this firmware, if there is one: that of this name, else that of its architecture.
     fn loader(&self, question: &DhcpQuestion, session: &Session, named: Option<&FileName>) -> Option<String> {
         let DhcpQuestion { client, server, .. } = question;
-        if client.architecture == crate::boot::Architecture::ARM_RPIBOOT {
+        if client.architecture == Architecture::ARM_RPIBOOT {
             return Some(RASPBERRY_PI_FILE.to_owned());
         }
         let site = self.shared.site.load();
-        let name = match named.filter(|name| site.loaders.open(name).is_some()) {
-            Some(name) => name,
-            None => {
-                if let Some(name) = named {
-                    self.warn(client, &format!("the loader `{name}` is not there; its architecture's stands in"));
-                }
-                let Some(loader) = site.loaders.of(client.architecture) else {
-                    self.warn(client, "no boot loader for this architecture; name one in [loaders.files]");
-                    return None;
-                };
-                &loader.name
+        let found = named.and_then(|name| site.loaders.named(name));
+        if let (Some(name), None) = (named, found)
+            && self.may_warn()
+        {
+            warn!(
+                mac = %client.hardware, arch = %client.architecture, loader = %name,
+                "this boot loader, of the script or a [[quirk]], is in none of [loaders] folders and names; the \
+                 architecture's stands in"
+            );
+        }
+        let Some(loader) = found.or_else(|| site.loaders.of(client.architecture)) else {
+            if self.may_warn() {
+                warn!(
+                    mac = %client.hardware, arch = %client.architecture,
+                    "no boot loader for this architecture; name one in [loaders.files]"
+                );
             }
+            return None;
         };
         Some(match client.is_http_boot() {
-            true => self.shared.url(session, true, IpAddr::V4(*server), false, name.as_str()),
-            false => self.shared.path(session, true, name.as_str()),
+            true => self.shared.url(session, true, *server, false, loader.name.as_str()),
+            false => self.shared.path(session, true, loader.name.as_str()),
         })
     }
 
-    fn warn(&self, client: &Client, what: &str) {
-        if self.warnings.take(Timestamp::now().as_second(), WARNINGS_PER_SECOND_MAX).is_free {
-            warn!(mac = %client.hardware, arch = %client.architecture, "{what}");
-        }
+    fn may_warn(&self) -> bool {
+        self.warnings.take(Timestamp::now().as_second(), WARNINGS_PER_SECOND_MAX).is_free
     }
 
     /// What the packet needs of the manner.
     fn treatment(&self, question: &DhcpQuestion, answer: &Result<DhcpAnswer, Silence>, manner: &Manner) -> Treatment {
         let secure = self.shared.wants_https(&question.client);
-        let origin = || format!("{}/", self.shared.origin(IpAddr::V4(question.server), secure));
+        let origin = || format!("{}/", self.shared.origin(question.server, secure));
         Treatment {
             style: manner.style,
             delay: if question.stage == Stage::Discover { manner.delay() } else { Duration::ZERO },
@@ -236,9 +238,10 @@ fn stands_by(question: &DhcpQuestion, session: &Session, secs_min: u16) -> bool 
     !session.has_reached(Progress::Offered) && secs >> IPXE_TRIES_SHIFT < 2
 }
 
-/// Whether this firmware can show a menu: UEFI HTTP Boot and boot ROMs of boards cannot.
-fn shows_menus(client: &Client) -> bool {
-    speaker(client) == Speaker::Firmware && client.architecture.platform() != Platform::Other
+/// Whether this firmware can show a menu: UEFI HTTP Boot and boot ROMs of boards cannot, and DHCPv6 has none.
+fn shows_menus(question: &DhcpQuestion) -> bool {
+    let is_known = question.client.architecture.platform() != Platform::Other;
+    speaker(&question.client) == Speaker::Firmware && is_known && question.server.is_ipv4()
 }
 
 /// What speaks, as its packet was understood.

@@ -25,7 +25,7 @@ pub(super) fn dhcp(
         Ok(DhcpAnswer::Silent) => "no answer".to_owned(),
         Ok(DhcpAnswer::Boot { file, next_server }) => {
             let word = if by == Transport::Discover { "OFFER" } else { "ACK" };
-            let server = format!(" from {}", next_server.unwrap_or(question.server));
+            let server = format!(" from {}", next_server.map_or(question.server, Into::into));
             match file.split_once("://") {
                 Some((scheme, rest)) => {
                     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));

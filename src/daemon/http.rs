@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::boot::{Client, FileName};
+use crate::boot::{BootDecision, Client, FileName};
 use crate::cache::Library;
+use crate::chainload::ConfigFile;
 use crate::database::{Database, Health};
 use crate::decision::Session;
 use crate::files::Content;
@@ -23,6 +24,25 @@ impl Site for Shared {
 
     fn loader(&self, _: &Client, name: &FileName) -> Option<Content> {
         self.site.load().loaders.open(name)
+    }
+
+    fn plain_loader(&self, name: &FileName, via: &Connection) -> Option<Content> {
+        Shared::plain_loader(self, name, via.local.ip())
+    }
+
+    fn made_file(&self, name: &FileName) -> Option<ConfigFile> {
+        Shared::made_file(self, name)
+    }
+
+    fn config_text(
+        &self,
+        file: ConfigFile,
+        session: &Arc<Session>,
+        decision: &BootDecision,
+        via: &Connection,
+    ) -> Option<String> {
+        let target = self.chainload(session, &decision.verdict, via.local.ip(), true);
+        Shared::config_text(self, file.syntax, session, decision, &target)
     }
 
     fn urls(&self, session: &Session, via: &Connection) -> SessionUrls {

@@ -7,9 +7,9 @@ use anyhow::bail;
 use tokio::net::TcpListener;
 use tracing::warn;
 
-use crate::config::{Config, UefiStyle};
+use crate::config::{Config, SharedPort, UefiStyle};
 use crate::dhcp::counters::Counters;
-use crate::dhcp::listen::Listen;
+use crate::dhcp::listen::{Listen, Sharing};
 use crate::dhcp::reply::{Style, Styles};
 use crate::dhcp::server::{DhcpServer, ServerOptions};
 use crate::net::interfaces::Interfaces;
@@ -27,7 +27,7 @@ pub(super) struct BindProblems(Vec<String>);
 
 impl BindProblems {
     /// Keeps the value, or notes the error under the key that it comes from.
-    fn take<T>(&mut self, key: &str, result: Result<T, impl std::fmt::Display>) -> Option<T> {
+    pub(super) fn take<T>(&mut self, key: &str, result: Result<T, impl std::fmt::Display>) -> Option<T> {
         result.map_err(|error| self.0.push(format!("{key}: {error}"))).ok()
     }
 
@@ -108,18 +108,23 @@ pub(super) fn dhcp(
         (_, []) => Listen::All,
         (_, interfaces) => Listen::Interfaces(interfaces.to_vec()),
     };
-    for port in [config.dhcp.port, config.dhcp.boot_server_port] {
-        // The port is shared on purpose (a DHCP server on this host), so that binding it does not fail.
-        if let Some(holder) = find_udp_port_holder(port).filter(|_| port != 0) {
-            warn!(port, %holder, "another program has this UDP port too: broadcasts reach both, the rest only one of them");
-        }
+    let port = config.dhcp.boot_server_port;
+    if let Some(holder) = find_udp_port_holder(port).filter(|_| port != 0) {
+        warn!(port, %holder, "another program has this UDP port too: what machines ask there reaches only one of them");
     }
+    let sharing = match config.dhcp.shared_port {
+        SharedPort::Auto => Sharing::Auto,
+        SharedPort::Socket => Sharing::Socket,
+        SharedPort::Packet => Sharing::Packet,
+        SharedPort::Never => Sharing::Never,
+    };
     let uefi = match config.dhcp.uefi_style {
         UefiStyle::Binl => Style::Binl,
         UefiStyle::Pxe10 => Style::Pxe10,
     };
     let options = ServerOptions {
         listen,
+        sharing,
         port: config.dhcp.port,
         boot_server_port: config.dhcp.boot_server_port,
         styles: Styles { uefi, ..Styles::default() },

@@ -7,13 +7,15 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::boot::{Architecture, BootDecision, Client, Network};
+use crate::boot::{Architecture, BootDecision, Client, FileName, Network, Platform, Verdict};
 use crate::cache::Library;
+use crate::chainload::{self, ConfigFile, Said, Syntax, Target};
 use crate::config::IpxeScheme;
 use crate::database::Databases;
-use crate::decision::{DecisionEngine, Progress, Session};
+use crate::decision::{BootEvent, DecisionEngine, Progress, Session};
+use crate::files::Content;
 use crate::handlers::rollout::Rollouts;
-use crate::ipxe::SessionUrls;
+use crate::ipxe::{self, SessionUrls, Word};
 use crate::loaders::Loaders;
 use crate::net::advertise::Advertise;
 use crate::observe::{Funnel, Metrics};
@@ -63,6 +65,8 @@ pub(super) struct SitePart {
     pub(super) ipxe_scheme: IpxeScheme,
     /// Whether machines may come without having asked DHCP.
     pub(super) has_entry: bool,
+    /// Whether the loaders have paths that need no session.
+    pub(super) plain_loaders: bool,
 }
 
 impl SitePart {
@@ -71,7 +75,19 @@ impl SitePart {
         let Site { config, databases, upstreams, loaders, images, people, rollouts, .. } = site;
         let store = Store::on(databases.store().clone()).ok();
         let (ipxe_scheme, has_entry) = (config.https.ipxe, config.http.entry);
-        SitePart { databases, upstreams, store, loaders, images, people, rollouts, ipxe_scheme, has_entry }
+        let plain_loaders = config.loaders.plain_paths;
+        SitePart {
+            databases,
+            upstreams,
+            store,
+            loaders,
+            images,
+            people,
+            rollouts,
+            ipxe_scheme,
+            has_entry,
+            plain_loaders,
+        }
     }
 
     /// What goes on when the site is made anew.
@@ -130,6 +146,76 @@ impl Shared {
     pub(super) fn urls(&self, session: &Session, server: IpAddr, secure: bool) -> SessionUrls {
         #[expect(clippy::expect_used, reason = "made of an address, a port and base32 digits only")]
         self.base(session, true, server, secure).parse().expect("a base of our own making")
+    }
+
+    /// The URLs of the way in for machines without a session, in the order they are to be tried.
+    pub(super) fn entry_urls(&self, server: IpAddr) -> Vec<Word> {
+        let server = server.to_canonical();
+        let https = self.ports.https.filter(|_| self.prefers_https());
+        let origins = https.map(|port| paths::origin("https", 443, SocketAddr::new(server, port)));
+        let http = paths::origin("http", 80, SocketAddr::new(server, self.ports.http));
+        origins.into_iter().chain([http]).map(|origin| Word::new(&format!("{origin}/{}", paths::ENTRY))).collect()
+    }
+
+    /// A loader by the path that needs no session, or the script beside it; none where the site does not open it.
+    pub(super) fn plain_loader(&self, name: &FileName, server: IpAddr) -> Option<Content> {
+        let site = self.site.load();
+        if !site.plain_loaders {
+            return None;
+        }
+        if name.as_str() == paths::AUTOEXEC {
+            // Nothing is known of who asks; only EFI builds of iPXE look for it.
+            let script = ipxe::autoexec_without_session(self.entry_urls(server), Platform::Efi);
+            return site.has_entry.then(|| Content::from_bytes(ipxe::render(&script)));
+        }
+        site.loaders.open(name)
+    }
+
+    /// What a configuration file of another loader than iPXE is made for: this client, at this address of ours.
+    pub(super) fn chainload(&self, session: &Session, verdict: &Verdict, server: IpAddr, by_http: bool) -> Target {
+        let site = self.site.load();
+        let menu_program = "menu.c32".parse().ok();
+        Target {
+            platform: session.client().architecture.platform(),
+            local_boot: self.engine.manner(session, verdict).local_boot,
+            server: SocketAddr::new(server.to_canonical(), self.ports.http),
+            token: self.engine.sessions().token(session, verdict.allows(), Timestamp::now()),
+            by_http,
+            urls: self.urls(session, server, false),
+            has_menu_program: menu_program.is_some_and(|name| site.loaders.named(&name).is_some()),
+        }
+    }
+
+    /// The configuration file that is made for a loader which asks for this name. None where the site has one of its own.
+    pub(super) fn made_file(&self, name: &FileName) -> Option<ConfigFile> {
+        let file = ConfigFile::parse(name)?;
+        let own = file.syntax.plainest().parse().ok();
+        let is_own = own.is_some_and(|own| self.site.load().loaders.named(&own).is_some());
+        (!is_own).then_some(file)
+    }
+
+    /// What it says by this decision, and that it was handed out. None where the machine shall hear nothing.
+    pub(super) fn config_text(
+        &self,
+        syntax: Syntax,
+        session: &Arc<Session>,
+        decision: &BootDecision,
+        target: &Target,
+    ) -> Option<String> {
+        let images = decision.images.clone().unwrap_or_default();
+        let said = match &decision.verdict {
+            Verdict::Deny { reason } => Said::Denied(reason),
+            Verdict::Ignore { .. } => return None,
+            Verdict::Allow(_) | Verdict::Refer(_) => Said::Images(&images),
+        };
+        let text = chainload::render(syntax, said, target);
+        if let Said::Images(images) = said {
+            let images = images.images().iter().map(|image| image.id.clone()).collect();
+            let event = BootEvent::Offered { images, assignments: Vec::new() };
+            self.engine.happened(session, &event, Timestamp::now());
+            self.advance(session, Progress::ScriptServed, Funnel::script_served, decision);
+        }
+        Some(text)
     }
 
     /// Whether this client is sent to HTTPS: the site wants it, and the build says that it can.

@@ -1,5 +1,6 @@
-//! TFTP's questions: the loader of a session, the script beside it, a file of an image.
+//! TFTP's questions: the loader of a session, the script or configuration beside it, a file of an image.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -7,8 +8,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tracing::{debug, info};
 
-use crate::boot::{Network, Stage, Verdict};
-use crate::decision::{BootEvent, Carrier, Progress, Session, Transport};
+use crate::boot::{FileName, Network, Stage, Verdict};
+use crate::chainload::ConfigFile;
+use crate::decision::{BootEvent, Carrier, Progress, Session, Sessions, Transport};
 use crate::files::{Content, OpenError};
 use crate::ipxe;
 use crate::observe::Funnel;
@@ -23,9 +25,16 @@ pub(super) struct TftpAnswers(pub(super) Arc<Shared>);
 
 impl TftpAnswers {
     fn session(&self, request: &ReadRequest) -> Option<(Arc<Session>, Wanted)> {
-        let (token, wanted) = paths::parse(&request.file_name)?;
+        let sessions = self.0.engine.sessions();
+        let Some((token, wanted)) = paths::parse(&request.file_name) else {
+            let session = without_token(sessions, &request.file_name, request.peer.ip())?;
+            return Some((session, Wanted::Loader(request.file_name.clone())));
+        };
         match self.0.engine.resume(token, Timestamp::now()) {
-            Ok(session) => Some((session, wanted)),
+            Ok(session) => {
+                sessions.note_address(&session, request.peer.ip());
+                Some((session, wanted))
+            }
             Err(error) => {
                 debug!(peer = %request.peer, %error, "no session");
                 None
@@ -33,10 +42,18 @@ impl TftpAnswers {
         }
     }
 
-    async fn content(&self, request: &ReadRequest, session: &Session, wanted: &Wanted) -> Result<Content, Refusal> {
+    async fn content(
+        &self,
+        request: &ReadRequest,
+        session: &Arc<Session>,
+        wanted: &Wanted,
+    ) -> Result<Content, Refusal> {
         let site = self.0.site.load_full();
         match wanted {
-            Wanted::Loader(name) => site.loaders.open(name).ok_or(Refusal::NotFound),
+            Wanted::Loader(name) => match self.0.made_file(name) {
+                None => site.loaders.open(name).ok_or(Refusal::NotFound),
+                Some(file) => self.config(request, session, file).await,
+            },
             Wanted::Image(name) => site.images.open(name).await.map_err(|error| match error {
                 OpenError::NotFound => Refusal::NotFound,
                 OpenError::Denied => Refusal::Denied("not a file of this server".into()),
@@ -61,6 +78,24 @@ impl TftpAnswers {
         }
     }
 
+    /// What GRUB or PXELINUX shall do.
+    async fn config(
+        &self,
+        request: &ReadRequest,
+        session: &Arc<Session>,
+        file: ConfigFile,
+    ) -> Result<Content, Refusal> {
+        let (shared, network) = (&self.0, network(request));
+        let machine = (*session.machine()).clone();
+        let decision = shared.engine.boot_images_at(session, Stage::Tftp, network, machine, Timestamp::now()).await;
+        if decision.is_late() {
+            return Err(Refusal::Busy);
+        }
+        let target = shared.chainload(session, &decision.verdict, request.local, false);
+        let text = shared.config_text(file.syntax, session, &decision, &target).ok_or(Refusal::NotFound)?;
+        Ok(Content::from_bytes(text))
+    }
+
     /// EFI builds of iPXE look for this script beside themselves. Nothing is known yet of the build, so that HTTPS is
     /// tried first where the site wants it, and HTTP after it.
     fn autoexec(&self, request: &ReadRequest, session: &Session) -> String {
@@ -71,9 +106,22 @@ impl TftpAnswers {
     }
 }
 
+/// The session of a name without a token: of the machine in the name of a configuration file, else of the client's address.
+fn without_token(sessions: &Sessions, name: &FileName, address: IpAddr) -> Option<Arc<Session>> {
+    let hardware = ConfigFile::parse(name).and_then(|file| file.hardware);
+    hardware.and_then(|hardware| sessions.of_hardware(hardware)).or_else(|| sessions.of_address(address))
+}
+
+fn network(request: &ReadRequest) -> Network {
+    Network { server: Some(request.local), client: Some(request.peer.ip()), ..Network::default() }
+}
+
 #[async_trait]
 impl TftpSource for TftpAnswers {
     async fn open(&self, request: &ReadRequest) -> Result<Content, Refusal> {
+        if let Some(name) = paths::plain_loader(&request.file_name) {
+            return self.0.plain_loader(&name, request.local).ok_or(Refusal::NotFound);
+        }
         let (session, wanted) = self.session(request).ok_or(Refusal::NotFound)?;
         let (now, asked) = (Timestamp::now(), Instant::now());
         let opened = self.opened(request, &session, &wanted).await;
@@ -89,7 +137,7 @@ impl TftpSource for TftpAnswers {
     }
 
     fn finished(&self, request: &ReadRequest, outcome: &TransferOutcome) {
-        let Some((session, wanted)) = self.session(request) else { return };
+        let Some((session, wanted)) = self.session(request) else { return without_session(request, outcome) };
         let now = Timestamp::now();
         let name = match &wanted {
             Wanted::Loader(name) | Wanted::Image(name) => Some(name),
@@ -118,13 +166,22 @@ impl TftpSource for TftpAnswers {
     }
 }
 
+/// A machine whose DHCP server named the file: who it is will be known when it comes in by HTTP.
+fn without_session(request: &ReadRequest, outcome: &TransferOutcome) {
+    if matches!(outcome.result, TransferResult::Complete | TransferResult::Unconfirmed) {
+        info!(peer = %request.peer, file = %request.file_name, octets = outcome.bytes, "loaded by TFTP without a session");
+    }
+}
+
 impl TftpAnswers {
     /// What the session's verdict gives.
     async fn opened(&self, request: &ReadRequest, session: &Arc<Session>, wanted: &Wanted) -> Result<Content, Refusal> {
-        let network = Network { server: Some(request.local), client: Some(request.peer.ip()), ..Network::default() };
-        let decision = self.0.engine.allow_boot(session, Stage::Tftp, network, Timestamp::now()).await;
+        let decision = self.0.engine.allow_boot(session, Stage::Tftp, network(request), Timestamp::now()).await;
         session.limit_blksize(self.0.engine.manner(session, &decision.verdict).blksize_max);
+        let made = if let Wanted::Loader(name) = wanted { self.0.made_file(name) } else { None };
         match &decision.verdict {
+            // It runs already: it is shown why, and goes to its disk.
+            Verdict::Deny { .. } if made.is_some() => self.content(request, session, wanted).await,
             Verdict::Allow(_) => self.content(request, session, wanted).await,
             // iPXE that finds nothing beside itself asks by DHCP, where the other server answers.
             Verdict::Refer(referral) if *wanted == Wanted::Autoexec && !referral.tells_ipxe() => Err(Refusal::NotFound),

@@ -168,15 +168,28 @@ impl DecisionEngine {
         machine: Machine,
         now: Timestamp,
     ) -> Arc<BootDecision> {
+        self.boot_images_at(session, Stage::Http, network, machine, now).await
+    }
+
+    /// The same for a loader that asks by TFTP, where no more is known of the machine than before.
+    pub async fn boot_images_at(
+        &self,
+        session: &Arc<Session>,
+        stage: Stage,
+        network: Network,
+        machine: Machine,
+        now: Timestamp,
+    ) -> Arc<BootDecision> {
         session.set_machine(&machine);
-        let verdict = self.allow_boot(session, Stage::Http, network.clone(), now).await;
+        let verdict = self.allow_boot(session, stage, network.clone(), now).await;
         if !verdict.verdict.allows() {
             return verdict;
         }
         let era = self.era.load_full();
         let world = Arc::clone(&era.world);
-        let network = session.placed(network, Stage::Http);
+        let network = session.placed(network, stage);
         let mut hasher = DefaultHasher::new();
+        (stage as u8).hash(&mut hasher);
         machine.hash(&mut hasher);
         session.person(now).hash(&mut hasher);
         session.choice().hash(&mut hasher);
@@ -186,13 +199,13 @@ impl DecisionEngine {
         };
         referral.hash(&mut hasher);
         let key = FlightKey { generation: era.generation, facts: hasher.finish() };
-        let limit = world.policy.limits.boot_images;
+        let limit = world.policy.limits.boot_images_at(stage);
         let start = || -> BoxFuture<'static, Decided> {
-            let request = self.request(&world, session, Stage::Http, network, machine, now);
+            let request = self.request(&world, session, stage, network, machine, now);
             self.evaluation(&world, request, Question::BootImages, referral)
         };
         let (flight, is_new) = session.images.join(key, &world.policy, start);
-        self.wait(session, Stage::Http, &world.policy, flight, is_new, limit).await
+        self.wait(session, stage, &world.policy, flight, is_new, limit).await
     }
 
     /// How a machine is treated: as its rules say, else as the quirk table says of such firmware.

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::boot::{Stage, Verdict};
 
+/// Loaders ask again by TFTP after about as long, and find the answer ready then.
+const TFTP_PATIENCE: Duration = Duration::from_secs(4);
+
 /// The policy of the configuration's `[decision]` table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -83,6 +86,14 @@ pub struct TimeLimits {
 }
 
 impl TimeLimits {
+    /// How long a client at this stage is kept waiting for *what do I boot?*: by TFTP it asks again after some seconds.
+    pub fn boot_images_at(&self, stage: Stage) -> Duration {
+        match stage {
+            Stage::Http => self.boot_images,
+            Stage::Discover | Stage::BootServer | Stage::Tftp => self.boot_images.min(TFTP_PATIENCE),
+        }
+    }
+
     /// How long a client at this stage is kept waiting for *may I boot?*.
     pub fn allow_boot_at(&self, stage: Stage) -> Duration {
         match stage {

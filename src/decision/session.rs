@@ -1,5 +1,6 @@
 //! Boot sessions: what ties the DISCOVER, the loader, the script and the images of one boot together.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -204,6 +205,8 @@ pub struct Sessions {
     resumed: moka::sync::Cache<SessionId, Arc<Session>>,
     /// Those that site servers ask for, by the site and what it calls them.
     of_sites: moka::sync::Cache<SiteBoot, Arc<Session>>,
+    /// Those whose client was last seen at an address.
+    by_address: moka::sync::Cache<IpAddr, Arc<Session>>,
     pub(super) key: TokenKey,
 }
 
@@ -224,6 +227,7 @@ impl Sessions {
             by_hardware: moka::sync::Cache::builder().max_capacity(capacity).time_to_idle(IDLE).build(),
             resumed: moka::sync::Cache::builder().max_capacity(capacity).time_to_idle(IDLE).build(),
             of_sites: moka::sync::Cache::builder().max_capacity(capacity).time_to_idle(IDLE).build(),
+            by_address: moka::sync::Cache::builder().max_capacity(capacity).time_to_live(IDLE).build(),
             key,
         }
     }
@@ -322,6 +326,29 @@ impl Sessions {
                 session
             }
         }
+    }
+
+    /// The client of a session is at this address: it said so by DHCP, or came from there with the session's token.
+    pub fn note_address(&self, session: &Arc<Session>, address: IpAddr) {
+        let address = address.to_canonical();
+        if address.is_unspecified() || self.by_address.get(&address).is_some_and(|known| Arc::ptr_eq(&known, session)) {
+            return;
+        }
+        self.by_address.insert(address, Arc::clone(session));
+    }
+
+    /// The boot whose client was last seen at this address, in the last half hour. It names a boot, and proves nothing: for
+    /// files that are no secret, of loaders that forget the token they came by.
+    pub fn of_address(&self, address: IpAddr) -> Option<Arc<Session>> {
+        let session = self.by_address.get(&address.to_canonical())?;
+        // The machine may have been started again since, and be on its way to the same address.
+        let newer = self.by_hardware.get(&session.client().hardware).filter(|newer| newer.started > session.started);
+        Some(newer.unwrap_or(session))
+    }
+
+    /// The present boot of the machine with this hardware address. As for [`Sessions::of_address`], it proves nothing.
+    pub fn of_hardware(&self, hardware: HardwareAddress) -> Option<Arc<Session>> {
+        self.by_hardware.get(&hardware)
     }
 
     /// About how many sessions are known.

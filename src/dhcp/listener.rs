@@ -28,8 +28,9 @@ use super::reply::{NoReply, Reply, ReplyContext, Told, reply};
 use super::server::{
     DELAY_MAX, DELAYED_MAX, DhcpAnswer, DhcpDecision, DhcpQuestion, REPLY_TIME_MAX, Shared, WAITING_MAX,
 };
+use super::socket::Socket;
 use crate::boot::{Network, Stage};
-use crate::net::udp::{Datagram, RecvBatch, SendBatch, Source, UdpSocket};
+use crate::net::udp::{Datagram, RecvBatch, SendBatch, Source};
 
 /// Packets taken in one call.
 const BATCH_LEN: usize = 64;
@@ -37,7 +38,7 @@ const BATCH_LEN: usize = 64;
 /// One socket and what its task remembers.
 pub(super) struct Listener {
     port: Port,
-    socket: Arc<UdpSocket>,
+    socket: Arc<Socket>,
     shared: Arc<Shared>,
     host: Host,
     neighbors: Neighbors,
@@ -45,7 +46,7 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    pub(super) fn new(port: Port, socket: Arc<UdpSocket>, shared: Arc<Shared>) -> Listener {
+    pub(super) fn new(port: Port, socket: Arc<Socket>, shared: Arc<Shared>) -> Listener {
         let (neighbors, mistakes) = (Neighbors::default(), Hourly::default());
         Listener { port, socket, shared, host: Host::new(std::time::Instant::now()), neighbors, mistakes }
     }
@@ -83,8 +84,13 @@ impl Listener {
 
     fn handle(&mut self, datagram: Datagram<'_>, now: Instant, replies: &mut SendBatch) {
         let counters = Arc::clone(&self.shared.counters);
-        counters.received.increment();
         let (SocketAddr::V4(peer), IpAddr::V4(local)) = (datagram.peer, datagram.local) else { return };
+        self.host.know(datagram.ifindex, now.into_std());
+        // On its way through this host to another server.
+        if self.socket.hears_others() && !local.is_unspecified() && !self.host.has(local) {
+            return;
+        }
+        counters.received.increment();
         let message = match Message::parse(datagram.payload) {
             Ok(message) => message,
             Err(error) => {
@@ -97,7 +103,6 @@ impl Listener {
             let news = self.neighbors.look_at(&message, *peer.ip(), now.into_std(), |address| self.host.has(address));
             counters.conflicts.add(news);
         }
-        self.host.know(datagram.ifindex, now.into_std());
         let is_ours = |address| address == local || self.host.has(address) || self.shared.advertise.has(address);
         let asked = match ask(message, self.port, peer, is_ours) {
             Ok(asked) => asked,
@@ -113,7 +118,8 @@ impl Listener {
             return;
         };
         let question = self.question(&asked, source, datagram.ifindex);
-        let seen = Seen { asked, server: question.server, source, ifindex: datagram.ifindex };
+        let server = self.advertised(&question.network).unwrap_or(source);
+        let seen = Seen { asked, server, source, ifindex: datagram.ifindex };
         self.answer(seen, question, now, replies);
     }
 
@@ -122,6 +128,11 @@ impl Listener {
         let arrived_at = Some(local).filter(|address| !address.is_unspecified());
         let on_subnet = asked.relay.as_ref().map(|relay| relay.link_selection.unwrap_or(relay.giaddr));
         self.shared.server.or(arrived_at).or_else(|| self.host.server_address(ifindex, on_subnet))
+    }
+
+    /// The address that this client is to know us by, where it is not the one that it asked.
+    fn advertised(&self, network: &Network) -> Option<Ipv4Addr> {
+        self.shared.advertise.ipv4(&network.interface, network.subnet_address())
     }
 
     fn question(&self, asked: &Asked, own: Ipv4Addr, ifindex: u32) -> DhcpQuestion {
@@ -139,8 +150,7 @@ impl Listener {
         let stage = asked.stage();
         let secs = (stage == Stage::Discover).then_some(header.secs);
         let client = asked.caller.client.clone();
-        let advertised = self.shared.advertise.ipv4(&network.interface, network.subnet_address());
-        let server = advertised.unwrap_or(own);
+        let server = self.advertised(&network).unwrap_or(own).into();
         DhcpQuestion { client, network, server, stage, xid: header.xid, secs, chosen: asked.boot_item }
     }
 
@@ -293,7 +303,7 @@ impl Seen {
         None
     }
 
-    async fn send(&self, reply: &Reply, socket: &UdpSocket, shared: &Shared) {
+    async fn send(&self, reply: &Reply, socket: &Socket, shared: &Shared) {
         let counters = &shared.counters;
         let source = Some(self.source(reply));
         match socket.send(&reply.octets, reply.destination.into(), source).await {

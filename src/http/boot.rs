@@ -19,6 +19,7 @@ use super::files::{self, FileRequest};
 use super::told::Told;
 use super::{Connection, HttpState};
 use crate::boot::{BootDecision, BootImages, FileName, Line, Machine, Platform, SessionId, Stage, Verdict};
+use crate::chainload::ConfigFile;
 use crate::decision::{BootEvent, Carrier, HandlerError, Progress, Session, TokenError};
 use crate::files::{Content, OpenError};
 use crate::ipxe::{self, Command, SessionUrls};
@@ -76,6 +77,7 @@ pub(super) async fn session(
         Ok(session) => session,
         Err(error) => return without_session(error, &wanted, &via),
     };
+    state.engine.sessions().note_address(&session, via.peer.ip());
     debug!(session = %session.id(), peer = %via.peer, secure = via.secure, method = %request.method(), ?wanted, "request");
     let told = Told::of(&request, &path, &session, &via);
     let asked = Asked { state, via, session, now };
@@ -252,12 +254,27 @@ impl Asked {
 
     /// A boot loader.
     async fn loader(&self, name: &FileName, head: &Parts) -> Response {
+        if let Some(file) = self.state.site.made_file(name) {
+            return self.config(file).await;
+        }
         let decision = self.allowed().await;
         if let Some(response) = self.held(&decision).or_else(|| refused_file(&decision.verdict)) {
             return response;
         }
         match self.state.site.loader(&self.session.client(), name) {
             Some(content) => self.send(name, content, head, Progress::LoaderFetched),
+            None => text(StatusCode::NOT_FOUND, "not found\n"),
+        }
+    }
+
+    /// What GRUB or PXELINUX shall do. Who is denied is shown why there.
+    async fn config(&self, file: ConfigFile) -> Response {
+        let decision = self.evaluated((*self.session.machine()).clone()).await;
+        if let Some(response) = self.held(&decision) {
+            return response;
+        }
+        match self.state.site.config_text(file, &self.session, &decision, &self.via) {
+            Some(config) => ([(CONTENT_TYPE, "text/plain"), (CACHE_CONTROL, "no-store")], config).into_response(),
             None => text(StatusCode::NOT_FOUND, "not found\n"),
         }
     }

@@ -13,6 +13,7 @@
 //! | `/b/<token>/f/<file>` | GET | a file of an image |
 //! | `/b/<token>/<loader>` | GET | a boot loader |
 //! | `/boot` | GET, POST | where the site opens it: the way in for machines that have no token yet |
+//! | `/loaders/<loader>` | GET | where the site opens it: a boot loader for machines that have no token yet |
 //! | `/ca.crt` | GET | the certificate of the private CA |
 //! | `/healthz` | GET | `ok`: this process serves; for balancers and watchdogs |
 //! | `/readyz` | GET | 200 `ready`, or 503: whether every database that is needed answers, each with its state, and that of the upstreams; for people and alerts. As JSON where `Accept` asks for it |
@@ -55,8 +56,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 
-use crate::boot::{Client, FileName, Network};
+use crate::boot::{BootDecision, Client, FileName, Network};
 use crate::cache::Library;
+use crate::chainload::ConfigFile;
 use crate::decision::{DecisionEngine, Session};
 use crate::files::Content;
 use crate::ipxe::{SessionUrls, Word};
@@ -79,6 +81,27 @@ pub trait Site: Send + Sync + 'static {
 
     /// The boot loader of this name, where this client may have it.
     fn loader(&self, client: &Client, name: &FileName) -> Option<Content>;
+
+    /// What is at `loaders/NAME` for machines that have no session, where the site opens it.
+    fn plain_loader(&self, _: &FileName, _: &Connection) -> Option<Content> {
+        None
+    }
+
+    /// The configuration file that is made for a loader which asks for this name, if it is one.
+    fn made_file(&self, _name: &FileName) -> Option<ConfigFile> {
+        None
+    }
+
+    /// What it says by this decision; none where the machine shall hear nothing.
+    fn config_text(
+        &self,
+        _file: ConfigFile,
+        _session: &Arc<Session>,
+        _decision: &BootDecision,
+        _via: &Connection,
+    ) -> Option<String> {
+        None
+    }
 
     /// The addresses that this client is told, by the scheme it came by.
     fn urls(&self, session: &Session, via: &Connection) -> SessionUrls;
@@ -158,6 +181,7 @@ fn router(state: Arc<HttpState>) -> Router {
     Router::new()
         .route("/b/{*path}", get(boot::session).post(boot::session))
         .route("/boot", get(entry::entry).post(entry::entry))
+        .route("/loaders/{name}", get(entry::loader))
         .route("/ca.crt", get(authority))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready::ready))

@@ -1,11 +1,10 @@
 //! Where the scripts and files of one boot session are, as that client reaches them.
 
-use std::fmt::Write as _;
 use std::str::FromStr;
 
 use super::Word;
 use crate::boot::{FileName, Line, Source, Url, UrlError};
-use crate::paths;
+use crate::paths::{self, is_unreserved, percent_encoded};
 
 /// The addresses of one boot session: everything below `<scheme>://<server>/b/<token>/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,23 +128,4 @@ impl SessionUrls {
     fn below(&self, path: &str) -> Word {
         Word::new(&self.base).and(path)
     }
-}
-
-/// A path with every octet encoded that is not unreserved or `/`.
-fn percent_encoded(path: &str) -> String {
-    path.bytes().fold(String::new(), |mut encoded, byte| {
-        match byte {
-            byte if is_unreserved(byte) || byte == b'/' => encoded.push(char::from(byte)),
-            byte => {
-                let written = write!(encoded, "%{byte:02X}");
-                debug_assert!(written.is_ok(), "a string takes everything");
-            }
-        }
-        encoded
-    })
-}
-
-/// Whether an octet stands for itself anywhere in a URL (RFC 3986 section 2.3).
-fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }

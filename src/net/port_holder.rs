@@ -28,6 +28,12 @@ pub fn find_udp_port_holder(port: u16) -> Option<PortHolder> {
     find_port_holder(["/proc/net/udp", "/proc/net/udp6"], port)
 }
 
+/// Whether any process of this network namespace holds UDP `port`, seen or not.
+pub fn is_udp_port_held(port: u16) -> bool {
+    let tables = ["/proc/net/udp", "/proc/net/udp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
+    tables.iter().any(|table| !inodes_on_port(table, port).is_empty())
+}
+
 /// Finds a process that holds TCP `port` in this network namespace, if this process may see it.
 pub fn find_tcp_port_holder(port: u16) -> Option<PortHolder> {
     find_port_holder(["/proc/net/tcp", "/proc/net/tcp6"], port)
@@ -102,5 +108,6 @@ mod tests {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let holder = find_udp_port_holder(socket.local_addr().unwrap().port()).unwrap();
         assert_eq!(holder.pid, std::process::id());
+        assert!(is_udp_port_held(socket.local_addr().unwrap().port()) && !is_udp_port_held(1));
     }
 }

@@ -90,6 +90,17 @@ impl Assets {
         self.root.join("trixie/usr/lib/ipxe")
     }
 
+    /// The configuration of the signed loaders of Debian 13 under the names that shim knows: GRUB 2.12, which takes a
+    /// proxy's offer. That of Debian 12 stops at its prompt.
+    pub(crate) fn trixie_signed(&self) -> String {
+        let path = |file: &str| self.root.join("trixie/usr/lib").join(file).display().to_string();
+        format!(
+            "[loaders.names]\n\"shimx64.efi\" = {:?}\n\"grubx64.efi\" = {:?}\n",
+            path("shim/shimx64.efi.signed"),
+            path("grub/x86_64-efi-signed/grubnetx64.efi.signed")
+        )
+    }
+
     /// Whether machines can use KVM; tried once on each start of this computer.
     pub(crate) fn accelerator(&self) -> Accelerator {
         let _alone = lock(&self.root.join("accelerator.lock"));

@@ -14,9 +14,12 @@
 //! | [`machine`] | QEMU and its firmware |
 //! | [`server`] | the site and the server under test |
 //! | [`records`] | cases where a row in a database decides; [`servers`] starts a database |
+//! | [`loaders`] | cases where GRUB or PXELINUX boots |
 //! | [`person`] | cases where somebody types at the machine |
 //! | [`menus`] | cases where the firmware shows a menu |
+//! | [`dhcp_options`] | cases where the site's DHCP server names the boot files |
 //! | [`referral`] | cases where an upstream server decides |
+//! | [`ipv6`] | cases without IPv4 |
 //! | [`assets`], [`disk`] | kernels, loaders, disks |
 //! | [`process`], [`transcript`] | children that end with the test, and what they say |
 #![allow(
@@ -27,8 +30,11 @@
 )]
 
 mod assets;
+mod dhcp_options;
 mod disk;
+mod ipv6;
 mod lab;
+mod loaders;
 mod machine;
 mod menus;
 mod network;
@@ -203,8 +209,10 @@ fn boots_linux(lab: &mut Lab, plan: &Plan, server: &ServerUnderTest) -> String {
     // A machine that booted by HTTP says so in its architecture; the iPXE that it loaded is plain x64 again.
     let (firmware, loader) = match plan.firmware {
         Firmware::Bios => ("x86-bios", "x86-bios"),
-        Firmware::UefiX64 => ("x64-uefi", "x64-uefi"),
+        Firmware::UefiX64 | Firmware::UefiX64V6 | Firmware::UefiX64Secure => ("x64-uefi", "x64-uefi"),
         Firmware::UefiX64Http => ("x64-uefi-http", "x64-uefi"),
+        // It asks no DHCP server of ours again: its script lies beside it.
+        Firmware::UefiX64HttpV6 => ("x64-uefi-http", "x64-uefi-http"),
     };
     let decision = |question, stage, architecture| {
         let machine = [("mac", plan.mac), ("uuid", plan.uuid), ("arch", architecture)];

@@ -19,10 +19,10 @@ fn allow_boot(request) {
 
 fn boot_images(request) {
   let title = if request.choice == "" { "Nobody chose" } else { `Chosen: ${request.choice}` };
-  menu(#{ title: title, timeout: 5, default: "disk" }, [
-    linux(#{ id: "debian", title: title, kernel: "debian/linux", initrd: "debian/initrd.gz" }),
-    local(#{ id: "disk", title: "Disk" }),
-  ])
+  menu(#{ title: title, timeout: 5, images: [
+    local_disk("Own disk"),
+    linux(#{ id: "debian", title: "Debian", kernel: "debian/linux", initrd: "debian/initrd.gz" }),
+  ] })
 }
 "#;
 
@@ -38,7 +38,7 @@ fn the_line_that_is_chosen_in_the_firmware_s_menu_starts_without_another_menu() 
         assert_eq!(report["ending"], "booted", "{report:#}");
         assert!(steps(&report).contains("Local disk | Debian | Gone | Other loader -> Debian"), "{}", steps(&report));
         let script = report["script"].as_str().unwrap();
-        assert!(!script.contains("menu") && script.contains("debian/linux"), "{script}");
+        assert!(!script.contains("\nmenu ") && script.contains("debian/linux"), "{script}");
     }
     let waits = daemon.1.boot(&["--arch", "x64-uefi"]);
     assert_eq!(waits["ending"], "local_disk", "the first line is the own disk");
@@ -92,7 +92,9 @@ fn a_line_that_no_menu_has_gets_silence() {
 /// Rows M3 and H12: a standby answers what tries again, and what it began itself.
 #[test]
 fn a_standby_server_answers_the_second_try() {
-    let site = Site::with_rules("fn allow_boot(request) { allow() }\nfn boot_images(request) { [] }\n");
+    let site = Site::with_rules(
+        "fn allow_boot(request) { allow() }\nfn boot_images(request) { linux(#{ id: \"debian\", kernel: \"debian/linux\" }) }\n",
+    );
     site.configure("dhcp", "secs_min = 4");
     let daemon = site.serve();
     let client = Client::new(&daemon);
@@ -116,7 +118,7 @@ fn a_standby_server_answers_the_second_try() {
 /// Row H13: a server that does not know a machine leaves it to those that may.
 #[test]
 fn without_authority_only_machines_that_a_rule_knows_are_answered() {
-    let rules = "fn allow_boot(request) {\n  if request.mac == \"52:54:00:00:00:01\" { return allow(); }\n  if request.mac == \"52:54:00:00:00:02\" { return deny(\"no\"); }\n}\nfn boot_images(request) { [] }\n";
+    let rules = "fn allow_boot(request) {\n  if request.mac == \"52:54:00:00:00:01\" { return allow(); }\n  if request.mac == \"52:54:00:00:00:02\" { return deny(\"no\"); }\n}\nfn boot_images(request) { linux(#{ id: \"debian\", kernel: \"debian/linux\" }) }\n";
     let site = Site::with_rules(rules);
     site.configure("decision", "unknown = \"allow\"");
     let answered = |daemon: &Daemon| {
@@ -131,7 +133,9 @@ fn without_authority_only_machines_that_a_rule_knows_are_answered() {
 /// Row A8: clients are told the advertised address, in every protocol.
 #[test]
 fn an_advertised_address_is_told_in_packets_and_urls() {
-    let site = Site::with_rules("fn allow_boot(request) { allow() }\nfn boot_images(request) { [] }\n");
+    let site = Site::with_rules(
+        "fn allow_boot(request) { allow() }\nfn boot_images(request) { linux(#{ id: \"debian\", kernel: \"debian/linux\" }) }\n",
+    );
     site.edit("pointsman.toml", |text| {
         let rule = "[[server.advertise]]\nsubnet = \"127.0.0.0/8\"\naddress = \"127.0.0.77\"\n\n[dhcp]\n";
         text.replacen("\n[dhcp]\n", &format!("\n{rule}"), 1)
@@ -150,7 +154,9 @@ fn an_advertised_address_is_told_in_packets_and_urls() {
 /// A quirk of the site is applied, and an answer that it holds back comes later.
 #[test]
 fn quirks_of_the_site_are_applied() {
-    let site = Site::with_rules("fn allow_boot(request) { allow() }\nfn boot_images(request) { [] }\n");
+    let site = Site::with_rules(
+        "fn allow_boot(request) { allow() }\nfn boot_images(request) { linux(#{ id: \"debian\", kernel: \"debian/linux\" }) }\n",
+    );
     site.edit("pointsman.toml", |text| {
         text + "\n[[quirk]]\nname = \"odd\"\nmatch = { oui = [\"52:54:00:00:00:05\"] }\n\
                 set = { file_option = true, file_size = true, delay_ms = 300, loader = \"snponly.efi\" }\n"

@@ -1,0 +1,228 @@
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::boot::{Ask, Choice, HardwareAddress, Method};
+
+fn name(text: &str) -> FileName {
+    text.parse().unwrap()
+}
+
+fn asked(text: &str) -> Option<(Syntax, Option<HardwareAddress>)> {
+    ConfigFile::parse(&name(text)).map(|file| (file.syntax, file.hardware))
+}
+
+fn target(platform: Platform) -> Target {
+    Target {
+        platform,
+        local_boot: None,
+        server: "10.0.0.2:80".parse().unwrap(),
+        token: "T0K".into(),
+        by_http: false,
+        urls: "http://10.0.0.2/b/T0K/".parse().unwrap(),
+        has_menu_program: true,
+    }
+}
+
+fn image(id: &str, kind: ImageKind) -> BootImage {
+    BootImage { id: id.into(), title: Line::clean("A title"), assignment: None, choice: Choice::default(), kind }
+}
+
+fn linux(cmdline: &str) -> ImageKind {
+    ImageKind::Linux {
+        kernel: "debian/linux".parse().unwrap(),
+        initrd: vec!["debian/initrd.gz".parse().unwrap(), "more.gz".parse().unwrap()],
+        cmdline: Line::clean(cmdline),
+    }
+}
+
+fn one(kind: ImageKind) -> BootImages {
+    BootImages::new(vec![image("one", kind)], None).unwrap()
+}
+
+fn menu(images: Vec<BootImage>, default: Option<&str>, timeout: Option<u64>) -> BootImages {
+    let timeout = timeout.map(Duration::from_secs);
+    let menu = Menu { title: Line::clean("Pick one"), default: default.map(Into::into), timeout };
+    BootImages::new(images, Some(menu)).unwrap()
+}
+
+fn grub(images: &BootImages, target: &Target) -> String {
+    render(Syntax::Grub, Said::Images(images), target)
+}
+
+fn pxelinux(images: &BootImages) -> String {
+    render(Syntax::Pxelinux, Said::Images(images), &target(Platform::Bios))
+}
+
+#[test]
+fn every_name_that_the_loaders_look_for_is_known() {
+    let mac = Some(HardwareAddress::from([0x52, 0x54, 0, 0xaa, 0, 1]));
+    for prefix in ["", "b/T0K/", "debian-installer/amd64/grub/", "b/T0K/x86_64-efi/"] {
+        assert_eq!(asked(&format!("{prefix}grub.cfg-01-52-54-00-aa-00-01")), Some((Syntax::Grub, mac)));
+        for plain in ["grub.cfg", "GRUB.CFG", "grub.cfg-0A4D0032", "grub.cfg-0"] {
+            assert_eq!(asked(&format!("{prefix}{plain}")), Some((Syntax::Grub, None)), "{plain}");
+        }
+        assert_eq!(asked(&format!("{prefix}pxelinux.cfg/01-52-54-00-aa-00-01")), Some((Syntax::Pxelinux, mac)));
+        for plain in ["default", "aa000000-0000-4000-8000-000000000001", "0A4D0032", "0A4D"] {
+            assert_eq!(asked(&format!("{prefix}pxelinux.cfg/{plain}")), Some((Syntax::Pxelinux, None)), "{plain}");
+        }
+    }
+    for other in
+        ["grub.cfgx", "grub.cfg-", "grub.cfg-xyz", "grub.cfg/x", "pxelinux.cfg", "pxelinux.cfg/x", "default", "grub"]
+    {
+        assert_eq!(asked(other), None, "{other}");
+    }
+}
+
+#[test]
+fn grub_boots_one_image_at_once_and_falls_back_to_the_disk() {
+    let text = grub(&one(linux("root=/dev/vda \"dyndbg=file a.c\" url={files_url}/x")), &target(Platform::Efi));
+    let expected = "menuentry 'A title' --id 'one' {\n\
+        linux '(tftp,10.0.0.2)/b/T0K/f/debian/linux' 'root=/dev/vda' 'dyndbg=file a.c' 'url=http://10.0.0.2/b/T0K/f/x'\n\
+        initrd '(tftp,10.0.0.2)/b/T0K/f/debian/initrd.gz' '(tftp,10.0.0.2)/b/T0K/f/more.gz'\nboot\n}\n";
+    assert!(text.contains(expected), "{text}");
+    assert!(text.contains("set default='one'\nset fallback='own disk'\nset timeout=0\n"), "{text}");
+    assert!(text.ends_with("exit 1\n}\n"), "{text}");
+    let by_http = Target { by_http: true, server: "10.0.0.2:8080".parse().unwrap(), ..target(Platform::Efi) };
+    let text = grub(&one(ImageKind::Chain { source: Source::File(name("a b.efi")) }), &by_http);
+    assert!(text.contains("chainloader '(http,10.0.0.2:8080)/b/T0K/f/a%20b.efi'\n"), "{text}");
+}
+
+#[test]
+fn pxelinux_boots_one_image_at_once() {
+    let text = pxelinux(&one(linux("quiet  root=/dev/sda")));
+    let expected = "DEFAULT one\nONERROR ~disk\nPROMPT 0\nLABEL one\nMENU LABEL A title\n\
+        LINUX 10.0.0.2::b/T0K/f/debian/linux\n\
+        INITRD 10.0.0.2::b/T0K/f/debian/initrd.gz,10.0.0.2::b/T0K/f/more.gz\nAPPEND quiet  root=/dev/sda\n\
+        LABEL ~disk\nMENU LABEL Local disk\nLOCALBOOT 0\n";
+    assert!(text.ends_with(expected), "{text}");
+    let odd = ImageKind::Chain { source: Source::File(name("a b.0")) };
+    assert!(pxelinux(&one(odd)).contains("# left out: one (chain): a file name with a space or comma\n"));
+}
+
+#[test]
+fn a_menu_has_its_default_and_timeout() {
+    let list = || vec![image("a", linux("x")), image("b", ImageKind::Local)];
+    let text = grub(&menu(list(), Some("b"), Some(7)), &target(Platform::Efi));
+    assert!(text.contains("set default='b'\n") && text.contains("set timeout=7\n"), "{text}");
+    let text = pxelinux(&menu(list(), Some("b"), Some(7)));
+    assert!(text.contains("DEFAULT b\n") && text.contains("UI menu.c32\nMENU TITLE Pick one\nTIMEOUT 70\n"), "{text}");
+    let text = grub(&menu(list(), None, None), &target(Platform::Efi));
+    assert!(text.contains("set default='a'\n") && text.contains("set timeout=-1\n"), "{text}");
+}
+
+#[test]
+fn what_would_start_by_itself_and_cannot_is_replaced_by_the_disk_only() {
+    let list = || vec![image("w", ImageKind::Shell), image("a", linux("x"))];
+    let text = grub(&menu(list(), Some("w"), Some(3)), &target(Platform::Efi));
+    assert!(text.contains("# left out: w (shell): commands of iPXE\n"), "{text}");
+    assert!(text.contains("set default='own disk'\n"), "{text}");
+    assert!(pxelinux(&menu(list(), Some("w"), Some(3))).contains("DEFAULT ~disk\n"));
+    // Where somebody chooses, the cursor may be anywhere.
+    assert!(grub(&menu(list(), Some("w"), None), &target(Platform::Efi)).contains("set default='a'\n"));
+    let text = grub(&one(ImageKind::Shell), &target(Platform::Efi));
+    assert!(text.ends_with("echo 'Starting from the local disk.'\nexit 1\n") && !text.contains("menuentry"), "{text}");
+}
+
+#[test]
+fn what_needs_a_consent_is_not_told() {
+    let assigned = BootImage { assignment: Some("7".into()), ..image("a", linux("secret=1")) };
+    let text = grub(&BootImages::new(vec![assigned], None).unwrap(), &target(Platform::Efi));
+    assert!(!text.contains("secret"), "{text}");
+    let needs = Some(Box::new(Ask::new(Method::Pin, Line::clean("PIN"), Vec::new()).unwrap()));
+    let choice = Choice { needs, ..Choice::default() };
+    let guarded = BootImage { choice, ..image("g", linux("secret=1")) };
+    let text = pxelinux(&menu(vec![guarded, image("b", ImageKind::Local)], None, None));
+    assert!(!text.contains("secret") && text.contains("SAY Left out"), "{text}");
+}
+
+#[test]
+fn the_own_disk_is_reached_as_it_is_said() {
+    let told = |syntax, platform, local_boot| {
+        let target = Target { local_boot, ..target(platform) };
+        render(syntax, Said::Denied(&Line::clean("stolen")), &target)
+    };
+    let (grub, bios, efi) = (Syntax::Grub, Platform::Bios, Platform::Efi);
+    assert!(
+        told(grub, efi, None)
+            .ends_with("echo 'stolen'\nsleep --interruptible 10\necho 'Starting from the local disk.'\nexit 1\n")
+    );
+    assert!(told(grub, efi, Some(LocalBoot::Exit)).ends_with("\nexit\n"));
+    assert!(told(grub, efi, Some(LocalBoot::Reboot)).ends_with("\nreboot\n"));
+    assert!(told(grub, bios, None).contains("chainloader +1\n"));
+    let pxelinux = |local_boot| told(Syntax::Pxelinux, bios, local_boot);
+    assert!(pxelinux(None).contains("SAY stolen\n") && pxelinux(None).ends_with("LOCALBOOT 0\n"));
+    assert!(pxelinux(Some(LocalBoot::ExitFailed)).ends_with("LOCALBOOT -1\n"));
+    assert!(pxelinux(Some(LocalBoot::Sanboot)).ends_with("COM32 chain.c32\nAPPEND hd0\n"));
+}
+
+/// The words of a script as GRUB's lexer takes them apart, for what our texts consist of: lines, blanks, single quotes.
+fn words(script: &str) -> Vec<Vec<String>> {
+    let (mut lines, mut line, mut word, mut is_quoted) = (Vec::new(), Vec::new(), None::<String>, false);
+    let mut characters = script.chars();
+    while let Some(c) = characters.next() {
+        match c {
+            '\'' => {
+                is_quoted = !is_quoted;
+                word.get_or_insert_default();
+            }
+            c if is_quoted => word.get_or_insert_default().push(c),
+            '\\' => word.get_or_insert_default().extend(characters.next()),
+            ' ' => line.extend(word.take()),
+            '\n' => {
+                line.extend(word.take());
+                lines.push(std::mem::take(&mut line));
+            }
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    assert!(!is_quoted && word.is_none(), "the script ends within a line: {script}");
+    lines
+}
+
+fn hostile() -> impl Strategy<Value = String> {
+    let pieces =
+        ["'", "\"", "\\", "$", "${x}", ";", "{", "}", "#", "\n", "\r", " ", "|", "&", "a", "=", "^", "exit", "-", "é"];
+    let piece = proptest::sample::select(pieces.to_vec());
+    prop_oneof![proptest::collection::vec(piece, 0..14).prop_map(|all| all.concat()), "\\PC{0,30}"]
+}
+
+proptest! {
+    #[test]
+    fn no_text_becomes_a_command_of_grub(title in hostile(), cmdline in hostile(), reason in hostile()) {
+        let image = BootImage { title: Line::clean(&title), ..image("one", linux(&cmdline)) };
+        let images = BootImages::new(vec![image], None).unwrap().with_notice([Line::clean(&reason)]);
+        let lines = words(&grub(&images, &target(Platform::Efi)));
+        let first: Vec<&str> = lines.iter().filter_map(|line| line.first()).map(String::as_str).collect();
+        let expected = [
+            "#", "echo", "sleep", "set", "set", "set", "menuentry", "linux", "initrd", "boot", "}", "menuentry", "echo",
+            "exit", "}",
+        ];
+        prop_assert_eq!(first, expected);
+        prop_assert_eq!(&lines[1], &["echo".to_owned(), Line::clean(&reason).as_str().to_owned()]);
+        let title = Line::clean(&title);
+        prop_assert_eq!(&lines[6][1], title.as_str());
+        let kept = |text: &str| text.replace(['"', ' '], "");
+        prop_assert_eq!(kept(&lines[7][2..].concat()), kept(Line::clean(&cmdline).as_str()));
+    }
+
+    #[test]
+    fn no_text_becomes_a_keyword_of_pxelinux(title in hostile(), cmdline in hostile(), reason in hostile()) {
+        let image = BootImage { title: Line::clean(&title), ..image("one", linux(&cmdline)) };
+        let images = BootImages::new(vec![image], None).unwrap().with_notice([Line::clean(&reason)]);
+        let text = pxelinux(&images);
+        let first: Vec<&str> = text.lines().map(|line| line.split(' ').next().unwrap()).filter(|word| *word != "APPEND").collect();
+        let expected = ["#", "DEFAULT", "ONERROR", "SAY", "PROMPT", "LABEL", "MENU", "LINUX", "INITRD", "LABEL", "MENU", "LOCALBOOT"];
+        prop_assert_eq!(first, expected);
+    }
+
+    #[test]
+    fn any_name_is_taken_without_panic(name in "\\PC{0,40}") {
+        for name in [name.clone(), format!("grub.cfg{name}"), format!("pxelinux.cfg/{name}")] {
+            if let Ok(name) = FileName::parse(name.as_bytes()) {
+                let _ = ConfigFile::parse(&name);
+            }
+        }
+    }
+}

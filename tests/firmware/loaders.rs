@@ -1,0 +1,75 @@
+//! Cases where another loader than iPXE boots: shim with GRUB, and PXELINUX. Their configuration is made of the same two
+//! scripts.
+
+use crate::assets::{BOOTED, COMMAND_LINE};
+use crate::disk::{self, OWN_DISK};
+use crate::lab::{BOOT_LIMIT, Lab};
+use crate::machine::{Firmware, Plan};
+use crate::server::Site;
+use crate::{ALLOW_ALL, ONE_LINUX};
+
+/// Signed loaders for all UEFI machines.
+const SHIM: &str = "fn allow_boot(request) { allow(#{ loader: \"shimx64.efi\" }) }\n";
+
+/// A UEFI machine loads shim and GRUB, and GRUB boots the image of the script.
+fn shim_and_grub_boot(case: &str, firmware: Firmware, mac: &'static str, uuid: &'static str) {
+    let Some(mut lab) = Lab::open(case) else { return };
+    let plan = Plan::new(firmware, mac, uuid);
+    let server = lab.serve(&Site { more: lab.assets.trixie_signed(), ..Site::new(SHIM, ONE_LINUX) });
+    let machine = lab.power_on(&plan);
+    lab.see(&machine, BOOTED, BOOT_LIMIT);
+    let command_line = lab.see_line(&machine, COMMAND_LINE, BOOT_LIMIT);
+    assert!(command_line.contains(&format!("lab.mac={mac}")), "{command_line}\n{}", lab.tails());
+    lab.decision(&server, &[("mac", mac), ("question", "boot_images"), ("verdict", "allow")]);
+}
+
+#[test]
+fn shim_and_grub_boot_the_image_of_the_script() {
+    shim_and_grub_boot("uefi-grub", Firmware::UefiX64, "52:54:00:aa:00:20", "aa000000-0000-4000-8000-000000000020");
+}
+
+#[test]
+fn with_secure_boot_on_shim_and_grub_boot_a_signed_kernel() {
+    shim_and_grub_boot(
+        "uefi-secure-boot",
+        Firmware::UefiX64Secure,
+        "52:54:00:aa:00:21",
+        "aa000000-0000-4000-8000-000000000021",
+    );
+}
+
+#[test]
+fn grub_leaves_to_the_own_disk() {
+    const NOTHING: &str = "fn boot_images(request) { local_disk() }\n";
+    let Some(mut lab) = Lab::open("uefi-grub-disk") else { return };
+    let mut plan = Plan::new(Firmware::UefiX64, "52:54:00:aa:00:22", "aa000000-0000-4000-8000-000000000022");
+    plan.disk = Some(disk::uefi(&lab.evidence));
+    let _server = lab.serve(&Site { more: lab.assets.trixie_signed(), ..Site::new(SHIM, NOTHING) });
+    let machine = lab.power_on(&plan);
+    lab.see(&machine, "Starting from the local disk", BOOT_LIMIT);
+    lab.see(&machine, OWN_DISK, BOOT_LIMIT);
+}
+
+/// The network card's ROM is iPXE, which is told a script, so that the script hands it to PXELINUX. That asks by TFTP,
+/// and knows no token.
+const TO_PXELINUX: &str = r#"
+fn boot_images(request) {
+    if request.stage == "tftp" {
+        return linux(#{ kernel: "lab/vmlinuz", initrd: "lab/initramfs.gz",
+                        cmdline: `console=ttyS0 quiet lab.mac=${request.mac}` });
+    }
+    ipxe("set 210:string tftp://10.77.0.2/\nchain tftp://10.77.0.2/pxelinux.0")
+}
+"#;
+
+#[test]
+fn pxelinux_boots_the_image_of_the_script() {
+    let Some(mut lab) = Lab::open("bios-pxelinux") else { return };
+    let plan = Plan::new(Firmware::Bios, "52:54:00:aa:00:23", "aa000000-0000-4000-8000-000000000023");
+    let server = lab.serve(&Site::new(ALLOW_ALL, TO_PXELINUX));
+    let machine = lab.power_on(&plan);
+    lab.see(&machine, BOOTED, BOOT_LIMIT);
+    let command_line = lab.see_line(&machine, COMMAND_LINE, BOOT_LIMIT);
+    assert!(command_line.contains(&format!("lab.mac={}", plan.mac)), "{command_line}\n{}", lab.tails());
+    lab.decision(&server, &[("mac", plan.mac), ("question", "boot_images"), ("stage", "tftp")]);
+}

@@ -20,7 +20,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use pointsman::dhcp::counters::Counters;
 use pointsman::dhcp::packet::{Header, MessageType, Operation, Writer, code};
-use pointsman::dhcp::server::{BootAnswers, DhcpAnswer, DhcpQuestion, DhcpServer, ServerOptions};
+use pointsman::dhcp::server::{BootAnswers, DhcpAnswer, DhcpDecision, DhcpQuestion, DhcpServer, ServerOptions};
 use pointsman::net::udp::{BindOptions, RecvBatch, SendBatch, UdpSocket};
 use tokio_util::sync::CancellationToken;
 
@@ -160,9 +160,9 @@ fn site() -> tempfile::TempDir {
 struct Fixed;
 
 impl BootAnswers for Fixed {
-    fn answer(self: Arc<Self>, _question: DhcpQuestion) -> BoxFuture<'static, DhcpAnswer> {
+    fn answer(self: Arc<Self>, _question: DhcpQuestion) -> BoxFuture<'static, DhcpDecision> {
         let file = "b/ABCDEFGHIJKLMNOPQRSTUVWXYZ234567ABCDEFGHIJKLMNOP/snponly.efi".to_owned();
-        std::future::ready(DhcpAnswer::Boot { file, next_server: None }).boxed()
+        std::future::ready(DhcpAnswer::Boot { file, next_server: None }.into()).boxed()
     }
 }
 

@@ -14,7 +14,7 @@ use pointsman::dhcp::client::Speaker;
 use pointsman::dhcp::neighbors::conflicts;
 use pointsman::dhcp::packet::{Message, MessageType, Operation};
 use pointsman::dhcp::question::{Asked, Port, ask};
-use pointsman::dhcp::reply::{Reply, ReplyContext, Styles, Told, reply};
+use pointsman::dhcp::reply::{Reply, ReplyContext, Styles, Told, Treatment, reply};
 
 /// The captures' network has its DHCP server at .1; we would be at .2.
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
@@ -218,7 +218,9 @@ fn describe(datagram: &Datagram, text: &mut String) {
     describe_question(&asked, text);
     let file = file_for(&asked);
     let style = Styles::default().of(asked.caller.client.architecture);
-    match reply(&asked, &ReplyContext { server: SERVER, next_server: None, told: Told::File(&file), style }) {
+    let treatment = &Treatment::default();
+    let context = ReplyContext { server: SERVER, next_server: None, told: Told::File(&file), style, treatment };
+    match reply(&asked, &context) {
         Ok(reply) => describe_reply(&reply, &datagram.payload, text),
         Err(reason) => writeln!(text, "  -> silence: {reason}").unwrap(),
     }

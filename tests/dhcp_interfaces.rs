@@ -18,7 +18,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use pointsman::dhcp::packet::{Header, Message, Operation, Writer};
-use pointsman::dhcp::{BootAnswers, Counters, DhcpAnswer, DhcpQuestion, DhcpServer, ServerOptions};
+use pointsman::dhcp::{BootAnswers, Counters, DhcpAnswer, DhcpDecision, DhcpQuestion, DhcpServer, ServerOptions};
 use pointsman::net::udp::{BindOptions, RecvBatch, UdpSocket};
 use tokio_util::sync::CancellationToken;
 
@@ -127,9 +127,9 @@ fn runtime() -> tokio::runtime::Runtime {
 struct Interface;
 
 impl BootAnswers for Interface {
-    fn answer(self: Arc<Self>, question: DhcpQuestion) -> BoxFuture<'static, DhcpAnswer> {
+    fn answer(self: Arc<Self>, question: DhcpQuestion) -> BoxFuture<'static, DhcpDecision> {
         let file = question.network.interface.to_string();
-        std::future::ready(DhcpAnswer::Boot { file, next_server: None }).boxed()
+        std::future::ready(DhcpAnswer::Boot { file, next_server: None }.into()).boxed()
     }
 }
 

@@ -95,6 +95,8 @@ impl Architecture {
     pub const ARM64_UEFI: Architecture = Architecture(11);
     /// 64-bit x86 UEFI HTTP Boot.
     pub const X64_UEFI_HTTP: Architecture = Architecture(16);
+    /// Raspberry Pi without UEFI: its boot ROM loads what it is built to load.
+    pub const ARM_RPIBOOT: Architecture = Architecture(41);
     /// 64-bit ARM UEFI HTTP Boot.
     pub const ARM64_UEFI_HTTP: Architecture = Architecture(19);
 

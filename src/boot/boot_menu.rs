@@ -3,6 +3,8 @@
 //! **Invariant**: a menu that exists fits the wire: its first line is the machine's own disk, and no client stops with
 //! PXE-E74 on it.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{FileName, Line};
@@ -104,6 +106,24 @@ impl BootMenu {
     /// The lines behind the own disk.
     pub fn entries(&self) -> &[MenuEntry] {
         &self.entries
+    }
+}
+
+impl fmt::Display for BootMenu {
+    /// Its lines, and what takes the first of them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entry = |entry: &MenuEntry| match &entry.boots {
+            MenuBoots::Image(id) => format!("`{}` boots {id}", entry.title),
+            MenuBoots::Loader(name) => format!("`{}` loads {name}", entry.title),
+        };
+        let entries: Vec<_> = self.entries.iter().map(entry).collect();
+        write!(f, "`{}`", self.local)?;
+        match self.timeout_s {
+            0 => f.write_str(" at once")?,
+            255 => {}
+            seconds => write!(f, " after {seconds} s")?,
+        }
+        write!(f, ", {}", entries.join(", "))
     }
 }
 

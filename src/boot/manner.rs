@@ -3,6 +3,7 @@
 //! **Invariant**: every field may be absent, which means *as usual*; what a rule says wins over what the quirk table says,
 //! field by field.
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -115,6 +116,36 @@ pub struct Offer {
     /// A menu that the firmware itself shows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub menu: Option<Box<BootMenu>>,
+}
+
+impl fmt::Display for Manner {
+    /// What differs from the usual, as in `loader undionly.kkpxe, after 500 ms`; empty where nothing does.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flag = |value: Option<bool>, words: &str| {
+            value.map(|is_on| if is_on { words.to_owned() } else { format!("not {words}") })
+        };
+        let words = [
+            self.loader.as_ref().map(|name| format!("loader {name}")),
+            self.style.map(|style| format!("style {}", style.name())),
+            self.delay_ms.map(|delay| format!("after {delay} ms")),
+            self.secs_min.map(|secs| format!("once it has tried for {secs} s")),
+            self.local_boot.map(|local| format!("local boot by {}", local.name())),
+            self.blksize_max.map(|max| format!("TFTP blocks up to {max}")),
+            flag(self.file_option, "option 67 beside the header"),
+            flag(self.file_size, "the size in option 13"),
+            self.ipxe_option.map(|form| format!("option 175 as {}", form.name())),
+        ];
+        f.write_str(&words.into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
+}
+
+impl fmt::Display for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let manner = self.manner.to_string();
+        let separator = if manner.is_empty() || self.menu.is_none() { "" } else { ", " };
+        let menu = self.menu.as_ref().map(|menu| format!("{separator}a menu: {menu}")).unwrap_or_default();
+        write!(f, "{manner}{menu}")
+    }
 }
 
 /// The text names none of them.

@@ -30,6 +30,8 @@ pub struct BootRequest {
     pub person: Option<Arc<Person>>,
     /// The entries of the quirk table that the client matches.
     pub quirks: Vec<Arc<str>>,
+    /// The image that was chosen in the menu of the firmware.
+    pub choice: Option<Arc<str>>,
     /// When the question arrived.
     pub now: Timestamp,
 }
@@ -47,6 +49,7 @@ impl BootRequest {
             identity: Arc::default(),
             person: None,
             quirks: Vec::new(),
+            choice: None,
             now,
         }
     }

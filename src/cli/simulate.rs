@@ -48,7 +48,7 @@ pub(super) struct Simulate {
     /// The iPXE build can speak HTTPS
     #[arg(long)]
     https: bool,
-    /// The menu item to pick; the default when absent
+    /// The menu item to pick, by its id; in a menu of the firmware, the line by its title. The default when absent
     #[arg(long, value_name = "ID")]
     pick: Option<String>,
     /// The keys to press in menus, as hot keys of images

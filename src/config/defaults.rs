@@ -20,6 +20,7 @@ impl Default for ServerSection {
             site: Line::default(),
             state: PathBuf::from("state"),
             sessions_max: 20_000,
+            advertise: Vec::new(),
         }
     }
 }
@@ -31,6 +32,9 @@ impl Default for DhcpSection {
             port: 67,
             boot_server_port: 4011,
             uefi_style: UefiStyle::Binl,
+            response_delay: Duration::ZERO,
+            secs_min: 0,
+            authoritative: true,
             shared_port: SharedPort::Auto,
         }
     }

@@ -34,8 +34,9 @@ pub use database::{Ambiguous, DatabaseSection, NoImage, SqlSection, StoreSection
 pub use people::{LdapSection, PeopleSection, PersonSection};
 pub use problem::{Problem, Problems};
 pub use sections::{
-    DecisionSection, DhcpSection, HandlerSection, HttpSection, HttpsSection, ImagesSection, IpxeScheme, LoadersSection,
-    LogFormat, LogSection, ScriptSection, ServerSection, SharedPort, TftpSection, UefiStyle,
+    AdvertiseSection, DecisionSection, DhcpSection, HandlerSection, HttpSection, HttpsSection, ImagesSection,
+    IpxeScheme, LoadersSection, LogFormat, LogSection, ScriptSection, ServerSection, SharedPort, TftpSection,
+    UefiStyle,
 };
 pub use upstream::{
     ApiSection, CacheSection, FactsForm, FirmwareReferral, RateWindow, ReferralError, ReferralSection, Referred,

@@ -163,7 +163,17 @@ impl Reader<'_> {
 
     /// What no single key can tell.
     fn check(&mut self, config: &Config) {
-        let rules: [(bool, &str, &str); 8] = [
+        let rules: [(bool, &str, &str); 10] = [
+            (
+                config.server.advertise.iter().any(|rule| rule.address.is_unspecified() || rule.address.is_multicast()),
+                "server.advertise: the address is none that a machine could reach",
+                "name the one address by which machines reach this server",
+            ),
+            (
+                config.dhcp.secs_min > 60,
+                "dhcp.secs_min is above 60: firmware gives up before",
+                "use 4 to answer what tries a second time, 0 to answer at once",
+            ),
             (
                 !config.server.interfaces.is_empty() && config.server.address.is_some(),
                 "server.interfaces and server.address are both given",

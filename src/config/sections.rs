@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::boot::{Architecture, FileName, Line};
 use crate::decision::{Fallback, OnError, Policy, TimeLimits};
+use crate::net::advertise::{Advertise, AdvertiseRule};
 
 use super::casts::MulticastSection;
 use super::database::SqlSection;
@@ -30,6 +31,31 @@ pub struct ServerSection {
     pub state: PathBuf,
     /// The most boots known at a time.
     pub sessions_max: u64,
+    /// `[[server.advertise]]`: the addresses that clients are told, where they are not this host's.
+    pub advertise: Vec<AdvertiseSection>,
+}
+
+/// One `[[server.advertise]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdvertiseSection {
+    /// For machines that come in by this interface; any when absent.
+    pub interface: Option<String>,
+    /// For machines of this subnet; any when absent.
+    pub subnet: Option<IpNet>,
+    /// What they are told.
+    pub address: IpAddr,
+}
+
+impl ServerSection {
+    /// The rules of `[[server.advertise]]`.
+    pub fn advertised(&self) -> Advertise {
+        let rule = |section: &AdvertiseSection| {
+            let AdvertiseSection { interface, subnet, address } = section.clone();
+            AdvertiseRule { interface, subnet, address }
+        };
+        Advertise::new(self.advertise.iter().map(rule).collect())
+    }
 }
 
 /// `[dhcp]`: proxyDHCP and the PXE boot server.
@@ -44,6 +70,13 @@ pub struct DhcpSection {
     pub boot_server_port: u16,
     /// How UEFI machines are answered on port 67.
     pub uefi_style: UefiStyle,
+    /// How long an offer is held back.
+    #[serde(deserialize_with = "delay")]
+    pub response_delay: Duration,
+    /// Seconds that a machine must have been trying for before it is answered: above 0 this server stands by.
+    pub secs_min: u16,
+    /// Whether this server answers machines that none of its rules knows, and tells those that it denies why.
+    pub authoritative: bool,
     /// What is done where a DHCP server on this host has the port.
     pub shared_port: SharedPort,
 }
@@ -340,6 +373,18 @@ pub(super) fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Res
         return Err(D::Error::custom(format!("`{text}` is out of range; use 1ms to 24h")));
     }
     Ok(duration)
+}
+
+/// Reads `"500ms"`; from nothing to ten seconds.
+fn delay<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    use serde::de::Error;
+
+    let text = String::deserialize(deserializer)?;
+    let duration = length_of_time(&text).map_err(D::Error::custom)?;
+    match duration <= Duration::from_secs(10) {
+        true => Ok(duration),
+        false => Err(D::Error::custom(format!("`{text}` is out of range; use 0ms to 10s"))),
+    }
 }
 
 /// Reads `"12h"`, `"90d"`; from a second to ten years.

@@ -41,10 +41,13 @@ pub fn certificate(config: &Config, now: Timestamp) -> anyhow::Result<Certificat
 /// As [`certificate`].
 pub(super) fn private(config: &Config, now: Timestamp) -> anyhow::Result<(Identity, Authority)> {
     let ca = ensure_ca(&config.server.state).context("server.state")?;
-    let addresses = match config.server.address {
+    let mut addresses = match config.server.address {
         Some(address) => vec![address],
         None => host_addresses()?,
     };
+    addresses.extend(config.server.advertise.iter().map(|rule| rule.address));
+    addresses.sort();
+    addresses.dedup();
     let identity = ca.identity(&config.https.names, &addresses, now).context("https.names")?;
     Ok((identity, ca))
 }

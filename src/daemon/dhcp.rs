@@ -1,24 +1,28 @@
 //! DHCP's questions: is this client answered, and with which file?
 
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tracing::warn;
 
-use crate::boot::{BootDecision, Client, FirmwareHandOver, Verdict};
+use crate::boot::{
+    Architecture, BootDecision, BootMenu, Client, FileName, FirmwareHandOver, IpxeOption, Manner, MenuBoots, Outcome,
+    Platform, Stage, Verdict,
+};
+use crate::config::DhcpSection;
 use crate::decision::{Progress, Session};
 use crate::dhcp::client::Speaker;
-use crate::dhcp::reply::{Styles, answers};
-use crate::dhcp::server::{BootAnswers, DhcpAnswer, DhcpQuestion};
+use crate::dhcp::pxe::BootItem;
+use crate::dhcp::reply::{Styles, Treatment, answers};
+use crate::dhcp::server::{BootAnswers, DhcpAnswer, DhcpDecision, DhcpQuestion};
 use crate::observe::Funnel;
 use crate::pace::Pace;
 use crate::paths;
 
-use super::exchanges;
+use super::exchanges::{self, Silence};
 use super::shared::Shared;
 
 /// Tells boot clients what to load.
@@ -26,88 +30,160 @@ pub(super) struct DhcpAnswers {
     shared: Arc<Shared>,
     /// For the history only: the server writes the packets.
     styles: Styles,
+    /// What the site says of all clients.
+    usual: Manner,
+    /// Whether a machine is answered that no rule knows.
+    is_authoritative: bool,
     /// Warnings of machines without a loader.
     warnings: Pace,
 }
 
 /// Warnings in one second: each packet of such a machine is a reason for one.
 const WARNINGS_PER_SECOND_MAX: u64 = 1;
+/// What the boot ROM of a Raspberry Pi asks for, whatever it is told.
+const RASPBERRY_PI_FILE: &str = "bootcode.bin";
+/// iPXE has its number of tries in `secs`, above two bits of its state.
+const IPXE_TRIES_SHIFT: u32 = 2;
 
 impl BootAnswers for DhcpAnswers {
-    fn answer(self: Arc<Self>, question: DhcpQuestion) -> BoxFuture<'static, DhcpAnswer> {
+    fn answer(self: Arc<Self>, question: DhcpQuestion) -> BoxFuture<'static, DhcpDecision> {
         async move { self.decide(question).await }.boxed()
     }
 }
 
 impl DhcpAnswers {
-    pub(super) fn new(shared: Arc<Shared>, styles: Styles) -> DhcpAnswers {
-        DhcpAnswers { shared, styles, warnings: Pace::default() }
+    pub(super) fn new(shared: Arc<Shared>, styles: Styles, section: &DhcpSection) -> DhcpAnswers {
+        let delay_ms = u16::try_from(section.response_delay.as_millis()).ok().filter(|delay| *delay > 0);
+        let secs_min = Some(section.secs_min).filter(|secs| *secs > 0);
+        let usual = Manner { delay_ms, secs_min, ..Manner::default() };
+        let is_authoritative = section.authoritative;
+        DhcpAnswers { shared, styles, usual, is_authoritative, warnings: Pace::default() }
     }
 
-    async fn decide(&self, question: DhcpQuestion) -> DhcpAnswer {
-        let DhcpQuestion { client, network, stage, xid } = question;
+    async fn decide(&self, question: DhcpQuestion) -> DhcpDecision {
         let now = Timestamp::now();
-        let Some(server) = network.server else { return DhcpAnswer::Silent };
-        let session = self.shared.engine.session_for(&client, xid, stage, now);
+        let (client, stage) = (&question.client, question.stage);
+        let session = self.shared.engine.session_for(client, question.xid, stage, now);
         let asked = Instant::now();
-        let decision = self.shared.engine.allow_boot(&session, stage, network.clone(), now).await;
-        let answer = self.told(&client, &session, &decision, server);
+        let network = question.network.clone();
+        let decision = self.shared.engine.allow_boot(&session, stage, network, now).await;
+        let manner = self.shared.engine.manner(&session, &decision.verdict).or(&self.usual);
+        let answer = self.told(&question, &session, &decision, &manner);
+        let treatment = self.treatment(&question, &answer, &manner);
         self.shared.engine.exchanged(&session, exchanges::dhcp_port(stage), now, || {
-            exchanges::dhcp(&client, &network, stage, &decision, &answer, &self.styles, asked.elapsed())
+            let style = manner.style.unwrap_or_else(|| self.styles.of(client.architecture));
+            exchanges::dhcp(&question, &decision, &answer, (style, treatment.delay), asked.elapsed())
         });
+        let answer = answer.unwrap_or(DhcpAnswer::Silent);
         if answer != DhcpAnswer::Silent {
             self.shared.advance(&session, Progress::Offered, Funnel::offered, &decision);
         }
-        answer
+        DhcpDecision { answer, treatment }
     }
 
-    /// What the client is told. [`crate::dhcp::reply::answers`] is the rule for who is told anything.
-    fn told(&self, client: &Client, session: &Session, decision: &BootDecision, server: IpAddr) -> DhcpAnswer {
+    /// What the client is told, or why it is told nothing. [`crate::dhcp::reply::answers`] is the rule for who is told
+    /// anything.
+    fn told(
+        &self,
+        question: &DhcpQuestion,
+        session: &Session,
+        decision: &BootDecision,
+        manner: &Manner,
+    ) -> Result<DhcpAnswer, Silence> {
+        let DhcpQuestion { client, server, .. } = question;
         let verdict = &decision.verdict;
         if !answers(verdict, speaker(client)) {
-            return DhcpAnswer::Silent;
+            return Err(Silence::Verdict);
+        }
+        if !self.is_authoritative && !is_own_word(decision) {
+            return Err(Silence::NotOurs);
+        }
+        if let Some(secs_min) = manner.secs_min.filter(|secs_min| stands_by(question, session, *secs_min)) {
+            return Err(Silence::StandsBy(secs_min));
         }
         let boot = |file, next_server| DhcpAnswer::Boot { file, next_server };
         if client.is_ipxe() {
             // A denied iPXE gets its script too: that is where it shows why.
             let secure = self.shared.wants_https(client);
-            return boot(self.shared.url(session, verdict.allows(), server, secure, paths::BOOTSTRAP), None);
+            return Ok(boot(self.shared.url(session, verdict.allows(), *server, secure, paths::BOOTSTRAP), None));
         }
         let hand_over = match verdict {
             Verdict::Refer(referral) => &referral.firmware,
             _ => &FirmwareHandOver::Loader,
         };
         match hand_over {
-            FirmwareHandOver::Loader => {
-                self.loader(client, session, verdict, server).map_or(DhcpAnswer::Silent, |file| boot(file, None))
-            }
-            FirmwareHandOver::File { server, file } => boot(file.to_string(), Some(*server)),
-            FirmwareHandOver::Url(url) => boot(url.to_string(), None),
+            FirmwareHandOver::Loader => self.loader_or_menu(question, session, verdict, manner),
+            FirmwareHandOver::File { server, file } => Ok(boot(file.to_string(), Some(*server))),
+            FirmwareHandOver::Url(url) => Ok(boot(url.to_string(), None)),
             FirmwareHandOver::BootServers(servers) => {
                 let title = format!("Boot from {}", verdict.reason());
-                DhcpAnswer::BootServers { servers: servers.clone(), title }
+                Ok(DhcpAnswer::BootServers { servers: servers.clone(), title })
             }
-            FirmwareHandOver::Silence => DhcpAnswer::Silent,
+            FirmwareHandOver::Silence => Err(Silence::Verdict),
         }
     }
 
-    /// Our boot loader for this firmware, if there is one: what the rules or a quirk say, else its architecture's.
-    fn loader(&self, client: &Client, session: &Session, verdict: &Verdict, server: IpAddr) -> Option<String> {
+    /// A loader of ours, or the menu that comes before it.
+    fn loader_or_menu(
+        &self,
+        question: &DhcpQuestion,
+        session: &Session,
+        verdict: &Verdict,
+        manner: &Manner,
+    ) -> Result<DhcpAnswer, Silence> {
+        let menu = match verdict {
+            Verdict::Allow(offer) => offer.menu.as_ref().filter(|_| shows_menus(question)),
+            _ => None,
+        };
+        let file = match (menu, question.chosen) {
+            (Some(menu), Some(item)) => self.chosen(question, session, menu, item, manner)?,
+            (None, Some(_)) => return Err(Silence::NoSuchLine),
+            (Some(menu), None) => {
+                session.choose(None);
+                return Ok(DhcpAnswer::Menu(menu.clone()));
+            }
+            (None, None) => self.loader(question, session, manner.loader.as_ref()).ok_or(Silence::NoLoader)?,
+        };
+        Ok(DhcpAnswer::Boot { file, next_server: None })
+    }
+
+    /// The file of the line that was chosen. An image takes the usual loader, and is kept until that has come so far.
+    fn chosen(
+        &self,
+        question: &DhcpQuestion,
+        session: &Session,
+        menu: &BootMenu,
+        item: BootItem,
+        manner: &Manner,
+    ) -> Result<String, Silence> {
+        let entry = item.entry().and_then(|index| menu.entries().get(index)).ok_or(Silence::NoSuchLine)?;
+        let (loader, image) = match &entry.boots {
+            MenuBoots::Loader(name) => (Some(name), None),
+            MenuBoots::Image(id) => (manner.loader.as_ref(), Some(id.as_str())),
+        };
+        session.choose(image);
+        self.loader(question, session, loader).ok_or(Silence::NoLoader)
+    }
+
+    /// Our boot loader for this firmware, if there is one: that of this name, else that of its architecture.
+    fn loader(&self, question: &DhcpQuestion, session: &Session, named: Option<&FileName>) -> Option<String> {
+        let DhcpQuestion { client, server, .. } = question;
+        if client.architecture == Architecture::ARM_RPIBOOT {
+            return Some(RASPBERRY_PI_FILE.to_owned());
+        }
         let site = self.shared.site.load();
-        let chosen = self.shared.engine.manner(session, verdict).loader;
-        let found = chosen.as_ref().and_then(|name| site.loaders.named(name));
-        if let (Some(name), None) = (&chosen, found)
-            && self.warnings.take(Timestamp::now().as_second(), WARNINGS_PER_SECOND_MAX).is_free
+        let found = named.and_then(|name| site.loaders.named(name));
+        if let (Some(name), None) = (named, found)
+            && self.may_warn()
         {
-            let is_said = verdict.manner().is_some_and(|manner| manner.loader.is_some());
-            let by = if is_said { "allow(#{ loader }) of the script" } else { "`loader` of a [[quirk]]" };
             warn!(
-                mac = %client.hardware, arch = %client.architecture, loader = %name, %by,
-                "this boot loader is in none of [loaders] folders and names; the architecture's stands in"
+                mac = %client.hardware, arch = %client.architecture, loader = %name,
+                "this boot loader, of the script or a [[quirk]], is in none of [loaders] folders and names; the \
+                 architecture's stands in"
             );
         }
         let Some(loader) = found.or_else(|| site.loaders.of(client.architecture)) else {
-            if self.warnings.take(Timestamp::now().as_second(), WARNINGS_PER_SECOND_MAX).is_free {
+            if self.may_warn() {
                 warn!(
                     mac = %client.hardware, arch = %client.architecture,
                     "no boot loader for this architecture; name one in [loaders.files]"
@@ -116,10 +192,56 @@ impl DhcpAnswers {
             return None;
         };
         Some(match client.is_http_boot() {
-            true => self.shared.http_boot_url(session, server, loader.name.as_str()),
+            true => self.shared.http_boot_url(session, *server, loader.name.as_str()),
             false => self.shared.path(session, true, loader.name.as_str()),
         })
     }
+
+    fn may_warn(&self) -> bool {
+        self.warnings.take(Timestamp::now().as_second(), WARNINGS_PER_SECOND_MAX).is_free
+    }
+
+    /// What the packet needs of the manner.
+    fn treatment(&self, question: &DhcpQuestion, answer: &Result<DhcpAnswer, Silence>, manner: &Manner) -> Treatment {
+        let secure = self.shared.wants_https(&question.client);
+        let origin = || format!("{}/", self.shared.origin(question.server, secure));
+        Treatment {
+            style: manner.style,
+            delay: if question.stage == Stage::Discover { manner.delay() } else { Duration::ZERO },
+            file_option: manner.file_option == Some(true),
+            file_len: answer.as_ref().ok().filter(|_| manner.file_size == Some(true)).and_then(|told| self.len(told)),
+            ipxe_url: (manner.ipxe_option == Some(IpxeOption::Url)).then(origin),
+        }
+    }
+
+    /// Octets of the loader in an answer.
+    fn len(&self, answer: &DhcpAnswer) -> Option<u64> {
+        let DhcpAnswer::Boot { file, next_server: None } = answer else { return None };
+        let name = FileName::parse(file.rsplit('/').next()?.as_bytes()).ok()?;
+        Some(self.shared.site.load().loaders.open(&name)?.len())
+    }
+}
+
+/// Whether a rule said so, and not the policy in its place; a denial may be another server's machine as well.
+fn is_own_word(decision: &BootDecision) -> bool {
+    let is_given = decision.trail.last().is_none_or(|step| step.outcome == Outcome::Given);
+    is_given && !matches!(decision.verdict, Verdict::Deny { .. })
+}
+
+/// Whether another server is given more time. A boot that began here goes on here.
+fn stands_by(question: &DhcpQuestion, session: &Session, secs_min: u16) -> bool {
+    let Some(secs) = question.secs else { return false };
+    if !question.client.is_ipxe() {
+        return secs < secs_min;
+    }
+    // iPXE says how often it tried, not for how long, and waits two seconds in all: its second try is the last chance.
+    !session.has_reached(Progress::Offered) && secs >> IPXE_TRIES_SHIFT < 2
+}
+
+/// Whether this firmware can show a menu: UEFI HTTP Boot and boot ROMs of boards cannot, and DHCPv6 has none.
+fn shows_menus(question: &DhcpQuestion) -> bool {
+    let is_known = question.client.architecture.platform() != Platform::Other;
+    speaker(&question.client) == Speaker::Firmware && is_known && question.server.is_ipv4()
 }
 
 /// What speaks, as its packet was understood.
@@ -130,3 +252,7 @@ fn speaker(client: &Client) -> Speaker {
         (false, false) => Speaker::Firmware,
     }
 }
+
+#[cfg(test)]
+#[path = "dhcp_tests.rs"]
+mod tests;

@@ -40,7 +40,7 @@ pub(super) fn bind(
             IpAddr::V6(address) => Some(address),
         }),
     };
-    let answers = Arc::new(DhcpAnswers::new(Arc::clone(shared), Styles::default()));
+    let answers = Arc::new(DhcpAnswers::new(Arc::clone(shared), Styles::default(), &config.dhcp));
     problems.take("dhcp6", Dhcp6Server::bind(options, answers, counters))
 }
 

@@ -6,41 +6,45 @@ use std::time::Duration;
 
 use crate::boot::{BootDecision, Client, FileName, Network, Platform, Stage, Verdict};
 use crate::decision::{Exchange, Transport};
-use crate::dhcp::reply::{Style, Styles};
-use crate::dhcp::server::DhcpAnswer;
+use crate::dhcp::reply::Style;
+use crate::dhcp::server::{DhcpAnswer, DhcpQuestion};
 use crate::tftp::{Refusal, TransferOutcome, TransferResult};
 
 /// A packet of DHCP and its answer.
 pub(super) fn dhcp(
-    client: &Client,
-    network: &Network,
-    stage: Stage,
+    question: &DhcpQuestion,
     decision: &BootDecision,
-    answer: &DhcpAnswer,
-    styles: &Styles,
+    answer: &Result<DhcpAnswer, Silence>,
+    (style, delay): (Style, Duration),
     elapsed: Duration,
 ) -> Exchange {
-    let by = dhcp_port(stage);
+    let DhcpQuestion { client, network, stage, .. } = question;
+    let by = dhcp_port(*stage);
     let told = match answer {
-        DhcpAnswer::Silent => format!("no answer: {}", why_silent(client, decision)),
-        DhcpAnswer::Boot { file, next_server } => {
+        Err(silence) => format!("no answer: {}", why_silent(client, decision, *silence)),
+        Ok(DhcpAnswer::Silent) => "no answer".to_owned(),
+        Ok(DhcpAnswer::Boot { file, next_server }) => {
             let word = if by == Transport::Discover { "OFFER" } else { "ACK" };
-            let server = next_server.map(Into::into).or(network.server);
-            let server = server.map_or_else(String::new, |server| format!(" from {server}"));
+            let server = format!(" from {}", next_server.map_or(question.server, Into::into));
             match file.split_once("://") {
                 Some((scheme, rest)) => {
                     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
                     format!("{word} {} at {scheme}://{host}", without_token(path))
                 }
-                None => format!("{word} {} by TFTP{server}{}", without_token(file), style(client, styles)),
+                None => format!("{word} {} by TFTP{server}{}", without_token(file), in_words(question, style)),
             }
         }
-        DhcpAnswer::BootServers { servers, .. } => {
+        Ok(DhcpAnswer::BootServers { servers, .. }) => {
             let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
             format!("the boot servers {}, to be asked on port 4011", servers.join(", "))
         }
+        Ok(DhcpAnswer::Menu(menu)) => format!("a menu: {menu}"),
     };
-    Exchange { by, asked: asked(client, network), told, elapsed }
+    let held_back = match (answer, delay.as_millis()) {
+        (Err(_), _) | (_, 0) => String::new(),
+        (_, delay) => format!(", held back for {delay} ms"),
+    };
+    Exchange { by, asked: asked(client, network), told: format!("{told}{held_back}"), elapsed }
 }
 
 /// The port that this stage of a boot is asked on.
@@ -65,15 +69,37 @@ fn asked(client: &Client, network: &Network) -> String {
 }
 
 /// How firmware is told its file.
-fn style(client: &Client, styles: &Styles) -> &'static str {
-    match (client.is_ipxe(), styles.of(client.architecture)) {
-        (true, _) => "",
-        (false, Style::Binl) => " (style binl: fetched on port 4011)",
-        (false, Style::Pxe10) => " (style pxe10: taken from the OFFER)",
+fn in_words(question: &DhcpQuestion, style: Style) -> &'static str {
+    match (question.client.is_ipxe(), question.chosen, style) {
+        (true, _, _) => "",
+        (false, Some(_), _) => " (chosen in its menu)",
+        (false, None, Style::Binl) => " (style binl: fetched on port 4011)",
+        (false, None, Style::Pxe10) => " (style pxe10: taken from the OFFER)",
     }
 }
 
-fn why_silent(client: &Client, decision: &BootDecision) -> String {
+/// Why a client gets no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Silence {
+    /// By what was decided.
+    Verdict,
+    /// There is no loader for it.
+    NoLoader,
+    /// It asks for a line that no menu of ours has.
+    NoSuchLine,
+    /// Another server has so many seconds to answer.
+    StandsBy(u16),
+    /// No rule says that the machine is ours.
+    NotOurs,
+}
+
+fn why_silent(client: &Client, decision: &BootDecision, silence: Silence) -> String {
+    match silence {
+        Silence::Verdict | Silence::NoLoader => {}
+        Silence::NoSuchLine => return "the machine's menu has no such line".to_owned(),
+        Silence::StandsBy(secs) => return format!("another server has {secs} s to answer (secs_min)"),
+        Silence::NotOurs => return "no rule says that it is ours (dhcp.authoritative = false)".to_owned(),
+    }
     match &decision.verdict {
         Verdict::Deny { reason } => format!("denied firmware gets none, and boots its disk: {reason}"),
         Verdict::Ignore { reason } => format!("ignored: {reason}"),
@@ -126,15 +152,18 @@ mod tests {
         BootDecision { verdict, images: None, handler: "script".into(), trail: Vec::new(), elapsed_us: 1 }
     }
 
-    fn told(verdict: Verdict, answer: &DhcpAnswer) -> Exchange {
+    fn told(verdict: Verdict, answer: &Result<DhcpAnswer, Silence>) -> Exchange {
         let client = Client::new([2, 0, 0, 0, 0, 1].into(), Architecture::X64_UEFI);
         let network = Network { interface: "eth0".into(), server: Some([10, 0, 0, 2].into()), ..Network::default() };
-        dhcp(&client, &network, Stage::Discover, &decision(verdict), answer, &Styles::default(), Duration::ZERO)
+        let server = [10, 0, 0, 2].into();
+        let question =
+            DhcpQuestion { client, network, server, stage: Stage::Discover, xid: 1, secs: Some(0), chosen: None };
+        dhcp(&question, &decision(verdict), answer, (Style::Binl, Duration::ZERO), Duration::ZERO)
     }
 
     #[test]
     fn no_token_is_told() {
-        let boot = |file: &str| DhcpAnswer::Boot { file: file.into(), next_server: None };
+        let boot = |file: &str| Ok(DhcpAnswer::Boot { file: file.into(), next_server: None });
         let said = |file: &str| told(Verdict::allow(), &boot(file)).told;
         let offer = "OFFER snponly.efi by TFTP from 10.0.0.2 (style binl: fetched on port 4011)";
         assert_eq!(said("b/SECRET/snponly.efi"), offer);
@@ -148,10 +177,10 @@ mod tests {
 
     #[test]
     fn silence_has_its_reason_and_who_asks_its_place() {
-        let silence = told(Verdict::deny("not ours"), &DhcpAnswer::Silent);
+        let silence = told(Verdict::deny("not ours"), &Err(Silence::Verdict));
         assert_eq!(silence.told, "no answer: denied firmware gets none, and boots its disk: not ours");
         assert_eq!(silence.asked, "UEFI firmware (x64-uefi) on eth0");
-        assert!(told(Verdict::allow(), &DhcpAnswer::Silent).told.contains("no boot loader for x64-uefi"));
+        assert!(told(Verdict::allow(), &Err(Silence::NoLoader)).told.contains("no boot loader for x64-uefi"));
         let mut client = Client::new([2, 0, 0, 0, 0, 1].into(), Architecture::X86_BIOS);
         client.ipxe = Some(IpxeBuild { version: Some((1, 21, 1)), ..IpxeBuild::default() });
         let relay = Relay { giaddr: [10, 1, 0, 1].into(), circuit_id: vec![], remote_id: vec![], link_selection: None };

@@ -46,11 +46,12 @@ impl Site for Shared {
     }
 
     fn urls(&self, session: &Session, via: &Connection) -> SessionUrls {
-        Shared::urls(self, session, via.local.ip(), via.secure)
+        Shared::urls(self, session, self.known_by(session, via.local.ip(), via.peer.ip()), via.secure)
     }
 
     fn autoexec_urls(&self, session: &Session, via: &Connection) -> Vec<SessionUrls> {
-        let urls = |secure| Shared::urls(self, session, via.local.ip(), secure);
+        let server = self.known_by(session, via.local.ip(), via.peer.ip());
+        let urls = |secure| Shared::urls(self, session, server, secure);
         if self.prefers_https() { vec![urls(true), urls(false)] } else { vec![urls(false)] }
     }
 

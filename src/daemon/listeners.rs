@@ -129,8 +129,9 @@ pub(super) fn dhcp(
         port: config.dhcp.port,
         boot_server_port: config.dhcp.boot_server_port,
         styles: Styles { uefi, ..Styles::default() },
+        advertise: config.server.advertised(),
     };
-    let answers = Arc::new(DhcpAnswers::new(Arc::clone(shared), options.styles.clone()));
+    let answers = Arc::new(DhcpAnswers::new(Arc::clone(shared), options.styles.clone(), &config.dhcp));
     problems.take("dhcp", DhcpServer::bind(&options, answers, Arc::clone(counters)))
 }
 

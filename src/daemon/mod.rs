@@ -51,7 +51,7 @@ use history::{History, Retention};
 pub use listeners::addresses;
 use observing::Observing;
 pub use reload::{ReloadSignal, Reloader};
-use shared::{Shared, SitePart, WebPorts};
+use shared::{Shared, SitePart, Told, WebPorts};
 
 /// How long a database may take to answer when the server starts.
 const CONNECT_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(10);
@@ -130,10 +130,11 @@ impl Daemon {
             false => Vec::new(),
         };
         let ports = WebPorts { http: port_of(&http).unwrap_or(config.http.port), https: port_of(&https) };
+        let told = Told { ports, advertise: config.server.advertised() };
         let acceptor = tls.as_ref().map(|tls| Acceptor::new(&tls.identity)).transpose().context("https")?;
         let authority = tls.and_then(|tls| tls.authority);
         let folders = site.folders();
-        let shared = Arc::new(Shared::new(engine, Arc::clone(&metrics), SitePart::of(site), authority, ports));
+        let shared = Arc::new(Shared::new(engine, Arc::clone(&metrics), SitePart::of(site), authority, told));
         let counters = Arc::new(Counters::default());
         let dhcp = listeners::dhcp(&config, &shared, &counters, &mut problems);
         let dhcp6 = dhcp6::bind(&config, &shared, &metrics, &mut problems);

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::boot::{Architecture, BootDecision, Client, FileName, Platform, Verdict};
+use crate::boot::{Architecture, BootDecision, Client, FileName, Network, Platform, Verdict};
 use crate::cache::Library;
 use crate::chainload::{self, ConfigFile, Said, Syntax, Target};
 use crate::config::{CompatSection, IpxeScheme};
@@ -17,6 +17,7 @@ use crate::files::Content;
 use crate::handlers::rollout::Rollouts;
 use crate::ipxe::{self, SessionUrls, Word};
 use crate::loaders::Loaders;
+use crate::net::advertise::Advertise;
 use crate::observe::{Funnel, Metrics};
 use crate::paths;
 use crate::people::People;
@@ -33,6 +34,13 @@ pub(super) struct WebPorts {
     pub https: Option<u16>,
 }
 
+/// Where clients are told that this server is.
+pub(super) struct Told {
+    pub(super) ports: WebPorts,
+    /// The addresses that are not this host's own.
+    pub(super) advertise: Advertise,
+}
+
 /// What the transports share.
 pub(super) struct Shared {
     pub(super) engine: Arc<DecisionEngine>,
@@ -41,6 +49,7 @@ pub(super) struct Shared {
     /// The private CA's certificate (PEM), when there is one.
     pub(super) authority: Option<Bytes>,
     ports: WebPorts,
+    advertise: Advertise,
 }
 
 /// What a reload replaces.
@@ -101,19 +110,33 @@ impl Shared {
         metrics: Arc<Metrics>,
         site: SitePart,
         authority: Option<Bytes>,
-        ports: WebPorts,
+        told: Told,
     ) -> Shared {
-        Shared { engine, metrics, site: ArcSwap::from_pointee(site), authority, ports }
+        let Told { ports, advertise } = told;
+        Shared { engine, metrics, site: ArcSwap::from_pointee(site), authority, ports, advertise }
+    }
+
+    /// How a client that reached us at `server` is to know us.
+    pub(super) fn known_by(&self, session: &Session, server: IpAddr, client: IpAddr) -> IpAddr {
+        let place = session.place();
+        let (server, client) = (server.to_canonical(), client.to_canonical());
+        let network =
+            Network { relay: place.relay.clone(), server: Some(server), client: Some(client), ..Network::default() };
+        self.advertise.instead_of(server, &place.interface, network.subnet_address())
+    }
+
+    /// `http://10.0.0.2`, with the port where it is another than usual.
+    pub(super) fn origin(&self, server: IpAddr, secure: bool) -> String {
+        let server = server.to_canonical();
+        match self.ports.https.filter(|_| secure) {
+            Some(port) => paths::origin("https", 443, SocketAddr::new(server, port)),
+            None => paths::origin("http", 80, SocketAddr::new(server, self.ports.http)),
+        }
     }
 
     /// The start of the session's URLs: `http://10.0.0.2/b/<token>/`.
     fn base(&self, session: &Session, is_allowed: bool, server: IpAddr, secure: bool) -> String {
-        let server = server.to_canonical();
-        let origin = match self.ports.https.filter(|_| secure) {
-            Some(port) => paths::origin("https", 443, SocketAddr::new(server, port)),
-            None => paths::origin("http", 80, SocketAddr::new(server, self.ports.http)),
-        };
-        format!("{origin}/{}", self.path(session, is_allowed, ""))
+        format!("{}/{}", self.origin(server, secure), self.path(session, is_allowed, ""))
     }
 
     /// The path of something in a session, with a fresh token that carries the verdict.

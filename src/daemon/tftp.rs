@@ -99,7 +99,8 @@ impl TftpAnswers {
     /// EFI builds of iPXE look for this script beside themselves. Nothing is known yet of the build, so that HTTPS is
     /// tried first where the site wants it, and HTTP after it.
     fn autoexec(&self, request: &ReadRequest, session: &Session) -> String {
-        let urls = |secure| self.0.urls(session, request.local, secure);
+        let server = self.0.known_by(session, request.local, request.peer.ip());
+        let urls = |secure| self.0.urls(session, server, secure);
         let urls: Vec<_> = if self.0.prefers_https() { vec![urls(true), urls(false)] } else { vec![urls(false)] };
         ipxe::render(&ipxe::autoexec(&urls, session.client().architecture.platform()))
     }
@@ -139,6 +140,10 @@ impl TftpSource for TftpAnswers {
             // The rest is made for one machine.
             _ => None,
         }
+    }
+
+    fn blksize_max(&self, request: &ReadRequest) -> Option<u16> {
+        self.session(request)?.0.blksize_max()
     }
 
     fn finished(&self, request: &ReadRequest, outcome: &TransferOutcome) {
@@ -182,6 +187,7 @@ impl TftpAnswers {
     /// What the session's verdict gives.
     async fn opened(&self, request: &ReadRequest, session: &Arc<Session>, wanted: &Wanted) -> Result<Content, Refusal> {
         let decision = self.0.engine.allow_boot(session, Stage::Tftp, network(request), Timestamp::now()).await;
+        session.limit_blksize(self.0.engine.manner(session, &decision.verdict).blksize_max);
         let made = if let Wanted::Loader(name) = wanted { self.0.made_file(name) } else { None };
         match &decision.verdict {
             // It runs already: it is shown why, and goes to its disk.

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::boot::{
-    BootDecision, BootImages, BootRequest, Identity, IdentityStatus, Line, Outcome, Record, Referral, Step, Verdict,
+    BootDecision, BootImages, BootRequest, Identity, IdentityStatus, Line, Offer, Outcome, Record, Referral, Step,
+    Verdict,
 };
 
 use super::log::{DecisionLog, image_ids};
@@ -200,7 +201,8 @@ fn policy_step(outcome: Outcome, detail: String, elapsed_us: u64) -> Step {
 
 fn summary(said: &Said) -> String {
     match said {
-        Said::Verdict(Verdict::Allow(_)) => "allow".into(),
+        Said::Verdict(Verdict::Allow(offer)) if *offer == Offer::default() => "allow".into(),
+        Said::Verdict(Verdict::Allow(offer)) => format!("allow: {offer}"),
         Said::Verdict(verdict) => format!("{}: {}", verdict.name(), verdict.reason()),
         Said::Images(images) | Said::HandOver(_, images) => image_ids(images),
     }

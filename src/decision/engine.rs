@@ -192,6 +192,7 @@ impl DecisionEngine {
         (stage as u8).hash(&mut hasher);
         machine.hash(&mut hasher);
         session.person(now).hash(&mut hasher);
+        session.choice().hash(&mut hasher);
         let referral = match &verdict.verdict {
             Verdict::Refer(referral) => Some(referral.clone()),
             _ => None,
@@ -211,7 +212,17 @@ impl DecisionEngine {
     pub fn manner(&self, session: &Session, verdict: &Verdict) -> Manner {
         let era = self.era.load();
         let usual = era.world.quirks.manner(&session.client(), &session.machine());
-        verdict.manner().map_or_else(|| usual.clone(), |said| said.clone().or(&usual))
+        match verdict.manner() {
+            Some(said) if !said.is_usual() => said.clone().or(&usual),
+            _ => usual,
+        }
+    }
+
+    /// The names of the quirks that a machine's client matches, for people.
+    pub fn quirks(&self, session: &Session) -> Vec<Arc<str>> {
+        let era = self.era.load();
+        let (client, machine) = (session.client(), session.machine());
+        era.world.quirks.of(&client, &machine).map(|quirk| Arc::clone(&quirk.name)).collect()
     }
 
     /// Tells the handlers what happened in a boot, one after the other, and then the observer.
@@ -323,6 +334,7 @@ impl DecisionEngine {
             identity: Arc::default(),
             person: session.person(now),
             quirks: Vec::new(),
+            choice: session.choice(),
             now,
         };
         request.quirks =

@@ -1,11 +1,11 @@
 //! Boot sessions: what ties the DISCOVER, the loader, the script and the images of one boot together.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use aws_lc_rs::rand;
 use jiff::{SignedDuration, Timestamp};
 use moka::ops::compute::Op;
@@ -40,9 +40,13 @@ pub struct Session {
     /// Where DHCP saw it: what a relay agent says of a client's place is not known by TFTP and HTTP.
     place: ArcSwap<Network>,
     machine: Mutex<Arc<Machine>>,
+    /// The image that was chosen in the menu of the firmware.
+    choice: ArcSwapOption<Arc<str>>,
     /// What its token says, when the session was taken up by one.
     pub(super) token_allows: Option<bool>,
     xid: AtomicU32,
+    /// The largest TFTP block that the client can take; 0 when nothing is known.
+    blksize_max: AtomicU16,
     progress: AtomicU8,
     pub(super) verdict: Slot,
     pub(super) images: Slot,
@@ -59,7 +63,9 @@ impl Session {
             place: ArcSwap::default(),
             token_allows: None,
             machine: Mutex::default(),
+            choice: ArcSwapOption::default(),
             xid: AtomicU32::new(xid),
+            blksize_max: AtomicU16::new(0),
             progress: AtomicU8::new(Progress::Discovered as u8),
             verdict: Slot::default(),
             images: Slot::default(),
@@ -80,6 +86,11 @@ impl Session {
     /// The client, as its latest packet describes it.
     pub fn client(&self) -> Arc<Client> {
         self.client.load_full()
+    }
+
+    /// Where DHCP saw the client; nowhere when it did not come by DHCP.
+    pub fn place(&self) -> Arc<Network> {
+        self.place.load_full()
     }
 
     /// Where the client is, with what DHCP knew of its place.
@@ -109,12 +120,36 @@ impl Session {
         }
     }
 
+    /// The image that was chosen in the menu of the firmware. The token does not carry it: where another server goes on, or
+    /// this one was restarted in between, the images are offered in a menu.
+    pub fn choice(&self) -> Option<Arc<str>> {
+        self.choice.load().as_deref().cloned()
+    }
+
+    /// Keeps what was chosen in the menu of the firmware; nothing when it is shown again.
+    pub fn choose(&self, image: Option<&str>) {
+        if image.is_some() || self.choice.load().is_some() {
+            self.choice.store(image.map(|image| Arc::new(Arc::from(image))));
+        }
+    }
+
+    /// The largest TFTP block that the client can take, in octets, where that is known.
+    pub fn blksize_max(&self) -> Option<u16> {
+        Some(self.blksize_max.load(Ordering::Relaxed)).filter(|octets| *octets > 0)
+    }
+
+    /// Keeps what the rules or a quirk say of TFTP blocks.
+    pub fn limit_blksize(&self, octets: Option<u16>) {
+        self.blksize_max.store(octets.unwrap_or(0), Ordering::Relaxed);
+    }
+
     /// Notes that the boot has come this far; `true` when it is news.
     pub fn advance(&self, to: Progress) -> bool {
         self.progress.fetch_max(to as u8, Ordering::Relaxed) < to as u8
     }
 
-    fn has_reached(&self, progress: Progress) -> bool {
+    /// Whether the boot has come this far.
+    pub fn has_reached(&self, progress: Progress) -> bool {
         self.progress.load(Ordering::Relaxed) >= progress as u8
     }
 

@@ -2,8 +2,11 @@
 
 use std::net::Ipv4Addr;
 
+use super::super::pxe::BootItem;
 use super::super::question::Dropped;
 use super::super::sample::*;
+use super::*;
+use crate::boot::{Line, MenuBoots, MenuEntry};
 
 #[test]
 fn a_uefi_request_is_acknowledged_to_where_it_came_from() {
@@ -44,12 +47,67 @@ fn http_boot_has_no_business_on_4011() {
     assert_eq!(request.ask().unwrap_err(), Dropped::VendorClass);
 }
 
+/// Conformance case 54.
 #[test]
-fn a_boot_item_gets_silence_because_there_are_no_menus() {
-    for layer in [[0, 0], [0x80, 0]] {
-        let item = [71, 4, 0x80, 1, layer[0], layer[1], 255];
-        assert_eq!(boot_server_request().with(43, &item).ask().unwrap_err(), Dropped::BootItem);
+fn a_boot_item_is_echoed_and_one_with_credentials_gets_silence() {
+    let chosen = |layer: [u8; 2]| boot_server_request().with(43, &[71, 4, 0x80, 1, layer[0], layer[1], 255]);
+    assert_eq!(chosen([0x80, 0]).ask().unwrap_err(), Dropped::BootItem);
+    assert_eq!(chosen([0, 0]).with(77, b"iPXE").ask().unwrap_err(), Dropped::BootItem, "iPXE has menus of its own");
+    let asked = chosen([0, 0]).ask().unwrap();
+    assert_eq!((asked.boot_item.unwrap().entry(), asked.stage()), (Some(1), Stage::BootServer));
+    let ack = chosen([0, 0]).answer(FILE);
+    assert_eq!(ack.option(53), Some(&[5][..]));
+    assert_eq!(ack.option(43), Some(&[71, 4, 0x80, 1, 0, 0, 255][..]));
+    assert_eq!((ack.file(), ack.destination().as_str()), (FILE, "10.0.0.50:4011"));
+    let local = BootItem { kind: 0, layer: 0 };
+    assert_eq!(local.entry(), None);
+}
+
+/// Conformance case 9.
+#[test]
+fn a_boot_item_may_be_asked_for_on_port_67_as_well() {
+    let mut request = boot_server_request().with(43, &[71, 4, 0x80, 1, 0, 0, 255]).from("10.0.0.50:68");
+    request.port = Port::Dhcp;
+    let ack = request.answer(FILE);
+    assert_eq!((ack.option(53), ack.option(43)), (Some(&[5][..]), Some(&[71, 4, 0x80, 1, 0, 0, 255][..])));
+    assert_eq!((ack.destination().as_str(), ack.file()), ("10.0.0.50:68", FILE));
+    assert_eq!(ack.octets(12..16), [10, 0, 0, 50], "ciaddr");
+    let without = request.clone().without(43);
+    assert_eq!(without.ask().unwrap_err(), Dropped::MessageType, "a lease is accepted: the DHCP server's business");
+    assert_eq!(request.clone().with(54, &[10, 0, 0, 3]).ask().unwrap_err(), Dropped::OtherServer);
+    let nobody = request.header(|header| header.ciaddr = Ipv4Addr::UNSPECIFIED).from("0.0.0.0:68").answer(FILE);
+    assert_eq!((nobody.destination().as_str(), nobody.octets(10..12)), ("255.255.255.255:68", &[0x80, 0][..]));
+}
+
+#[test]
+fn a_menu_has_the_own_disk_first_and_one_address_for_every_line() {
+    let menu = menu();
+    let offered = |request: Sample| request.answer_with(|context| context.told = Told::Menu(&menu));
+    for request in [discover(0), discover(7), boot_server_request()] {
+        let reply = offered(request).unwrap();
+        let expected = [
+            &[6, 1, 3][..],
+            &[8, 14, 0x80, 0, 1, 10, 0, 0, 2, 0x80, 1, 1, 10, 0, 0, 2],
+            &[9, 31, 0, 0, 10][..],
+            b"Local disk",
+            &[0x80, 0, 6][..],
+            b"Debian",
+            &[0x80, 1, 6][..],
+            b"Memory",
+            &[10, 9, 3][..],
+            b"Press F8",
+            &[255],
+        ];
+        assert_eq!(reply.option(43).unwrap(), expected.concat());
+        assert_eq!((reply.file(), reply.octets(20..24)), ("", &SERVER.octets()[..]));
     }
+    assert_eq!(offered(ipxe_discover()).unwrap_err(), NoReply::Menu("ipxe"));
+}
+
+fn menu() -> BootMenu {
+    let entry = |title: &str| MenuEntry { title: Line::clean(title), boots: MenuBoots::Image("x".into()) };
+    let entries = vec![entry("Debian"), entry("Memory")];
+    BootMenu::new(Line::clean("Press F8"), 3, Line::clean("Local disk"), entries).unwrap()
 }
 
 #[test]

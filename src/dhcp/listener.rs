@@ -1,7 +1,8 @@
 //! One socket's task: takes what has come in one call, polls each decision once, and sends all replies in one call.
 //!
 //! A decision that is not ready at once goes on in a task of its own and replies later, so that it delays nobody else; a
-//! reply that would leave more than [`REPLY_TIME_MAX`] after its packet is not sent, since the client has gone on.
+//! reply that would leave more than [`REPLY_TIME_MAX`] after its packet is not sent, since the client has gone on. An offer
+//! that is to be held back waits in a task of its own as well, and is dropped when the server ends.
 //!
 //! **Invariant**: nothing that arrives, and no decision that panics, ends the task.
 
@@ -24,9 +25,11 @@ use super::neighbors::{Hourly, Neighbors};
 use super::packet::{Message, MessageType, Operation, PACKET_LEN_MAX};
 use super::question::{Asked, Port, ask};
 use super::reply::{NoReply, Reply, ReplyContext, Told, reply};
-use super::server::{DhcpAnswer, DhcpQuestion, REPLY_TIME_MAX, Shared, WAITING_MAX};
+use super::server::{
+    DELAY_MAX, DELAYED_MAX, DhcpAnswer, DhcpDecision, DhcpQuestion, REPLY_TIME_MAX, Shared, WAITING_MAX,
+};
 use super::socket::Socket;
-use crate::boot::Network;
+use crate::boot::{Network, Stage};
 use crate::net::udp::{Datagram, RecvBatch, SendBatch, Source};
 
 /// Packets taken in one call.
@@ -100,7 +103,7 @@ impl Listener {
             let news = self.neighbors.look_at(&message, *peer.ip(), now.into_std(), |address| self.host.has(address));
             counters.conflicts.add(news);
         }
-        let is_ours = |address| address == local || self.host.has(address);
+        let is_ours = |address| address == local || self.host.has(address) || self.shared.advertise.has(address);
         let asked = match ask(message, self.port, peer, is_ours) {
             Ok(asked) => asked,
             Err(reason) => {
@@ -109,35 +112,46 @@ impl Listener {
             }
         };
         counters.relayed.add(u64::from(asked.relay.is_some()));
-        let Some(server) = self.server_address(&asked, local, datagram.ifindex) else {
+        let Some(source) = self.source_address(&asked, local, datagram.ifindex) else {
             counters.unsent.increment();
             debug!(ifindex = datagram.ifindex, "a question came in on an interface without IPv4 address: no answer");
             return;
         };
-        let question = self.question(&asked, server, datagram.ifindex);
-        self.answer(Seen { asked, server, ifindex: datagram.ifindex }, question, now, replies);
+        let question = self.question(&asked, source, datagram.ifindex);
+        let server = self.advertised(&question.network).unwrap_or(source);
+        let seen = Seen { asked, server, source, ifindex: datagram.ifindex };
+        self.answer(seen, question, now, replies);
     }
 
     /// The address that the reply will leave from: the one that the question came to.
-    fn server_address(&self, asked: &Asked, local: Ipv4Addr, ifindex: u32) -> Option<Ipv4Addr> {
+    fn source_address(&self, asked: &Asked, local: Ipv4Addr, ifindex: u32) -> Option<Ipv4Addr> {
         let arrived_at = Some(local).filter(|address| !address.is_unspecified());
         let on_subnet = asked.relay.as_ref().map(|relay| relay.link_selection.unwrap_or(relay.giaddr));
         self.shared.server.or(arrived_at).or_else(|| self.host.server_address(ifindex, on_subnet))
     }
 
-    fn question(&self, asked: &Asked, server: Ipv4Addr, ifindex: u32) -> DhcpQuestion {
+    /// The address that this client is to know us by, where it is not the one that it asked.
+    fn advertised(&self, network: &Network) -> Option<Ipv4Addr> {
+        self.shared.advertise.ipv4(&network.interface, network.subnet_address())
+    }
+
+    fn question(&self, asked: &Asked, own: Ipv4Addr, ifindex: u32) -> DhcpQuestion {
         let header = &asked.message.header;
         // On 67 the source is nobody's, or the relay's.
         let source = if asked.port == Port::BootServer { *asked.peer.ip() } else { Ipv4Addr::UNSPECIFIED };
         let client = [header.ciaddr, source].into_iter().find(|address| !address.is_unspecified());
         let network = Network {
             interface: self.host.name(ifindex),
-            server: Some(server.into()),
+            server: Some(own.into()),
             client: client.map(IpAddr::V4),
             relay: asked.relay.clone(),
             ..Network::default()
         };
-        DhcpQuestion { client: asked.caller.client.clone(), network, stage: asked.port.stage(), xid: header.xid }
+        let stage = asked.stage();
+        let secs = (stage == Stage::Discover).then_some(header.secs);
+        let client = asked.caller.client.clone();
+        let server = self.advertised(&network).unwrap_or(own).into();
+        DhcpQuestion { client, network, server, stage, xid: header.xid, secs, chosen: asked.boot_item }
     }
 
     /// Polls the decision once; what is not ready goes on elsewhere.
@@ -153,7 +167,10 @@ impl Listener {
         }));
         let counters = &self.shared.counters;
         match polled {
-            Ok(Ok(answer)) => match seen.write(&answer, &self.shared) {
+            Ok(Ok(decision)) => match seen.write(&decision, &self.shared) {
+                Ok(Some(reply)) if is_held_back(&reply, &decision) => {
+                    self.hold_back(seen, reply, now + decision.treatment.delay.min(DELAY_MAX));
+                }
                 Ok(Some(reply)) => {
                     count(counters, &reply);
                     replies.push(&reply.octets, reply.destination.into(), Some(seen.source(&reply)));
@@ -171,7 +188,24 @@ impl Listener {
         }
     }
 
-    fn answer_later(&self, seen: Seen, answer: BoxFuture<'static, DhcpAnswer>, now: Instant) {
+    /// Sends an offer later, unless the server ends before.
+    fn hold_back(&self, seen: Seen, reply: Reply, at: Instant) {
+        let Ok(permit) = Arc::clone(&self.shared.delayed).try_acquire_owned() else {
+            self.shared.counters.overloaded.increment();
+            debug!(delayed = DELAYED_MAX, "too many offers are held back; one more is dropped");
+            return;
+        };
+        let (socket, shared) = (Arc::clone(&self.socket), Arc::clone(&self.shared));
+        self.shared.tasks.spawn(async move {
+            tokio::select! {
+                () = shared.stopping.cancelled() => {}
+                () = tokio::time::sleep_until(at) => seen.send(&reply, &socket, &shared).await,
+            }
+            drop(permit);
+        });
+    }
+
+    fn answer_later(&self, seen: Seen, answer: BoxFuture<'static, DhcpDecision>, now: Instant) {
         let Ok(permit) = Arc::clone(&self.shared.waiting).try_acquire_owned() else {
             self.shared.counters.overloaded.increment();
             debug!(waiting = WAITING_MAX, "too many questions wait for their decision; one more is dropped");
@@ -180,8 +214,13 @@ impl Listener {
         let (socket, shared) = (Arc::clone(&self.socket), Arc::clone(&self.shared));
         let deadline = now + REPLY_TIME_MAX;
         self.shared.tasks.spawn(async move {
-            seen.answer_later(answer, &socket, &shared, deadline).await;
-            drop(permit);
+            if let Some((seen, reply, delay)) = seen.decided_later(answer, &shared, deadline).await {
+                drop(permit);
+                tokio::select! {
+                    () = shared.stopping.cancelled(), if !delay.is_zero() => {}
+                    () = tokio::time::sleep_until(now + delay) => seen.send(&reply, &socket, &shared).await,
+                }
+            }
         });
     }
 }
@@ -189,19 +228,29 @@ impl Listener {
 /// A question, and where it came in.
 struct Seen {
     asked: Asked,
+    /// The address that the client is to know us by...
     server: Ipv4Addr,
+    /// ...and the one that the reply leaves from: another one behind a translation of addresses only.
+    source: Ipv4Addr,
     ifindex: u32,
 }
 
+/// Whether the rules want this client to wait; on 4011 it asked us and nobody else.
+fn is_held_back(reply: &Reply, decision: &DhcpDecision) -> bool {
+    reply.message_type == MessageType::Offer && !decision.treatment.delay.is_zero()
+}
+
 impl Seen {
-    fn write(&self, answer: &DhcpAnswer, shared: &Shared) -> Result<Option<Reply>, NoReply> {
-        let (told, next_server) = match answer {
+    fn write(&self, decision: &DhcpDecision, shared: &Shared) -> Result<Option<Reply>, NoReply> {
+        let (told, next_server) = match &decision.answer {
             DhcpAnswer::Silent => return Ok(None),
             DhcpAnswer::Boot { file, next_server } => (Told::File(file), *next_server),
             DhcpAnswer::BootServers { servers, title } => (Told::BootServers(servers, title), None),
+            DhcpAnswer::Menu(menu) => (Told::Menu(menu), None),
         };
-        let style = shared.styles.of(self.asked.caller.client.architecture);
-        let context = ReplyContext { server: self.server, next_server, told, style };
+        let treatment = &decision.treatment;
+        let style = treatment.style.unwrap_or_else(|| shared.styles.of(self.asked.caller.client.architecture));
+        let context = ReplyContext { server: self.server, next_server, told, style, treatment };
         reply(&self.asked, &context).map(Some)
     }
 
@@ -209,7 +258,7 @@ impl Seen {
     /// which on a host with several interfaces may be another.
     fn source(&self, reply: &Reply) -> Source {
         let is_broadcast = reply.destination.ip().is_broadcast();
-        Source { address: self.server.into(), ifindex: if is_broadcast { self.ifindex } else { 0 } }
+        Source { address: self.source.into(), ifindex: if is_broadcast { self.ifindex } else { 0 } }
     }
 
     fn panicked(&self, counters: &Counters) {
@@ -217,38 +266,50 @@ impl Seen {
         error!(mac = %self.asked.caller.client.hardware, "a decision panicked; the client gets no answer");
     }
 
-    async fn answer_later(
+    /// The reply, once it is decided, and how long it is held back.
+    async fn decided_later(
         self,
-        answer: BoxFuture<'static, DhcpAnswer>,
-        socket: &Socket,
+        answer: BoxFuture<'static, DhcpDecision>,
         shared: &Shared,
         deadline: Instant,
-    ) {
+    ) -> Option<(Seen, Reply, Duration)> {
         let counters = &shared.counters;
         let mac = self.asked.caller.client.hardware;
         let answer = match tokio::time::timeout_at(deadline, AssertUnwindSafe(answer).catch_unwind()).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => return self.panicked(counters),
+            Ok(Err(_)) => {
+                self.panicked(counters);
+                return None;
+            }
             Err(_) => {
                 counters.late.increment();
                 let limit_ms = REPLY_TIME_MAX.as_millis() as u64;
                 warn!(%mac, limit_ms, "late answer: not sent, the client has gone on");
-                return;
+                return None;
             }
         };
-        let reply = match self.write(&answer, shared) {
-            Ok(Some(reply)) => reply,
-            Ok(None) => return counters.ignored.increment(),
+        match self.write(&answer, shared) {
+            Ok(Some(reply)) => {
+                let is_held_back = is_held_back(&reply, &answer);
+                let delay = if is_held_back { answer.treatment.delay.min(DELAY_MAX) } else { Duration::ZERO };
+                return Some((self, reply, delay));
+            }
+            Ok(None) => counters.ignored.increment(),
             Err(mistake) => {
                 counters.unusable.increment();
                 warn!(%mac, "{mistake}");
-                return;
             }
-        };
-        let source = Some(self.source(&reply));
+        }
+        None
+    }
+
+    async fn send(&self, reply: &Reply, socket: &Socket, shared: &Shared) {
+        let counters = &shared.counters;
+        let source = Some(self.source(reply));
         match socket.send(&reply.octets, reply.destination.into(), source).await {
-            Ok(()) => count(counters, &reply),
+            Ok(()) => count(counters, reply),
             Err(error) => {
+                let mac = self.asked.caller.client.hardware;
                 counters.unsent.increment();
                 debug!(%mac, %error, "DHCP reply not sent");
             }

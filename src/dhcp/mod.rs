@@ -52,8 +52,8 @@ mod writer;
 
 pub use counters::Counters;
 pub use listen::{Listen, Sharing};
-pub use reply::{Style, Styles};
-pub use server::{BootAnswers, DhcpAnswer, DhcpQuestion, DhcpServer, ServerOptions};
+pub use reply::{Style, Styles, Treatment};
+pub use server::{BootAnswers, DhcpAnswer, DhcpDecision, DhcpQuestion, DhcpServer, ServerOptions};
 
 #[cfg(test)]
 mod sample;

@@ -38,6 +38,7 @@ pub mod code {
     #![expect(missing_docs, reason = "the names are the RFCs' own")]
     pub const PAD: u8 = 0;
     pub const HOST_NAME: u8 = 12;
+    pub const BOOT_FILE_SIZE: u8 = 13;
     pub const VENDOR_OPTIONS: u8 = 43;
     pub const OVERLOAD: u8 = 52;
     pub const MESSAGE_TYPE: u8 = 53;

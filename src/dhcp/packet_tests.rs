@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::super::question::{Port, ask};
-use super::super::reply::{ReplyContext, Style, Told, reply};
+use super::super::reply::{ReplyContext, Style, Told, Treatment, reply};
 use super::super::sample::*;
 use super::*;
 
@@ -105,7 +105,9 @@ fn run_through(octets: &[u8]) -> Option<usize> {
         let Ok(asked) = ask(message.clone(), port, "10.0.0.9:68".parse().ok()?, |_| true) else { continue };
         for file in ["b/t/loader", "http://10.0.0.2/boot.ipxe", &"x".repeat(200)] {
             for style in [Style::Binl, Style::Pxe10] {
-                let context = ReplyContext { server: SERVER, next_server: None, told: Told::File(file), style };
+                let treatment = &Treatment { file_option: true, file_len: Some(99_999), ..Treatment::default() };
+                let told = Told::File(file);
+                let context = ReplyContext { server: SERVER, next_server: None, told, style, treatment };
                 let Ok(reply) = reply(&asked, &context) else { continue };
                 assert!((REPLY_LEN_MIN..=limit).contains(&reply.octets.len()));
                 let read = Message::parse(&reply.octets).unwrap();

@@ -1,8 +1,8 @@
 //! The codec of two encapsulated options: 43 as PXE uses it, and 175 as iPXE uses it.
 //!
 //! Option 43 tells a PXE client how to find its boot server and what to ask the user (PXE 2.1, section 2.2 to 2.4).
-//! Pointsman needs DISCOVERY_CONTROL with bit 3, *the boot file is in this packet, take it*, and, to hand firmware over, a
-//! list of boot servers with a menu of one line. The others are here to read what other servers send, and to check a menu
+//! Pointsman needs DISCOVERY_CONTROL with bit 3, *the boot file is in this packet, take it*; a list of boot servers with a
+//! menu of one line, to hand firmware over; and the menu of a script. The others are here to read what other servers send, and to check a menu
 //! before a client meets it: a wrong one stops the boot with PXE-E21 or PXE-E77 on the client's screen, and with nothing in
 //! any log.
 //!
@@ -11,7 +11,7 @@
 use std::net::Ipv4Addr;
 
 use super::packet::{code, suboptions};
-use crate::boot::{IpxeBuild, NicBus};
+use crate::boot::{BootMenu, IpxeBuild, NicBus};
 
 /// Sub-option tags of option 43.
 mod tag {
@@ -81,6 +81,18 @@ pub struct BootItem {
     pub layer: u16,
 }
 
+impl BootItem {
+    /// Whether the client wants its files signed (bit 15 of the layer).
+    pub fn wants_credentials(self) -> bool {
+        self.layer & 0x8000 != 0
+    }
+
+    /// The line of our menu that this is, counted from the first behind the own disk.
+    pub fn entry(self) -> Option<usize> {
+        self.kind.checked_sub(SITE_BOOT_SERVER).map(usize::from)
+    }
+}
+
 /// Option 43 in the form that PXE clients read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VendorOptions {
@@ -131,7 +143,8 @@ pub enum VendorOptionsWarning {
     ListBecomesTftpServer(Ipv4Addr),
 }
 
-/// The type of our boot servers: the first that the standard leaves to a site. Type 0 would be the local disk.
+/// The type of our boot servers: the first that the standard leaves to a site, and for a menu those behind it. Type 0 is the
+/// local disk.
 const SITE_BOOT_SERVER: u16 = 0x8000;
 /// Octets of a title that is shown twice, in a menu and as its prompt.
 const TITLE_LEN_MAX: usize = 60;
@@ -144,6 +157,30 @@ pub const MENU_ITEMS_MAX: usize = 24;
 impl VendorOptions {
     /// Option 43 that says only: take the boot file of this packet.
     pub const USE_BOOT_FILE: [u8; 4] = [tag::DISCOVERY_CONTROL, 1, DiscoveryControl::USE_BOOT_FILE.0, code::END];
+
+    /// Option 43 that a Raspberry Pi takes for an answer: its boot ROM looks for this text, and for nothing else.
+    pub const RASPBERRY_PI: &[u8] = b"\x06\x01\x03\x0a\x04\x00PXE\x09\x14\x00\x00\x11Raspberry Pi Boot\xff";
+
+    /// A menu, whose lines are all asked for at this address. The first is the own disk, which no server is asked for. Bits
+    /// 0 and 1 of the discovery control keep clients from asking everybody.
+    pub fn menu(menu: &BootMenu, server: Ipv4Addr) -> VendorOptions {
+        let kinds = || SITE_BOOT_SERVER..=u16::MAX;
+        let local = MenuItem { kind: 0, text: menu.local().to_string() };
+        let entries = kinds().zip(menu.entries()).map(|(kind, entry)| MenuItem { kind, text: entry.title.to_string() });
+        let servers = kinds().zip(menu.entries()).map(|(kind, _)| BootServers { kind, addresses: vec![server] });
+        VendorOptions {
+            discovery_control: Some(DiscoveryControl::LISTED_SERVERS),
+            boot_servers: servers.collect(),
+            menu: std::iter::once(local).chain(entries).collect(),
+            prompt: Some(MenuPrompt { timeout_s: menu.timeout_s(), text: menu.prompt().to_string() }),
+            ..VendorOptions::default()
+        }
+    }
+
+    /// Option 43 that says which line of the menu this answers.
+    pub fn chosen(boot_item: BootItem) -> VendorOptions {
+        VendorOptions { boot_item: Some(boot_item), ..VendorOptions::default() }
+    }
 
     /// Option 43 that sends a client to these boot servers without asking anybody: neither broadcast nor multicast, and a
     /// menu whose only line is taken at once.

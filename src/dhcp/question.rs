@@ -3,6 +3,7 @@
 //! | port | message | answered |
 //! |---|---|---|
 //! | 67 | DISCOVER of a boot client | OFFER |
+//! | 67 | REQUEST of PXE firmware that names a line of our menu (43.71) | ACK |
 //! | 67 | everything else | never: it is the DHCP server's business |
 //! | 4011 | REQUEST, INFORM of a PXE client that names us or nobody | ACK |
 //! | 4011 | DISCOVER of a PXE client | OFFER |
@@ -13,7 +14,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::client::{self, Caller, NotACaller, Speaker};
 use super::packet::{Message, MessageType, Operation, code};
-use super::pxe::VendorOptions;
+use super::pxe::{BootItem, VendorOptions};
 use crate::boot::{Relay, Stage};
 
 /// The port of DHCP servers and relay agents.
@@ -55,6 +56,15 @@ pub struct Asked {
     pub port: Port,
     /// Address and port that it came from.
     pub peer: SocketAddrV4,
+    /// The line of our menu that was chosen; never of [`Speaker::Ipxe`], which shows its own.
+    pub boot_item: Option<BootItem>,
+}
+
+impl Asked {
+    /// The stage of the boot that the question belongs to: a menu's line is a boot server's business on either port.
+    pub fn stage(&self) -> Stage {
+        if self.boot_item.is_some() { Stage::BootServer } else { self.port.stage() }
+    }
 }
 
 /// Why a packet is no question to us.
@@ -70,7 +80,7 @@ pub enum Dropped {
     Identity,
     /// It names another server (option 54).
     OtherServer,
-    /// It asks for a menu item; there is no menu.
+    /// It asks for a menu item in a way that none of our menus leads to.
     BootItem,
     /// Windows' boot program asks for a WDS server.
     Wds,
@@ -119,7 +129,10 @@ pub fn ask(
     if message.header.op != Operation::Request {
         return Err(Dropped::FromServer);
     }
+    let boot_item = boot_item(&message);
     match (port, message.message_type()) {
+        // A client that knows no server of the line it chose asks everybody.
+        (Port::Dhcp, Some(MessageType::Request)) if boot_item.is_some() => {}
         // A REQUEST on 67 accepts the DHCP server's lease. A second ACK would race with the true one, and an Intel Boot
         // Agent was seen to loop over it.
         (Port::Dhcp, Some(MessageType::Discover)) => {}
@@ -131,19 +144,27 @@ pub fn ask(
         NotACaller::VendorClass => Dropped::VendorClass,
         NotACaller::Identity => Dropped::Identity,
     })?;
-    if port == Port::BootServer {
-        check_boot_server_request(&message, &caller, is_ours)?;
+    if port == Port::BootServer || boot_item.is_some() {
+        check_boot_server_request(&message, &caller, boot_item, is_ours)?;
     }
     let relay = client::relay(&message);
     if relay.as_ref().is_some_and(|relay| relay.giaddr.is_broadcast() || relay.giaddr.is_multicast()) {
         return Err(Dropped::Relay);
     }
-    Ok(Asked { message, caller, relay, port, peer })
+    Ok(Asked { message, caller, relay, port, peer, boot_item })
+}
+
+/// What was chosen (option 43.71); a DISCOVER chooses nothing.
+fn boot_item(message: &Message) -> Option<BootItem> {
+    let asks = matches!(message.message_type(), Some(MessageType::Request | MessageType::Inform));
+    let octets = message.option(code::VENDOR_OPTIONS).filter(|_| asks)?;
+    VendorOptions::decode(octets).boot_item
 }
 
 fn check_boot_server_request(
     message: &Message,
     caller: &Caller,
+    boot_item: Option<BootItem>,
     is_ours: impl Fn(Ipv4Addr) -> bool,
 ) -> Result<(), Dropped> {
     // HTTP Boot has no second step.
@@ -156,9 +177,9 @@ fn check_boot_server_request(
     if message.option(code::WDS).is_some() {
         return Err(Dropped::Wds);
     }
-    let asks_for_item = |octets| VendorOptions::decode(octets).boot_item.is_some();
-    if message.option(code::VENDOR_OPTIONS).is_some_and(asks_for_item) {
-        return Err(Dropped::BootItem);
+    // iPXE gets no menu of ours, and nobody a signature of its files, which is what bit 15 of the layer asks for.
+    match boot_item {
+        Some(item) if caller.speaker != Speaker::Firmware || item.wants_credentials() => Err(Dropped::BootItem),
+        _ => Ok(()),
     }
-    Ok(())
 }

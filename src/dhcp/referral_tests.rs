@@ -54,7 +54,8 @@ fn a_list_reaches_nobody_who_would_stop_on_it() {
         let told = Told::BootServers(servers, "main");
         // The list does not live as long as the context.
         let asked = sample.ask().unwrap();
-        reply(&asked, &ReplyContext { server: SERVER, next_server: None, told, style: Style::Binl })
+        let treatment = &Treatment::default();
+        reply(&asked, &ReplyContext { server: SERVER, next_server: None, told, style: Style::Binl, treatment })
     };
     let http = discover(16).with(60, b"HTTPClient:Arch:00016:UNDI:003000");
     assert_eq!(try_list(http, &[UPSTREAM]), Err(NoReply::BootServers("http-boot")));

@@ -10,6 +10,8 @@
 //! | UEFI PXE, style `pxe10` | boot file, option 43 with bit 3 | boot file, option 43 |
 //! | UEFI HTTP Boot | option 60 `HTTPClient`, URL in option 67 | - |
 //! | PXE firmware that is sent to another boot server | no boot file, option 43 with the list of servers | the same |
+//! | PXE firmware that shows a menu | no boot file, option 43 with the menu | the chosen line's file, option 43.71 |
+//! | Raspberry Pi | option 43 with the text that it looks for | - |
 //! | iPXE | URL of its script, option 175 with priority 1 | the same |
 //!
 //! # Who gets silence
@@ -27,13 +29,15 @@
 //!
 //! **Invariant**: no socket and no clock. Addresses, port and answer are arguments.
 
+use std::borrow::Cow;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
 
 use super::client::{self, HTTP_CLIENT, PXE_CLIENT, Speaker};
 use super::packet::{FILE_LEN_MAX, Header, MessageType, Operation, Writer, code};
 use super::pxe::{DiscoveryControl, IPXE_PRIORITY, VendorOptions, VendorOptionsError};
 use super::question::{Asked, CLIENT_PORT, Port, SERVER_PORT};
-use crate::boot::{Architecture, FirmwareHandOver, Platform, Verdict};
+use crate::boot::{Architecture, BootMenu, FirmwareHandOver, Platform, Stage, Verdict};
 
 pub use crate::boot::Style;
 
@@ -91,6 +95,8 @@ pub enum Told<'a> {
     File(&'a str),
     /// Boot servers to ask on port 4011, and what the screen calls them; for PXE firmware only.
     BootServers(&'a [Ipv4Addr], &'a str),
+    /// A menu to show; for PXE firmware only.
+    Menu(&'a BootMenu),
 }
 
 impl Told<'_> {
@@ -98,7 +104,7 @@ impl Told<'_> {
     fn file(&self) -> &str {
         match self {
             Told::File(file) => file,
-            Told::BootServers(..) => "",
+            Told::BootServers(..) | Told::Menu(_) => "",
         }
     }
 }
@@ -115,6 +121,23 @@ pub struct ReplyContext<'a> {
     pub told: Told<'a>,
     /// How PXE firmware is told.
     pub style: Style,
+    /// What else differs from the usual.
+    pub treatment: &'a Treatment,
+}
+
+/// How a client is treated where it differs from the usual, with what that takes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Treatment {
+    /// How PXE firmware is told, instead of the style of its architecture.
+    pub style: Option<Style>,
+    /// How long an answer to a DISCOVER waits.
+    pub delay: Duration,
+    /// Whether the boot file's name stands in option 67 too, with a NUL behind it.
+    pub file_option: bool,
+    /// Octets of the boot file, for option 13.
+    pub file_len: Option<u64>,
+    /// The URL that option 175 consists of, in place of encapsulated options.
+    pub ipxe_url: Option<String>,
 }
 
 /// A packet to send.
@@ -145,6 +168,9 @@ pub enum NoReply {
     /// Only PXE firmware knows lists of boot servers.
     #[error("{0} was to be given a list of boot servers, which only PXE firmware knows")]
     BootServers(&'static str),
+    /// Only PXE firmware shows menus.
+    #[error("{0} was to be given a menu of PXE firmware, which it cannot show")]
+    Menu(&'static str),
     /// A list that firmware would stop on.
     #[error(transparent)]
     VendorOptions(#[from] VendorOptionsError),
@@ -164,13 +190,7 @@ const OPTION_FILE_LEN_MAX: usize = 254;
 /// # Errors
 /// When this client could not use the answer.
 pub fn reply(asked: &Asked, context: &ReplyContext<'_>) -> Result<Reply, NoReply> {
-    let vendor_options = match context.told {
-        Told::File(file) => {
-            check_file(asked.caller.speaker, file)?;
-            uses_boot_file(asked, context).then(|| VendorOptions::USE_BOOT_FILE.to_vec())
-        }
-        Told::BootServers(servers, title) => Some(boot_servers(asked.caller.speaker, servers, title)?),
-    };
+    let vendor_options = vendor_options(asked, context)?;
     let header = header(asked, context);
     let limit = asked.message.reply_len_max();
     let echoes = [Echoes::All, Echoes::NoRelayInformation, Echoes::MachineId, Echoes::None];
@@ -188,6 +208,38 @@ pub fn reply(asked: &Asked, context: &ReplyContext<'_>) -> Result<Reply, NoReply
             .option(code::RELAY_INFORMATION)
             .is_some_and(|value| echoes != Echoes::All || !fits_one_option(value)),
     })
+}
+
+/// Option 43, where there is one.
+fn vendor_options(asked: &Asked, context: &ReplyContext<'_>) -> Result<Option<Cow<'static, [u8]>>, NoReply> {
+    let speaker = asked.caller.speaker;
+    Ok(match (context.told, asked.boot_item) {
+        (Told::BootServers(servers, title), _) => Some(boot_servers(speaker, servers, title)?.into()),
+        (Told::Menu(menu), _) if speaker == Speaker::Firmware => {
+            let octets = VendorOptions::menu(menu, context.server).encode()?;
+            Some(fitting(octets)?.into())
+        }
+        (Told::Menu(_), _) => return Err(NoReply::Menu(speaker.name())),
+        (Told::File(file), boot_item) => {
+            check_file(speaker, file)?;
+            match boot_item {
+                Some(boot_item) => Some(VendorOptions::chosen(boot_item).encode()?.into()),
+                None if is_raspberry_pi(asked) => Some(VendorOptions::RASPBERRY_PI.into()),
+                None => uses_boot_file(asked, context).then(|| VendorOptions::USE_BOOT_FILE.as_slice().into()),
+            }
+        }
+    })
+}
+
+fn is_raspberry_pi(asked: &Asked) -> bool {
+    asked.caller.speaker == Speaker::Firmware && asked.caller.client.architecture == Architecture::ARM_RPIBOOT
+}
+
+fn fitting(octets: Vec<u8>) -> Result<Vec<u8>, NoReply> {
+    match fits_one_option(&octets) {
+        true => Ok(octets),
+        false => Err(VendorOptionsError::Length(octets.len()).into()),
+    }
 }
 
 fn check_file(speaker: Speaker, file: &str) -> Result<(), NoReply> {
@@ -220,13 +272,13 @@ fn message_type(asked: &Asked) -> MessageType {
 fn header(asked: &Asked, context: &ReplyContext<'_>) -> Header {
     let request = &asked.message.header;
     // A relay delivers by this flag too: with `yiaddr` 0 it could not unicast (RFC 1542 section 5.4 lets a server set it).
-    let broadcasts = asked.port == Port::Dhcp || destination(asked).ip().is_broadcast();
+    let broadcasts = asked.stage() == Stage::Discover || destination(asked).ip().is_broadcast();
     Header {
         op: Operation::Reply,
         hops: 0,
         secs: 0,
         flags: if broadcasts { request.flags | Header::BROADCAST } else { request.flags },
-        ciaddr: if asked.port == Port::Dhcp { Ipv4Addr::UNSPECIFIED } else { request.ciaddr },
+        ciaddr: if asked.stage() == Stage::Discover { Ipv4Addr::UNSPECIFIED } else { request.ciaddr },
         // EDK2 and iPXE tell a proxy by this zero.
         yiaddr: Ipv4Addr::UNSPECIFIED,
         siaddr: context.next_server.unwrap_or(context.server),
@@ -271,8 +323,18 @@ fn write(
         writer.option(code::VENDOR_OPTIONS, value);
     }
     // Without a priority a boot file of the site's DHCP server wins over ours.
-    if caller.speaker == Speaker::Ipxe {
-        writer.option(code::IPXE, &IPXE_PRIORITY);
+    match &context.treatment.ipxe_url {
+        Some(url) if !is_http_boot && fits_one_option(url.as_bytes()) => {
+            writer.option(code::IPXE, url.as_bytes());
+        }
+        _ if caller.speaker == Speaker::Ipxe => {
+            writer.option(code::IPXE, &IPXE_PRIORITY);
+        }
+        _ => {}
+    }
+    // EDK2 then asks TFTP for no size.
+    if let Some(blocks) = context.treatment.file_len.and_then(|len| u16::try_from(len.div_ceil(512)).ok()) {
+        writer.option(code::BOOT_FILE_SIZE, &blocks.to_be_bytes());
     }
     if let Some(value) = echo(code::CLIENT_IDENTIFIER, matches!(echoes, Echoes::All | Echoes::NoRelayInformation)) {
         writer.option(code::CLIENT_IDENTIFIER, value);
@@ -280,7 +342,7 @@ fn write(
     if is_http_boot {
         // EDK2 writes a NUL behind a name that has none. Let it hit a pad, not the next option's code.
         writer.option(code::BOOT_FILE, file).pad();
-    } else if !in_header {
+    } else if !in_header || (context.treatment.file_option && (1..=OPTION_FILE_LEN_MAX).contains(&file.len())) {
         // Some ROMs read on behind the option's length, up to a NUL.
         writer.option(code::BOOT_FILE, &[file, &[0]].concat());
     }
@@ -307,18 +369,17 @@ fn boot_servers(speaker: Speaker, servers: &[Ipv4Addr], title: &str) -> Result<V
     if speaker != Speaker::Firmware {
         return Err(NoReply::BootServers(speaker.name()));
     }
-    let octets = VendorOptions::ask_boot_servers(servers, title).encode()?;
-    match (servers, fits_one_option(&octets)) {
-        ([], _) => Err(VendorOptionsError::NoBootServers(DiscoveryControl::LISTED_SERVERS.0).into()),
-        (_, false) => Err(VendorOptionsError::Length(octets.len()).into()),
-        _ => Ok(octets),
+    if servers.is_empty() {
+        return Err(VendorOptionsError::NoBootServers(DiscoveryControl::LISTED_SERVERS.0).into());
     }
+    fitting(VendorOptions::ask_boot_servers(servers, title).encode()?)
 }
 
 /// RFC 2131 section 4.1, for a server that has no `yiaddr` to send to.
 fn destination(asked: &Asked) -> SocketAddrV4 {
     let request = &asked.message.header;
-    if asked.port == Port::BootServer {
+    let is_relayed = !request.giaddr.is_unspecified();
+    if asked.port == Port::BootServer || (asked.boot_item.is_some() && !is_relayed) {
         // EDK2 comes from 4011, iPXE and ROMs from 68; each listens where it came from.
         return match (asked.peer.ip().is_unspecified(), request.ciaddr.is_unspecified()) {
             (false, _) => asked.peer,
@@ -326,7 +387,7 @@ fn destination(asked: &Asked) -> SocketAddrV4 {
             (true, true) => SocketAddrV4::new(Ipv4Addr::BROADCAST, CLIENT_PORT),
         };
     }
-    if !request.giaddr.is_unspecified() {
+    if is_relayed {
         let port = if client::relay_names_its_port(&asked.message) { asked.peer.port() } else { SERVER_PORT };
         return SocketAddrV4::new(request.giaddr, port);
     }
@@ -340,6 +401,10 @@ mod tests;
 #[cfg(test)]
 #[path = "boot_server_tests.rs"]
 mod boot_server_tests;
+
+#[cfg(test)]
+#[path = "treatment_tests.rs"]
+mod treatment_tests;
 
 #[cfg(test)]
 #[path = "referral_tests.rs"]

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::packet::{Header, Message, MessageType, Operation, Writer, code};
 use super::question::{Asked, Dropped, Port, ask};
-use super::reply::{NoReply, Reply, ReplyContext, Styles, Told, reply};
+use super::reply::{NoReply, Reply, ReplyContext, Styles, Told, Treatment, reply};
 
 pub(super) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 pub(super) const MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56];
@@ -117,7 +117,9 @@ impl Sample {
     pub(super) fn answer_with<'a>(&self, change: impl FnOnce(&mut ReplyContext<'a>)) -> Result<Answered, NoReply> {
         let asked = self.ask().unwrap();
         let style = Styles::default().of(asked.caller.client.architecture);
-        let mut context = ReplyContext { server: SERVER, next_server: None, told: Told::File(FILE), style };
+        let usual: &'static Treatment = Box::leak(Box::default());
+        let mut context =
+            ReplyContext { server: SERVER, next_server: None, told: Told::File(FILE), style, treatment: usual };
         change(&mut context);
         Ok(Answered::read(reply(&asked, &context)?))
     }

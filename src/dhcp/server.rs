@@ -3,7 +3,7 @@
 //! **Invariant**: knows who asks and how to answer, and nothing of why: that is behind [`BootAnswers`]. Nothing that
 //! arrives ends a task, and what waits is bounded by [`WAITING_MAX`].
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,17 +15,23 @@ use tokio_util::task::TaskTracker;
 use super::counters::Counters;
 use super::listen::{Listen, ListenError, Sharing, listening_sockets};
 use super::listener::Listener;
+use super::pxe::BootItem;
 use super::question::{BOOT_SERVER_PORT, CLIENT_PORT, Port, SERVER_PORT};
-use super::reply::Styles;
+use super::reply::{Styles, Treatment};
 use super::socket::Socket;
 use super::watch::{watch, watching_socket};
-use crate::boot::{Client, Network, Stage};
+use crate::boot::{BootMenu, Client, Network, Stage};
+use crate::net::advertise::Advertise;
 use crate::net::udp::UdpSocket;
 
 /// iPXE waits this long for a proxy; EDK2 half of it on 4011.
 pub const REPLY_TIME_MAX: Duration = Duration::from_secs(2);
 /// Questions that may wait for their decision at a time.
 pub const WAITING_MAX: usize = 1024;
+/// Answers that may be held back at a time.
+pub const DELAYED_MAX: usize = 4096;
+/// The longest that an answer is held back: a client that waited longer has asked again.
+pub const DELAY_MAX: Duration = Duration::from_secs(10);
 /// Octets that the kernel may queue while we are busy: a classroom that is switched on at once.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
@@ -36,10 +42,17 @@ pub struct DhcpQuestion {
     pub client: Client,
     /// Where it was seen; `server` is the address that the reply will leave from.
     pub network: Network,
+    /// The address that it is to know us by: that one, or another that the configuration advertises.
+    pub server: IpAddr,
     /// [`Stage::Discover`] or [`Stage::BootServer`].
     pub stage: Stage,
     /// The packet's transaction id.
     pub xid: u32,
+    /// Seconds that it has been trying for, as a DISCOVER on port 67 says (`secs`). iPXE counts its tries there, in steps
+    /// of four.
+    pub secs: Option<u16>,
+    /// The line of our menu that was chosen.
+    pub chosen: Option<BootItem>,
 }
 
 /// The answer to a [`DhcpQuestion`]. [`super::reply::answers`] tells which verdicts mean silence for whom.
@@ -61,12 +74,29 @@ pub enum DhcpAnswer {
         /// What the screen calls them.
         title: String,
     },
+    /// Show this menu; for PXE firmware only.
+    Menu(Box<BootMenu>),
+}
+
+/// An answer, and how this client takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DhcpDecision {
+    /// What it is told.
+    pub answer: DhcpAnswer,
+    /// Where it is treated apart from the usual.
+    pub treatment: Treatment,
+}
+
+impl From<DhcpAnswer> for DhcpDecision {
+    fn from(answer: DhcpAnswer) -> DhcpDecision {
+        DhcpDecision { answer, treatment: Treatment::default() }
+    }
 }
 
 /// Somebody who knows what a client boots.
 pub trait BootAnswers: Send + Sync + 'static {
     /// Answers one question. What is ready at the first poll costs least; what is not delays nobody but this client.
-    fn answer(self: Arc<Self>, question: DhcpQuestion) -> BoxFuture<'static, DhcpAnswer>;
+    fn answer(self: Arc<Self>, question: DhcpQuestion) -> BoxFuture<'static, DhcpDecision>;
 }
 
 /// How the server listens and answers.
@@ -82,6 +112,8 @@ pub struct ServerOptions {
     pub boot_server_port: u16,
     /// How firmware is told its boot file.
     pub styles: Styles,
+    /// The addresses that clients are to know us by, where they are not those of this host.
+    pub advertise: Advertise,
 }
 
 impl Default for ServerOptions {
@@ -92,6 +124,7 @@ impl Default for ServerOptions {
             port: SERVER_PORT,
             boot_server_port: BOOT_SERVER_PORT,
             styles: Styles::default(),
+            advertise: Advertise::default(),
         }
     }
 }
@@ -113,6 +146,11 @@ pub(super) struct Shared {
     pub(super) server: Option<Ipv4Addr>,
     /// A permit for each question that waits.
     pub(super) waiting: Arc<Semaphore>,
+    /// A permit for each answer that is held back.
+    pub(super) delayed: Arc<Semaphore>,
+    /// Cancelled when the server ends: what is held back is then not sent.
+    pub(super) stopping: CancellationToken,
+    pub(super) advertise: Advertise,
     pub(super) tasks: TaskTracker,
 }
 
@@ -137,6 +175,9 @@ impl DhcpServer {
             styles: options.styles.clone(),
             server: options.listen.server_address(),
             waiting: Arc::new(Semaphore::new(WAITING_MAX)),
+            delayed: Arc::new(Semaphore::new(DELAYED_MAX)),
+            stopping: CancellationToken::new(),
+            advertise: options.advertise.clone(),
             tasks: TaskTracker::new(),
         };
         // On another port than 67 this is a test or an experiment, with no neighbors.
@@ -161,6 +202,7 @@ impl DhcpServer {
         }
         listeners.close();
         listeners.wait().await;
+        self.shared.stopping.cancel();
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
     }

@@ -10,6 +10,7 @@ use super::super::packet::{Message, MessageType, Operation, code};
 use super::super::question::Dropped;
 use super::super::sample::{Sample, boot_server_request, discover, ipxe_discover};
 use super::*;
+use crate::net::advertise::AdvertiseRule;
 use crate::net::udp::{BindOptions, Source};
 
 const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -28,16 +29,19 @@ const SLOW: u8 = 3;
 const NEVER: u8 = 4;
 const PANICS: u8 = 5;
 const PANICS_LATER: u8 = 6;
+const HELD_BACK: u8 = 7;
+const HELD_BACK_LATER: u8 = 8;
+const DELAY: Duration = Duration::from_secs(3);
 const LOADER: &str = "b/t/loader";
 
 impl BootAnswers for Scripted {
-    fn answer(self: Arc<Self>, question: DhcpQuestion) -> BoxFuture<'static, DhcpAnswer> {
+    fn answer(self: Arc<Self>, question: DhcpQuestion) -> BoxFuture<'static, DhcpDecision> {
         let boot = |file: &str| DhcpAnswer::Boot { file: file.to_owned(), next_server: None };
         let kind = question.client.hardware.octets()[5];
         assert_ne!(kind, PANICS, "before any future");
         async move {
             match kind {
-                IGNORED => return DhcpAnswer::Silent,
+                IGNORED => return DhcpAnswer::Silent.into(),
                 SLOW => self.released.notified().await,
                 NEVER => std::future::pending().await,
                 PANICS_LATER => {
@@ -48,7 +52,11 @@ impl BootAnswers for Scripted {
             }
             let network = format!("{:?} {:?} {}", question.stage, question.network.server, question.network.interface);
             assert!(network.ends_with(" Some(127.0.0.1) lo"), "{network}");
-            boot(LOADER)
+            if kind == HELD_BACK_LATER {
+                tokio::task::yield_now().await;
+            }
+            let delay = if matches!(kind, HELD_BACK | HELD_BACK_LATER) { DELAY } else { Duration::ZERO };
+            DhcpDecision { answer: boot(LOADER), treatment: Treatment { delay, ..Treatment::default() } }
         }
         .boxed()
     }
@@ -67,8 +75,12 @@ struct Running {
 async fn running() -> Running {
     let options =
         ServerOptions { listen: Listen::Address(LOOPBACK), port: 0, boot_server_port: 0, ..Default::default() };
+    running_with(&options).await
+}
+
+async fn running_with(options: &ServerOptions) -> Running {
     let (answers, counters) = (Arc::new(Scripted::default()), Arc::new(Counters::default()));
-    let server = DhcpServer::bind(&options, Arc::clone(&answers) as _, Arc::clone(&counters)).unwrap();
+    let server = DhcpServer::bind(options, Arc::clone(&answers) as _, Arc::clone(&counters)).unwrap();
     let address = |port| server.local_addresses(port).next().unwrap();
     let (discover, boot_server) = (address(Port::Dhcp), address(Port::BootServer));
     let stop = CancellationToken::new();
@@ -234,6 +246,72 @@ async fn every_packet_is_counted_once() {
     assert_eq!(sum, 6);
     assert_eq!(server.counters.dropped(Dropped::MessageType).value(), 1);
     assert_eq!(server.counters.dropped(Dropped::FromServer).value(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_offer_that_is_held_back_delays_nobody_else() {
+    for kind in [HELD_BACK, HELD_BACK_LATER] {
+        let server = running().await;
+        let start = tokio::time::Instant::now();
+        server.send(&of(kind, discover(7))).await;
+        server.counted(|counters| counters.received.value() == 1).await;
+        server.send(&of(QUICK, discover(7))).await;
+        server.counted(|counters| counters.offers.value() == 1).await;
+        assert!(start.elapsed() < DELAY);
+        while server.counters.offers.value() < 2 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(start.elapsed() >= DELAY, "{:?}", start.elapsed());
+        let answered = [server.receive().await.0.header.xid, server.receive().await.0.header.xid];
+        assert_eq!(answered, [u32::from(QUICK), u32::from(kind)]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_back_when_the_server_ends_is_not_sent() {
+    for kind in [HELD_BACK, HELD_BACK_LATER] {
+        let server = running().await;
+        let start = tokio::time::Instant::now();
+        server.send(&of(kind, discover(7))).await;
+        server.counted(|counters| counters.received.value() == 1).await;
+        server.stop.cancel();
+        server.task.await.unwrap();
+        assert!(start.elapsed() < DELAY);
+        assert_eq!(server.counters.offers.value(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_request_on_4011_is_never_held_back() {
+    let server = running().await;
+    let request = boot_server_request().header(|header| header.chaddr[5] = HELD_BACK);
+    server.client.send_to(&request.octets(), server.boot_server).await.unwrap();
+    assert_eq!(server.receive().await.0.message_type(), Some(MessageType::Ack));
+}
+
+#[tokio::test]
+async fn the_advertised_address_is_told_and_the_own_one_sends() {
+    let told = Ipv4Addr::new(192, 0, 2, 10);
+    let rule = AdvertiseRule { interface: Some("lo".into()), subnet: None, address: told.into() };
+    let advertise = Advertise::new(vec![rule]);
+    let options = ServerOptions {
+        listen: Listen::Address(LOOPBACK),
+        port: 0,
+        boot_server_port: 0,
+        advertise,
+        ..Default::default()
+    };
+    let server = running_with(&options).await;
+    server.send(&of(QUICK, discover(7))).await;
+    let (offer, from) = server.receive().await;
+    assert_eq!(
+        (offer.header.siaddr, offer.address(code::SERVER_IDENTIFIER), from),
+        (told, Some(told), server.discover)
+    );
+    // iPXE names us by it, and is answered.
+    let request = boot_server_request().with(54, &told.octets());
+    server.client.send_to(&request.octets(), server.boot_server).await.unwrap();
+    assert_eq!(server.receive().await.0.message_type(), Some(MessageType::Ack));
 }
 
 #[tokio::test]

@@ -155,7 +155,8 @@ impl Asked {
         if let Some(response) = self.held(&decision).or_else(|| self.refused_script(&decision.verdict)) {
             return response;
         }
-        let images = self.settled(decision.images.clone().unwrap_or_default());
+        let images =
+            chosen(self.settled(decision.images.clone().unwrap_or_default()), self.session.choice().as_deref());
         if is_head {
             return script(&ipxe::images(&images, self.platform(), &self.urls()));
         }
@@ -353,6 +354,20 @@ impl Asked {
             let client = self.session.client();
             info!(session = %self.session.id(), mac = %client.hardware, peer = %self.via.peer, "{what}");
             self.state.metrics.count_boot(step, client.architecture, "allow");
+        }
+    }
+}
+
+/// Only the image that was chosen in the menu of the firmware. One that is assigned, and boots without a menu, is not
+/// overruled; one that is not among the images, or needs an answer first, is to be chosen once more.
+fn chosen(images: BootImages, choice: Option<&str>) -> BootImages {
+    let Some(id) = choice.filter(|_| images.ask().is_none()) else { return images };
+    match images.images().iter().find(|image| image.id == id) {
+        Some(image) if image.choice.needs.is_none() => images.only(id).unwrap_or(images),
+        Some(_) => images,
+        None => {
+            let why = format!("`{id}`, chosen in the boot menu, is not offered to this machine.");
+            images.with_notice([Line::clean(&why)])
         }
     }
 }

@@ -58,22 +58,32 @@ fn fits<T: AsRef<str>>(patterns: &[String], value: impl FnOnce() -> T) -> bool {
     if patterns.is_empty() {
         return true;
     }
-    let value = value().as_ref().to_ascii_lowercase();
-    patterns.iter().any(|pattern| pattern_fits(&pattern.to_ascii_lowercase(), &value))
+    let value = value();
+    patterns.iter().any(|pattern| pattern_fits(pattern, value.as_ref()))
 }
 
-/// Whether a text fits a pattern, in which `*` stands for any characters.
+/// Whether a text fits a pattern, in which `*` stands for any characters. Every DISCOVER is asked about, so that nothing
+/// is copied.
 fn pattern_fits(pattern: &str, text: &str) -> bool {
-    let Some((start, rest)) = pattern.split_once('*') else { return pattern == text };
-    let Some(mut text) = text.strip_prefix(start) else { return false };
-    let (middle, end) = rest.rsplit_once('*').map_or((None, rest), |(middle, end)| (Some(middle), end));
-    for part in middle.into_iter().flat_map(|middle| middle.split('*')) {
-        match text.find(part) {
+    let (pattern, mut text) = (pattern.as_bytes(), text.as_bytes());
+    let mut parts = pattern.split(|octet| *octet == b'*');
+    let start = parts.next().unwrap_or_default();
+    if start.len() == pattern.len() {
+        return pattern.eq_ignore_ascii_case(text);
+    }
+    match text.split_at_checked(start.len()) {
+        Some((head, rest)) if head.eq_ignore_ascii_case(start) => text = rest,
+        _ => return false,
+    }
+    let end = parts.next_back().unwrap_or_default();
+    for part in parts.filter(|part| !part.is_empty()) {
+        match text.windows(part.len()).position(|window| window.eq_ignore_ascii_case(part)) {
             Some(at) => text = text.get(at + part.len()..).unwrap_or_default(),
             None => return false,
         }
     }
-    text.ends_with(end)
+    let tail = text.len().checked_sub(end.len()).and_then(|at| text.get(at..));
+    tail.is_some_and(|tail| tail.eq_ignore_ascii_case(end))
 }
 
 fn beginnings<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<u8>>, D::Error> {
@@ -105,7 +115,10 @@ mod tests {
     #[test]
     fn patterns() {
         for (pattern, text, fit) in [
-            ("pxeclient:arch:00000*", "pxeclient:arch:00000:undi:002001", true),
+            ("pxeclient:arch:00000*", "PXEClient:Arch:00000:UNDI:002001", true),
+            ("PXEClient", "pxeclient", true),
+            ("a**b", "ab", true),
+            ("*ü", "Süü", true),
             ("*optiplex*", "dell optiplex 7010", true),
             ("*optiplex*7010", "optiplex 7010", true),
             ("*optiplex*7010", "optiplex 7020", false),

@@ -31,3 +31,27 @@ fn a_site_s_entry_comes_first_and_replaces_its_namesake() {
     let shipped = Quirks::with(Vec::new()).manner(&client, &machine);
     assert_eq!(shipped.local_boot, Some(crate::boot::LocalBoot::ExitFailed));
 }
+
+#[test]
+fn the_page_shows_the_shipped_table() {
+    let page = include_str!("../../docs/quirks.md");
+    for quirk in Quirks::with(Vec::new()).entries() {
+        let row = format!("| `{}` | {} | {} | {} |", quirk.name, quirk.client, quirk.symptom, quirk.source);
+        assert!(page.contains(&row), "docs/quirks.md lacks this row:\n{row}");
+    }
+    let rows = page.split("## The shipped table").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows = rows.lines().filter(|line| line.starts_with("| `")).count();
+    assert_eq!(rows, Quirks::with(Vec::new()).entries().len());
+}
+
+#[test]
+fn a_raspberry_pi_and_u_boot_take_the_first_answer() {
+    let quirks = Quirks::with(Vec::new());
+    let machine = Machine::default();
+    for code in [41, 21, 22] {
+        let client = Client::new([0xb8, 0x27, 0xeb, 0, 0, 1].into(), Architecture::from_code(code));
+        assert_eq!(quirks.manner(&client, &machine).style, Some(crate::boot::Style::Pxe10), "{code}");
+    }
+    let client = Client::new([2, 0, 0, 0, 0, 1].into(), Architecture::X64_UEFI);
+    assert!(quirks.manner(&client, &machine).is_usual());
+}

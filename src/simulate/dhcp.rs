@@ -28,16 +28,23 @@ pub(super) struct Reply {
     pub(super) vendor_class: String,
     /// Discovery control (option 43.6), when there is one.
     pub(super) discovery_control: Option<u8>,
-    /// Where the boot menu's first item is to be asked for (options 43.9 and 43.8), when there is a menu.
-    pub(super) boot_servers: Option<BootServers>,
+    /// The boot menu (options 43.9 and 43.8); empty when there is none.
+    pub(super) menu: Vec<MenuLine>,
+    /// Seconds until its first line is taken (option 43.10).
+    pub(super) menu_timeout: Option<u8>,
+    /// The line of the menu that this answers (option 43.71).
+    pub(super) boot_item: Option<u16>,
+    /// Whether option 43 has the text that a Raspberry Pi looks for.
+    pub(super) for_raspberry_pi: bool,
     /// Priority of the proxy's settings (option 175.1), when there is one.
     pub(super) priority: Option<u8>,
 }
 
-/// Boot servers of one type.
+/// A line of a boot menu, and the boot servers to ask for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct BootServers {
+pub(super) struct MenuLine {
     pub(super) kind: u16,
+    pub(super) text: String,
     pub(super) addresses: Vec<Ipv4Addr>,
 }
 
@@ -125,8 +132,12 @@ pub(super) fn read(bytes: &[u8], xid: u32) -> Option<Reply> {
             60 => reply.vendor_class = text(value),
             67 if reply.file.is_empty() => reply.file = text(value),
             43 => {
-                reply.discovery_control = tlv(value).find(|(tag, _)| *tag == 6)?.1.first().copied();
-                reply.boot_servers = boot_servers(value);
+                let of = |wanted| tlv(value).find(|(tag, _)| *tag == wanted).map(|(_, value)| value);
+                reply.discovery_control = of(6).and_then(|control| control.first().copied());
+                reply.menu = menu(of(9).unwrap_or_default(), of(8).unwrap_or_default());
+                reply.menu_timeout = of(10).and_then(|prompt| prompt.first().copied());
+                reply.boot_item = of(71).and_then(|item| Some(u16::from_be_bytes(*item.first_chunk()?)));
+                reply.for_raspberry_pi = value.windows(17).any(|part| part == b"Raspberry Pi Boot");
             }
             175 => reply.priority = tlv(value).find(|(tag, _)| *tag == 1)?.1.first().copied(),
             _ => {}
@@ -135,21 +146,27 @@ pub(super) fn read(bytes: &[u8], xid: u32) -> Option<Reply> {
     Some(reply)
 }
 
-/// The servers of the menu's first line.
-fn boot_servers(vendor_options: &[u8]) -> Option<BootServers> {
-    let of = |wanted| tlv(vendor_options).find(|(tag, _)| *tag == wanted).map(|(_, value)| value);
-    let &[high, low, ..] = of(9)? else { return None };
-    let kind = u16::from_be_bytes([high, low]);
-    let mut found = BootServers { kind, addresses: Vec::new() };
-    let mut list = of(8).unwrap_or_default();
+/// The lines of a menu, each with its servers.
+fn menu(mut lines: &[u8], servers: &[u8]) -> Vec<MenuLine> {
+    let mut menu = Vec::new();
+    while let [high, low, length, rest @ ..] = lines {
+        let Some((line, rest)) = rest.split_at_checked(usize::from(*length)) else { break };
+        let kind = u16::from_be_bytes([*high, *low]);
+        menu.push(MenuLine { kind, text: text(line), addresses: boot_servers(servers, kind) });
+        lines = rest;
+    }
+    menu
+}
+
+fn boot_servers(mut list: &[u8], kind: u16) -> Vec<Ipv4Addr> {
     while let [high, low, count, rest @ ..] = list {
-        let (addresses, rest) = rest.split_at_checked(usize::from(*count) * 4)?;
+        let Some((addresses, rest)) = rest.split_at_checked(usize::from(*count) * 4) else { break };
         if u16::from_be_bytes([*high, *low]) == kind {
-            found.addresses = addresses.as_chunks::<4>().0.iter().map(|octets| Ipv4Addr::from(*octets)).collect();
+            return addresses.as_chunks::<4>().0.iter().map(|octets| Ipv4Addr::from(*octets)).collect();
         }
         list = rest;
     }
-    Some(found)
+    Vec::new()
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -140,7 +140,7 @@ fn told(ended: Result<Ending, StepError>, mut report: Report) -> Result<Report, 
 async fn run(machine: &Machine, server: &Server, report: &mut Report) -> Result<Ending, StepError> {
     let local = local_address(server.address).await?;
     let http = http::Http::new(server.ca.as_deref(), Arc::clone(&report.watcher))?;
-    let mut is_elsewhere = false;
+    let (mut is_elsewhere, mut has_picked) = (false, false);
     if !machine.ipxe_rom {
         let Some(offer) = discover(machine, server, local, Asker::Firmware, report).await? else {
             return Ok(Ending::NoOffer);
@@ -150,10 +150,14 @@ async fn run(machine: &Machine, server: &Server, report: &mut Report) -> Result<
             let loaded = http.load(&offer.file, None).await?;
             report.note(&format!("loader: {} octets", loaded.len));
         } else {
-            is_elsewhere = load_by_tftp(machine, server, local, &offer, report).await?;
+            match load_by_tftp(machine, server, local, &offer, report).await? {
+                Firmware::Loaded(from) => (is_elsewhere, has_picked) = (from.is_elsewhere, from.has_picked),
+                Firmware::LocalDisk => return Ok(Ending::LocalDisk),
+            }
         }
     }
-    let ipxe = Machine { architecture: machine.architecture.machine(), ..machine.clone() };
+    let pick = machine.pick.clone().filter(|_| !has_picked);
+    let ipxe = Machine { architecture: machine.architecture.machine(), pick, ..machine.clone() };
     let Some(offer) = discover(&ipxe, server, local, Asker::Ipxe, report).await? else {
         // What runs is another server's, and so is what it is told.
         return Ok(if is_elsewhere { Ending::Chained } else { Ending::NoOffer });
@@ -177,19 +181,49 @@ async fn run_ipxe(machine: &Machine, http: &http::Http, url: &str, report: &mut 
     Ok(ending)
 }
 
+/// What the firmware came to.
+enum Firmware {
+    Loaded(Loaded),
+    /// The line of its menu that is the machine's own disk.
+    LocalDisk,
+}
+
+/// Where the firmware's loader is from.
+#[derive(Default)]
+struct Loaded {
+    /// Whether it is another server's.
+    is_elsewhere: bool,
+    /// Whether a person picked it in the firmware's menu.
+    has_picked: bool,
+}
+
 /// Firmware's way to its loader: a UEFI machine without discovery control asks on 4011 first, and one that was given a menu
-/// asks the boot servers of its first line. Whether the loader is another server's.
+/// asks the boot servers of the line that was chosen.
 async fn load_by_tftp(
     machine: &Machine,
     server: &Server,
     local: Ipv4Addr,
     offer: &Reply,
     report: &mut Report,
-) -> Result<bool, StepError> {
+) -> Result<Firmware, StepError> {
+    let mut loaded = Loaded::default();
     let mut chosen = offer.clone();
     let takes_file = offer.discovery_control.is_some_and(|control| control & 8 != 0) && !offer.file.is_empty();
-    if let Some(servers) = offer.boot_servers.as_ref().filter(|_| !takes_file) {
-        chosen = discover_boot_server(machine, server, local, servers, report).await?;
+    if let Some(first) = offer.menu.first().filter(|_| !takes_file) {
+        let line = match machine.pick.as_ref().filter(|_| offer.menu_timeout != Some(0)) {
+            Some(pick) => {
+                loaded.has_picked = true;
+                let found = offer.menu.iter().find(|line| line.text.eq_ignore_ascii_case(pick));
+                found.ok_or_else(|| StepError::new(format!("the firmware's menu has no line `{pick}`")))?
+            }
+            None => first,
+        };
+        let shown: Vec<_> = offer.menu.iter().map(|line| line.text.as_str()).collect();
+        report.note(&format!("firmware menu: {} -> {}", shown.join(" | "), line.text));
+        if line.kind == 0 {
+            return Ok(Firmware::LocalDisk);
+        }
+        chosen = discover_boot_server(machine, server, local, line, report).await?;
     } else if machine.is_efi() && offer.discovery_control.is_none_or(|control| control & 8 == 0) {
         let to = SocketAddr::from((offer.next_server.unwrap_or(server.address), server.boot_server_port));
         let packet = |xid| dhcp::packet(machine, Asker::Firmware, REQUEST, xid, Some(local), None);
@@ -203,8 +237,8 @@ async fn load_by_tftp(
     let from = SocketAddr::from((next_server, server.tftp_port));
     let loader = tftp::load(local.into(), from, &chosen.file, machine.is_efi()).await?;
     report.note(&format!("TFTP: {} ({} octets)", hidden(&chosen.file), loader.len()));
-    let is_elsewhere = next_server != server.address;
-    if machine.is_efi() && !is_elsewhere {
+    loaded.is_elsewhere = next_server != server.address;
+    if machine.is_efi() && !loaded.is_elsewhere {
         let autoexec = chosen
             .file
             .rsplit_once('/')
@@ -214,7 +248,7 @@ async fn load_by_tftp(
             Err(error) => report.note(&format!("TFTP: autoexec.ipxe: {error}")),
         }
     }
-    Ok(is_elsewhere)
+    Ok(Firmware::Loaded(loaded))
 }
 
 /// Asks the boot servers of a list, one after the other.
@@ -222,17 +256,19 @@ async fn discover_boot_server(
     machine: &Machine,
     server: &Server,
     local: Ipv4Addr,
-    servers: &dhcp::BootServers,
+    line: &dhcp::MenuLine,
     report: &mut Report,
 ) -> Result<Reply, StepError> {
-    for address in &servers.addresses {
+    for address in &line.addresses {
         let to = SocketAddr::from((*address, server.boot_server_port));
         let packet = |xid| {
             let request = dhcp::packet(machine, Asker::Firmware, REQUEST, xid, Some(local), None);
-            dhcp::with_boot_item(request, servers.kind)
+            dhcp::with_boot_item(request, line.kind)
         };
         let answer = ask(local, to, packet).await?;
-        if let Some(ack) = answer.filter(|ack| !ack.file.is_empty()) {
+        if let Some(ack) =
+            answer.filter(|ack| !ack.file.is_empty() && ack.boot_item.is_none_or(|kind| kind == line.kind))
+        {
             report.note(&format!("boot server {address}: REQUEST -> ACK: {}", hidden(&ack.file)));
             return Ok(Reply { next_server: ack.next_server.or(Some(*address)), ..ack });
         }

@@ -54,6 +54,8 @@ pub struct Recorded {
     person: Option<Person>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     quirks: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    choice: Option<String>,
     now: Timestamp,
 }
 
@@ -102,6 +104,7 @@ impl Recorded {
             identity: (*request.identity).clone(),
             person: request.person.as_deref().cloned(),
             quirks: request.quirks.iter().map(|name| name.to_string()).collect(),
+            choice: request.choice.as_deref().map(str::to_owned),
             now: request.now,
         }
     }
@@ -146,6 +149,7 @@ impl Recorded {
             identity: Arc::new(self.identity),
             person: self.person.map(Arc::new),
             quirks: self.quirks.into_iter().map(Arc::from).collect(),
+            choice: self.choice.map(Arc::from),
             now: self.now,
         }
     }

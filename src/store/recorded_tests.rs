@@ -88,7 +88,7 @@ prop_compose! {
         session in any::<[u8; 6]>(), stage in 0..4usize, client in client(), network in network(),
         facts in proptest::collection::vec((0..FACTS.len(), "\\PC{1,40}"), 0..8),
         record in proptest::option::of(record()), identity in identity(),
-        person in proptest::option::of(("[a-z]{1,9}", 0..3usize)), quirks in proptest::collection::vec("[a-z-]{1,9}", 0..3), second in 0..4_000_000_000i64, nano in 0..999_999_999i32,
+        person in proptest::option::of(("[a-z]{1,9}", 0..3usize)), quirks in proptest::collection::vec("[a-z-]{1,9}", 0..3), choice in proptest::option::of("[a-z]{1,9}"), second in 0..4_000_000_000i64, nano in 0..999_999_999i32,
     ) -> BootRequest {
         let mut machine = Machine::default();
         for (fact, value) in &facts {
@@ -103,7 +103,7 @@ prop_compose! {
         });
         BootRequest {
             session: SessionId(session), stage: Stage::ALL[stage], client, network, machine,
-            record: record.map(Arc::new), identity: Arc::new(identity), person: person.map(Arc::new), quirks: quirks.into_iter().map(Arc::from).collect(), now,
+            record: record.map(Arc::new), identity: Arc::new(identity), person: person.map(Arc::new), quirks: quirks.into_iter().map(Arc::from).collect(), choice: choice.map(Arc::from), now,
         }
     }
 }

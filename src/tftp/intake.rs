@@ -210,8 +210,9 @@ impl Shared {
     fn limits_for(&self, request: &ReadRequest) -> Limits {
         let overhead = if is_ipv4(request.peer.ip()) { OVERHEAD_IPV4 } else { OVERHEAD_IPV6 };
         let fits = self.mtus.of(request.ifindex).saturating_sub(overhead);
+        let configured = self.config.blksize_max.min(self.source.blksize_max(request).unwrap_or(u16::MAX));
         Limits {
-            blksize_max: u16::try_from(fits).unwrap_or(u16::MAX).min(self.config.blksize_max),
+            blksize_max: u16::try_from(fits).unwrap_or(u16::MAX).min(configured),
             windowsize_max: self.config.windowsize_max,
         }
     }

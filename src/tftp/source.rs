@@ -62,6 +62,12 @@ pub trait TftpSource: Send + Sync + 'static {
         None
     }
 
+    /// The largest block that this client can take, in octets, where it is known to take less than it asks for. Asked after
+    /// [`TftpSource::open`].
+    fn blksize_max(&self, _request: &ReadRequest) -> Option<u16> {
+        None
+    }
+
     /// Is told how a transfer ended; called on a thread that serves other transfers, so it must not wait.
     fn finished(&self, request: &ReadRequest, outcome: &TransferOutcome);
 }

@@ -16,6 +16,7 @@
 //! | [`records`] | cases where a row in a database decides; [`servers`] starts a database |
 //! | [`loaders`] | cases where GRUB or PXELINUX boots |
 //! | [`person`] | cases where somebody types at the machine |
+//! | [`menus`] | cases where the firmware shows a menu |
 //! | [`dhcp_options`] | cases where the site's DHCP server names the boot files |
 //! | [`referral`] | cases where an upstream server decides |
 //! | [`ipv6`] | cases without IPv4 |
@@ -38,6 +39,7 @@ mod ipv6;
 mod lab;
 mod loaders;
 mod machine;
+mod menus;
 mod multicast;
 mod network;
 mod person;

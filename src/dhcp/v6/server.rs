@@ -254,7 +254,8 @@ impl Listener {
         let network =
             Network { interface: self.host.name(ifindex), server: Some(server.into()), client, ..Network::default() };
         let xid = asked.arrived.packet.message.xid;
-        DhcpQuestion { client: asked.caller.client.clone(), network, stage: self.port.stage(), xid }
+        let (client, stage) = (asked.caller.client.clone(), self.port.stage());
+        DhcpQuestion { client, network, server: server.into(), stage, xid, secs: None, chosen: None }
     }
 
     fn answer(&self, seen: Seen, question: DhcpQuestion) {
@@ -290,7 +291,7 @@ impl Seen {
         let (counters, mac) = (&shared.counters, self.asked.caller.client.hardware);
         let answers = Arc::clone(&shared.answers);
         // A panic ends this one question.
-        let answer: BoxFuture<'static, DhcpAnswer> = async move { answers.answer(question).await }.boxed();
+        let answer: BoxFuture<'static, DhcpAnswer> = async move { answers.answer(question).await.answer }.boxed();
         let answer = tokio::time::timeout(REPLY_TIME_MAX, AssertUnwindSafe(answer).catch_unwind()).await;
         let file = match answer {
             Ok(Ok(DhcpAnswer::Silent)) => return counters.ignored.increment(),

@@ -4,6 +4,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
+use super::super::super::server::DhcpDecision;
 use super::super::packet::{Message, by_relay};
 use super::super::sample;
 use super::*;
@@ -21,7 +22,7 @@ const LOADER: &str = "b/t/loader";
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl BootAnswers for Scripted {
-    fn answer(self: Arc<Self>, question: DhcpQuestion) -> BoxFuture<'static, DhcpAnswer> {
+    fn answer(self: Arc<Self>, question: DhcpQuestion) -> BoxFuture<'static, DhcpDecision> {
         let kind = *question.client.hardware.octets().last().unwrap();
         assert_ne!(kind, PANICS, "before any future");
         self.asked.lock().unwrap().push(question);
@@ -30,7 +31,7 @@ impl BootAnswers for Scripted {
             IGNORED => DhcpAnswer::Silent,
             _ => DhcpAnswer::Boot { file: LOADER.into(), next_server },
         };
-        std::future::ready(answer).boxed()
+        std::future::ready(answer.into()).boxed()
     }
 }
 

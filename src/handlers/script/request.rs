@@ -233,6 +233,11 @@ pub const FIELDS: &[Field] = &[
         },
     )
     .by(SERVER),
+    text("choice", "id of the image that was chosen in the firmware's menu (`pxe_menu`); empty without", "\"debian\"", |s| {
+        s.request.choice.as_deref().map_or_else(empty, copy)
+    })
+    .when(When::Http)
+    .by(SERVER),
     field(
         "facts",
         "facts",

@@ -71,6 +71,8 @@ pub(super) struct WrittenCase {
     /// Entries of the quirk table that the client matches.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     quirks: Vec<String>,
+    /// The image that was chosen in the menu of the firmware.
+    choice: Option<String>,
 }
 
 /// Who is at the machine.
@@ -221,6 +223,7 @@ impl WrittenCase {
             record: record.map(Arc::new),
             person: self.person()?.map(Arc::new),
             quirks: self.quirks.iter().map(|name| name.as_str().into()).collect(),
+            choice: self.choice.as_deref().map(Into::into),
             identity: self.identity.take().map(Arc::new).unwrap_or_default(),
             now: self.now()?,
         })

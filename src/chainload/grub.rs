@@ -110,7 +110,9 @@ fn commands(kind: &ImageKind, target: &Target) -> Result<String, LeftOut> {
             let shown = quoted(&format!("Asking again in {seconds} seconds; press ESC to ask at once."));
             Ok(format!("echo {shown}\nsleep --interruptible {seconds}\nconfigfile {again}\n"))
         }
-        ImageKind::Local => Ok(local(target)),
+        ImageKind::Local { method } => {
+            Ok(local(&Target { local_boot: method.or(target.local_boot), ..target.clone() }))
+        }
         ImageKind::Reboot => Ok("reboot\n".to_owned()),
         ImageKind::Poweroff => Ok("halt\n".to_owned()),
         _ => Err(LeftOut("only iPXE can do this")),

@@ -103,7 +103,7 @@ fn pxelinux_boots_one_image_at_once() {
 
 #[test]
 fn a_menu_has_its_default_and_timeout() {
-    let list = || vec![image("a", linux("x")), image("b", ImageKind::Local)];
+    let list = || vec![image("a", linux("x")), image("b", ImageKind::LOCAL)];
     let text = grub(&menu(list(), Some("b"), Some(7)), &target(Platform::Efi));
     assert!(text.contains("set default='b'\n") && text.contains("set timeout=7\n"), "{text}");
     let text = pxelinux(&menu(list(), Some("b"), Some(7)));
@@ -133,7 +133,7 @@ fn what_needs_a_consent_is_not_told() {
     let needs = Some(Box::new(Ask::new(Method::Pin, Line::clean("PIN"), Vec::new()).unwrap()));
     let choice = Choice { needs, ..Choice::default() };
     let guarded = BootImage { choice, ..image("g", linux("secret=1")) };
-    let text = pxelinux(&menu(vec![guarded, image("b", ImageKind::Local)], None, None));
+    let text = pxelinux(&menu(vec![guarded, image("b", ImageKind::LOCAL)], None, None));
     assert!(!text.contains("secret") && text.contains("SAY Left out"), "{text}");
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use crate::boot::{Architecture, FileName, Line};
+use crate::boot::{Architecture, FileName, Line, LocalBoot};
 use crate::decision::{Fallback, OnError, Policy, TimeLimits};
 
 use super::database::SqlSection;
@@ -161,6 +161,8 @@ pub struct DecisionSection {
     /// How long one question may work in the background.
     #[serde(deserialize_with = "duration")]
     pub work_limit: Duration,
+    /// How machines get to their own disk, by architecture, where it is not the usual way.
+    pub local_boot: BTreeMap<Architecture, LocalBoot>,
 }
 
 impl DecisionSection {
@@ -176,6 +178,7 @@ impl DecisionSection {
                 boot_images: self.boot_images_limit,
                 work: self.work_limit,
             },
+            local_boot: self.local_boot.clone(),
         }
     }
 }

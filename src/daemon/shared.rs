@@ -116,7 +116,7 @@ impl Shared {
         let menu_program = "menu.c32".parse().ok();
         Target {
             platform: session.client().architecture.platform(),
-            local_boot: self.engine.manner(session, verdict).local_boot,
+            local_boot: self.engine.manner_of(session).local_boot,
             server: SocketAddr::new(server.to_canonical(), self.ports.http),
             token: self.engine.sessions().token(session, verdict.allows(), Timestamp::now()),
             by_http,

@@ -209,9 +209,23 @@ impl DecisionEngine {
 
     /// How a machine is treated: as its rules say, else as the quirk table says of such firmware.
     pub fn manner(&self, session: &Session, verdict: &Verdict) -> Manner {
-        let era = self.era.load();
-        let usual = era.world.quirks.manner(&session.client(), &session.machine());
+        let world = Arc::clone(&self.era.load().world);
+        let client = session.client();
+        let known = world.quirks.manner(&client, &session.machine());
+        let own = &world.policy.local_boot;
+        let local_boot = own.get(&client.architecture).or_else(|| own.get(&client.architecture.machine())).copied();
+        let usual = known.or(&Manner { local_boot, ..Manner::default() });
         verdict.manner().map_or_else(|| usual.clone(), |said| said.clone().or(&usual))
+    }
+
+    /// The same by the verdict that this boot has. What a forgotten one said beside yes or no is lost with it.
+    pub fn manner_of(&self, session: &Session) -> Manner {
+        let era = self.era.load_full();
+        let key = FlightKey { generation: era.generation, facts: 0 };
+        match session.verdict.decided(key, &era.world.policy) {
+            Some(decision) => self.manner(session, &decision.verdict),
+            None => self.manner(session, &Verdict::allow()),
+        }
     }
 
     /// Tells the handlers what happened in a boot, one after the other, and then the observer.
@@ -300,7 +314,16 @@ impl DecisionEngine {
         .boxed()
     }
 
-    fn request(
+    pub(super) fn world(&self) -> Arc<World> {
+        Arc::clone(&self.era.load().world)
+    }
+
+    /// Whether there is room in the log for one more line about a failure.
+    pub(super) fn may_log(&self, now: Timestamp) -> bool {
+        self.log.has_room(now)
+    }
+
+    pub(super) fn request(
         &self,
         world: &World,
         session: &Session,

@@ -20,6 +20,7 @@ mod harness;
 mod history;
 mod hostile;
 mod library;
+mod loaders;
 mod person;
 mod reach;
 mod redirect;

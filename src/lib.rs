@@ -49,6 +49,7 @@
 //! | [`ipxe`] | typed iPXE commands, and the one function that turns them into text |
 //! | [`chainload`] | configuration files for GRUB and PXELINUX, made when they are asked for |
 //! | [`dhcp`], [`tftp`], [`http`] | codec, logic and server of each protocol; none knows another |
+//! | [`dhcp_config`] | what the site's DHCP server is to be told where it names the boot file itself |
 //! | [`net`], [`files`], [`tls`] | sockets, names that become files, certificates |
 //! | [`loaders`] | boot loaders by architecture |
 //! | [`quirks`] | what is known of firmware that is not as the others |
@@ -58,6 +59,7 @@
 //! | [`review`] | looking back: a boot explained, and old questions asked again of other scripts |
 //! | [`daemon`] | a site with sockets: wiring, reload, orderly end |
 //! | [`simulate`] | a client made of packets, for tests and for administrators |
+//! | [`doctor`] | why machines do not boot: checks of a site and its network, a probe of a segment, codes on screens |
 //! | [`cli`] | the commands |
 //! | `nearest`, `pace`, `hex` | small things that several use: the name that was meant, how much is logged in a second, digits |
 //!
@@ -97,6 +99,8 @@ pub mod daemon;
 pub mod database;
 pub mod decision;
 pub mod dhcp;
+pub mod dhcp_config;
+pub mod doctor;
 pub mod files;
 pub mod handlers;
 mod hex;

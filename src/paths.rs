@@ -2,6 +2,7 @@
 //!
 //! `b/<token>/<rest>`: the token names the boot session and opens it; the rest names what is wanted. A loader may forget
 //! where it came from, and look for its files at the top: such a name is of the session whose loader went to its address.
+//! `loaders/<name>`: a boot loader for machines that have no session, where the site opens it.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -54,6 +55,20 @@ pub const FAILED: &str = "failed";
 /// The folder of the images' files.
 pub const FILES: &str = "f";
 
+/// The folder of boot loaders that need no session.
+pub const LOADERS: &str = "loaders";
+
+/// The path of a boot loader that needs no session.
+pub fn plain_loader_path(name: &str) -> String {
+    format!("{LOADERS}/{name}")
+}
+
+/// The name behind `loaders/`: of a boot loader, or [`AUTOEXEC`]. `None` when it is another path.
+pub fn plain_loader(name: &FileName) -> Option<FileName> {
+    let (folder, rest) = name.as_str().split_once('/')?;
+    folder.eq_ignore_ascii_case(LOADERS).then(|| rest.parse().ok())?
+}
+
 /// The path of something in a session, without a leading slash.
 pub fn session_path(token: &str, rest: &str) -> String {
     format!("b/{token}/{rest}")
@@ -105,10 +120,12 @@ pub fn origin(scheme: &str, default_port: u16, server: SocketAddr) -> String {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => format!("[{address}]"),
     };
-    if server.port() == default_port {
-        return format!("{scheme}://{host}");
-    }
-    format!("{scheme}://{host}:{}", server.port())
+    origin_of(scheme, default_port, &host, server.port())
+}
+
+/// The same for a host name: `https://boot.example`.
+pub fn origin_of(scheme: &str, default_port: u16, host: &str, port: u16) -> String {
+    if port == default_port { format!("{scheme}://{host}") } else { format!("{scheme}://{host}:{port}") }
 }
 
 #[cfg(test)]
@@ -133,6 +150,19 @@ mod tests {
         assert_eq!(wanted("f/debian/linux"), Some(Wanted::Image(FileName::parse(b"debian/linux").unwrap())));
         assert_eq!(read("/B\\t0k\\f\\x"), Some(("t0k".into(), Wanted::Image(FileName::parse(b"x").unwrap()))));
         for other in ["snponly.efi", "b", "b/t0k", "b/t0k/", "x/t0k/y", "b//y", "b/t0k/../y"] {
+            assert_eq!(read(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn plain_loaders_are_one_folder() {
+        let read = |path: &str| paths_of(path).map(|name| name.as_str().to_owned());
+        fn paths_of(path: &str) -> Option<FileName> {
+            plain_loader(&FileName::parse(path.as_bytes()).ok()?)
+        }
+        assert_eq!(read(&plain_loader_path("snponly.efi")).as_deref(), Some("snponly.efi"));
+        assert_eq!(read(r"\Loaders\autoexec.ipxe").as_deref(), Some(AUTOEXEC));
+        for other in ["snponly.efi", "loaders", "loaders/", "x/loaders/y", "b/t0k/y"] {
             assert_eq!(read(other), None, "{other}");
         }
     }

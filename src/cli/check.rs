@@ -69,6 +69,11 @@ impl Findings {
         })
     }
 
+    /// Everything that was found.
+    pub(super) fn each(&self) -> impl Iterator<Item = (Mark, &str)> {
+        self.0.iter().map(|finding| (finding.severity, finding.text.as_str()))
+    }
+
     fn problems(&mut self, problems: &Problems) {
         problems.iter().for_each(|problem| self.bad(problem.to_string()));
     }
@@ -76,10 +81,7 @@ impl Findings {
 
 pub(super) fn run(command: &Check, file: &Path) -> anyhow::Result<ExitCode> {
     let mut findings = Findings::default();
-    match Config::read(file) {
-        Ok(config) => check_site(config, &mut findings)?,
-        Err(problems) => findings.problems(&problems),
-    }
+    look(file, &mut findings)?;
     let is_good = !findings.0.iter().any(|finding| finding.severity == Mark::Bad);
     if command.json {
         say_json(&findings.0)?;
@@ -91,6 +93,15 @@ pub(super) fn run(command: &Check, file: &Path) -> anyhow::Result<ExitCode> {
         say(&if is_good { "The site can serve.".to_owned() } else { format!("{count} to put right.") });
     }
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Finds everything.
+pub(super) fn look(file: &Path, findings: &mut Findings) -> anyhow::Result<()> {
+    match Config::read(file) {
+        Ok(config) => check_site(config, findings)?,
+        Err(problems) => findings.problems(&problems),
+    }
+    Ok(())
 }
 
 fn check_site(config: Config, findings: &mut Findings) -> anyhow::Result<()> {

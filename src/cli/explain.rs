@@ -9,18 +9,23 @@ use anyhow::bail;
 use clap::Args;
 use jiff::tz::TimeZone;
 
+use super::explain_code;
 use super::output::{complain, say, say_json};
 use super::store::{Desk, at_desk};
 use super::times::local;
 use crate::boot::{HardwareAddress, SessionId};
 use crate::config::Config;
+use crate::doctor::codes::{self, Typed};
 use crate::handlers::script::ScriptHandler;
 use crate::nearest::nearest;
 use crate::review::Story;
 use crate::site::{Purpose, Site};
 use crate::store::{BootEntry, BootFilter, Name, StoreError};
 
-/// Tell the whole story of a boot: each packet and request, what the rules saw, which line answered, and how it ended
+/// Tell the whole story of a boot, or what a code on a screen means
+///
+/// Of a boot: each packet and request, what the rules saw, which line answered, and how it ended. Of a code: what the
+/// machine means, why that happens, where to look, and which check of `pointsman doctor` covers it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   pointsman explain 52:54:00:12:34:56           the last boot by this adapter
@@ -28,12 +33,14 @@ use crate::store::{BootEntry, BootFilter, Name, StoreError};
   pointsman explain lab-07 --boot 2             the one before it
   pointsman explain 0001abcdefff                one boot, by the session id in the log or in `pointsman history`
   pointsman explain lab-07 --json
+  pointsman explain PXE-E55                     a code on a screen: what it means, and where to look
+  pointsman explain https://ipxe.org/2d12618e   the same of iPXE, by the first six digits; 2d1261 will do
 
-It reads what a server wrote into the store, and asks nobody else. Where the scripts are still those that answered, the
+A code is looked up in the program's own table. Of a boot it reads what a server wrote into the store, and asks nobody else. Where the scripts are still those that answered, the
 lines that ran are shown.")]
 pub(super) struct Explain {
-    /// The MAC address that booted, a machine, or the session id of one boot
-    #[arg(value_name = "MAC|SESSION|MACHINE")]
+    /// The MAC address that booted, a machine, the session id of one boot, or a code
+    #[arg(value_name = "MAC|SESSION|MACHINE|CODE")]
     who: String,
     /// Which boot, counted from the last one
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -49,7 +56,17 @@ const WIDTH: usize = 100;
 const PAGE: usize = 500;
 
 pub(super) fn run(command: &Explain, file: &Path) -> anyhow::Result<ExitCode> {
-    at_desk(file, async |desk| explain(&desk, command).await)
+    let story = || at_desk(file, async |desk| explain(&desk, command).await);
+    match codes::read(&command.who) {
+        Typed::Code(code) => explain_code::tell(&code, command.json),
+        // Digits may be the name of a machine: then it is one, unless the table knows them.
+        Typed::Perhaps(digits) if explain_code::is_known(&digits) => explain_code::tell(&digits, command.json),
+        Typed::Perhaps(digits) => story().or_else(|error| match explain_code::tell(&digits, command.json) {
+            Ok(done) => Ok(done),
+            Err(unknown) => Err(unknown.context(error)),
+        }),
+        Typed::Other => story(),
+    }
 }
 
 async fn explain(desk: &Desk, command: &Explain) -> anyhow::Result<()> {

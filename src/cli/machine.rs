@@ -24,13 +24,7 @@ pub(super) struct MachineArgs {
 
 impl MachineArgs {
     pub(super) fn uuid(&self) -> Uuid {
-        self.uuid.unwrap_or_else(|| {
-            let mut octets = [0; 16];
-            let mac = self.mac.octets();
-            let len = mac.len().min(16);
-            octets[16 - len..].copy_from_slice(&mac[..len]);
-            uuid::Builder::from_custom_bytes(octets).into_uuid()
-        })
+        self.uuid.unwrap_or_else(|| uuid_of(self.mac))
     }
 
     /// The facts given, with those that follow from the other arguments.
@@ -60,6 +54,15 @@ impl MachineArgs {
         }
         machine
     }
+}
+
+/// A UUID for a machine of which only the MAC address is known.
+pub(super) fn uuid_of(mac: HardwareAddress) -> Uuid {
+    let mut octets = [0; 16];
+    let mac = mac.octets();
+    let len = mac.len().min(16);
+    octets[16 - len..].copy_from_slice(&mac[..len]);
+    uuid::Builder::from_custom_bytes(octets).into_uuid()
 }
 
 /// A MAC address as people write it: one octet forgotten is a mistake, although the protocol knows shorter addresses.

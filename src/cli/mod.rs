@@ -9,7 +9,9 @@ mod check_store;
 mod check_upstream;
 mod decide;
 mod demo;
+mod doctor;
 mod explain;
+mod explain_code;
 mod group;
 mod history;
 mod image;
@@ -20,6 +22,8 @@ mod machines;
 mod notes;
 mod output;
 mod people;
+mod print;
+mod probe;
 mod replay;
 mod script;
 mod scripts;
@@ -70,8 +74,13 @@ const AFTER_HELP: &str = "Examples:
                                       install this machine at its next boot, once
   pointsman history --since 1d        what booted, and what became of it
   pointsman explain lab-07            why its last boot went as it did
+  pointsman explain PXE-E55           what a code on a screen means, and where to look
+  pointsman doctor                    what keeps machines from booting: site, host, network, neighbors
+  pointsman probe                     who answers machines on this segment
   pointsman replay --scripts new      what new scripts would have said to the boots of the last week
   pointsman scripts stage             try new rules beside those that decide
+  pointsman print dhcp-config --for kea
+                                      let the DHCP server name the boot file, without proxyDHCP
   pointsman site add lyon             let the server of another site ask this one";
 
 #[derive(Debug, Subcommand)]
@@ -91,9 +100,12 @@ enum Command {
     Assignments(assign::Assignments),
     History(history::History),
     Explain(explain::Explain),
+    Doctor(doctor::Doctor),
+    Probe(probe::Command),
     Notes(notes::Notes),
     Replay(replay::Replay),
     Case(case::Case),
+    Print(print::Print),
     Site(site::Site),
     Cache(cache::Cache),
     Script(script::Script),
@@ -124,9 +136,12 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Assignments(command) => assign::assignments(&command, &find_config(config)),
         Command::History(command) => history::run(&command, &find_config(config)),
         Command::Explain(command) => explain::run(&command, &find_config(config)),
+        Command::Doctor(command) => doctor::run(&command, &find_config(config)),
+        Command::Probe(command) => probe::run(&command),
         Command::Notes(command) => notes::run(&command, &find_config(config)),
         Command::Replay(command) => replay::run(&command, &find_config(config)),
         Command::Case(command) => case::run(&command, &find_config(config)),
+        Command::Print(command) => print::run(&command, &find_config(config)),
         Command::Site(command) => site::run(&command, &find_config(config)),
         Command::Cache(command) => cache::run(&command, &find_config(config)),
         Command::Script(command) => script::run(&command),

@@ -11,7 +11,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::machine::MachineArgs;
 use super::output::{complain, say, say_json};
-use crate::simulate::{Ending, Failure, Installer, Machine, Report, Server, Step, Typed, Unwatched, Watcher, boot};
+use crate::simulate::{
+    Ending, Failure, Installer, Machine, Report, Server, Step, Typed, Unwatched, Watcher, boot, boot_from,
+};
 
 /// Boot a simulated machine against a running server, and show each step
 ///
@@ -23,6 +25,7 @@ use crate::simulate::{Ending, Failure, Installer, Machine, Report, Server, Step,
   pointsman simulate --server 10.0.0.2 --arch x86-bios
   pointsman simulate --mac 52:54:00:00:00:07 --fact product=\"OptiPlex 7010\" --fact serial=7XK3N22
   pointsman simulate --pick debian --json
+  pointsman simulate --url http://10.0.0.2/boot  where the DHCP server names the boot files
   pointsman simulate --keys i --user ann --password-file ann.password
 
 Exit code: 0 when the machine booted or was told to use its disk, 1 when something could not be
@@ -36,6 +39,9 @@ pub(super) struct Simulate {
     /// The NIC's ROM is iPXE itself, as in virtual machines: no loader is fetched
     #[arg(long)]
     ipxe_rom: bool,
+    /// Start iPXE at this URL, as where the DHCP server itself names it; nobody is asked by DHCP
+    #[arg(long, value_name = "URL", conflicts_with = "ipxe_rom")]
+    url: Option<String>,
     /// The iPXE build cannot post forms (has no `params`)
     #[arg(long)]
     no_params: bool,
@@ -119,7 +125,13 @@ pub(super) fn run(command: &Simulate, config: Option<&Path>) -> anyhow::Result<E
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let watcher: Arc<dyn Watcher> = if command.json { Arc::new(Unwatched) } else { Arc::new(Live::default()) };
-    match runtime.block_on(boot(&machine, &server, watcher)) {
+    let booting = async {
+        match &command.url {
+            Some(url) => boot_from(url, &machine, &server, watcher).await,
+            None => boot(&machine, &server, watcher).await,
+        }
+    };
+    match runtime.block_on(booting) {
         Ok(report) if command.json => {
             say_json(&report)?;
             Ok(exit_code(&report))

@@ -9,7 +9,7 @@ use crate::decision::Policy;
 
 use super::sections::{
     DecisionSection, DhcpSection, HttpSection, HttpsSection, ImagesSection, IpxeScheme, LoadersSection, LogFormat,
-    LogSection, ScriptSection, ServerSection, TftpSection, UefiStyle,
+    LogSection, ScriptSection, ServerSection, SharedPort, TftpSection, UefiStyle,
 };
 
 impl Default for ServerSection {
@@ -26,7 +26,13 @@ impl Default for ServerSection {
 
 impl Default for DhcpSection {
     fn default() -> Self {
-        DhcpSection { enabled: true, port: 67, boot_server_port: 4011, uefi_style: UefiStyle::Binl }
+        DhcpSection {
+            enabled: true,
+            port: 67,
+            boot_server_port: 4011,
+            uefi_style: UefiStyle::Binl,
+            shared_port: SharedPort::Auto,
+        }
     }
 }
 
@@ -40,6 +46,7 @@ impl Default for TftpSection {
             blksize_max: 1_468,
             windowsize_max: 64,
             transfers_max: 4096,
+            multicast: super::MulticastSection::default(),
         }
     }
 }
@@ -59,6 +66,8 @@ impl Default for HttpsSection {
             certificate: None,
             key: None,
             ipxe: IpxeScheme::Http,
+            http_boot: IpxeScheme::Http,
+            http_boot_name: None,
         }
     }
 }
@@ -69,6 +78,7 @@ impl Default for LoadersSection {
             folders: ["loaders", "/usr/lib/ipxe", "/usr/lib/PXELINUX", "/usr/lib/syslinux/modules/bios"]
                 .map(PathBuf::from)
                 .into(),
+            plain_paths: false,
             files: BTreeMap::new(),
             names: BTreeMap::new(),
             own_names: BTreeSet::new(),

@@ -7,6 +7,8 @@
 //! **Invariant**: nothing outside this module reads the file; nothing here opens a socket or runs a script.
 
 mod amounts;
+mod casts;
+mod compat;
 mod database;
 mod defaults;
 mod parse;
@@ -26,12 +28,14 @@ use std::sync::Arc;
 use crate::decision::KeyRules;
 use crate::quirks::Quirks;
 
+pub use casts::{Dhcp6Section, MulticastSection};
+pub use compat::{AltirisSection, CompatSection, DoorSection};
 pub use database::{Ambiguous, DatabaseSection, NoImage, SqlSection, StoreSection, UnknownMachine};
 pub use people::{LdapSection, PeopleSection, PersonSection};
 pub use problem::{Problem, Problems};
 pub use sections::{
     DecisionSection, DhcpSection, HandlerSection, HttpSection, HttpsSection, ImagesSection, IpxeScheme, LoadersSection,
-    LogFormat, LogSection, ScriptSection, ServerSection, TftpSection, UefiStyle,
+    LogFormat, LogSection, ScriptSection, ServerSection, SharedPort, TftpSection, UefiStyle,
 };
 pub use upstream::{
     ApiSection, CacheSection, FactsForm, FirmwareReferral, RateWindow, ReferralError, ReferralSection, Referred,
@@ -52,6 +56,8 @@ pub struct Config {
     pub server: ServerSection,
     /// `[dhcp]`
     pub dhcp: DhcpSection,
+    /// `[dhcp6]`
+    pub dhcp6: Dhcp6Section,
     /// `[tftp]`
     pub tftp: TftpSection,
     /// `[http]`
@@ -82,6 +88,8 @@ pub struct Config {
     pub cache: CacheSection,
     /// `[api]`
     pub api: ApiSection,
+    /// `[compat]`
+    pub compat: CompatSection,
     /// `[people]`
     pub people: PeopleSection,
     /// `[[handler]]`, in the order they are asked.

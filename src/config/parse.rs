@@ -15,9 +15,9 @@ use crate::decision::KeyRules;
 use crate::nearest::remedy;
 
 /// The tables there are.
-const TABLES: [&str; 20] = [
-    "server", "dhcp", "tftp", "http", "https", "loaders", "images", "decision", "store", "database", "upstream",
-    "storage", "web", "identity", "quirk", "cache", "api", "people", "handler", "log",
+const TABLES: [&str; 22] = [
+    "server", "dhcp", "dhcp6", "tftp", "http", "https", "loaders", "images", "decision", "store", "database",
+    "upstream", "storage", "web", "identity", "quirk", "cache", "api", "compat", "people", "handler", "log",
 ];
 
 pub(super) struct Reader<'a> {
@@ -40,6 +40,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Config, Problems> {
         file: file.to_owned(),
         server: reader.section(&mut table, "server"),
         dhcp: reader.section(&mut table, "dhcp"),
+        dhcp6: reader.section(&mut table, "dhcp6"),
         tftp: reader.section(&mut table, "tftp"),
         http: reader.section(&mut table, "http"),
         https: reader.section(&mut table, "https"),
@@ -55,6 +56,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Config, Problems> {
         webs: reader.named(&mut table, "web"),
         cache: reader.section(&mut table, "cache"),
         api: reader.section(&mut table, "api"),
+        compat: reader.section(&mut table, "compat"),
         people: reader.section(&mut table, "people"),
         handlers: reader.handlers(&mut table),
         log: reader.section(&mut table, "log"),
@@ -215,12 +217,29 @@ impl Reader<'_> {
     /// Two services on one port: the second would find the first in its way.
     fn check_ports(&mut self, config: &Config) {
         let (dhcp, tftp) = (config.dhcp.enabled, config.tftp.enabled);
+        let altiris = &config.compat.altiris;
         let pairs = [
             (dhcp, "dhcp.port", config.dhcp.port, "dhcp.boot_server_port", config.dhcp.boot_server_port),
+            (
+                config.dhcp6.enabled,
+                "dhcp6.port",
+                config.dhcp6.port,
+                "dhcp6.boot_server_port",
+                config.dhcp6.boot_server_port,
+            ),
             (dhcp && tftp, "dhcp.port", config.dhcp.port, "tftp.port", config.tftp.port),
             (dhcp && tftp, "dhcp.boot_server_port", config.dhcp.boot_server_port, "tftp.port", config.tftp.port),
             (config.api.enabled, "http.port", config.http.port, "api.port", config.api.port),
             (config.api.enabled && config.https.enabled, "https.port", config.https.port, "api.port", config.api.port),
+            (altiris.enabled, "http.port", config.http.port, "compat.altiris.port", altiris.port),
+            (
+                altiris.enabled && config.https.enabled,
+                "https.port",
+                config.https.port,
+                "compat.altiris.port",
+                altiris.port,
+            ),
+            (altiris.enabled && config.api.enabled, "api.port", config.api.port, "compat.altiris.port", altiris.port),
             (config.https.enabled, "http.port", config.http.port, "https.port", config.https.port),
         ];
         for (both, one, port, other, other_port) in pairs {

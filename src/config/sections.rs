@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::boot::{Architecture, FileName, Line, LocalBoot};
 use crate::decision::{Fallback, OnError, Policy, TimeLimits};
 
+use super::casts::MulticastSection;
 use super::database::SqlSection;
 use super::upstream::ReferralSection;
 
@@ -43,6 +44,22 @@ pub struct DhcpSection {
     pub boot_server_port: u16,
     /// How UEFI machines are answered on port 67.
     pub uefi_style: UefiStyle,
+    /// What is done where a DHCP server on this host has the port.
+    pub shared_port: SharedPort,
+}
+
+/// How port 67 is had beside a DHCP server on this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SharedPort {
+    /// As it can be had when the server starts.
+    Auto,
+    /// By a socket for broadcasts only, which the DHCP server must let be.
+    Socket,
+    /// By a packet socket, which hears everything.
+    Packet,
+    /// Not at all: the port must be free.
+    Never,
 }
 
 /// How an offer to UEFI PXE firmware looks.
@@ -74,6 +91,8 @@ pub struct TftpSection {
     pub windowsize_max: u16,
     /// The most transfers at a time.
     pub transfers_max: usize,
+    /// `[tftp.multicast]`
+    pub multicast: MulticastSection,
 }
 
 /// `[http]`
@@ -104,15 +123,19 @@ pub struct HttpsSection {
     pub key: Option<PathBuf>,
     /// What iPXE builds that can speak HTTPS are told to use.
     pub ipxe: IpxeScheme,
+    /// What UEFI HTTP Boot is told to use.
+    pub http_boot: IpxeScheme,
+    /// The host name in the URLs that UEFI HTTP Boot is told; the server's address when absent.
+    pub http_boot_name: Option<String>,
 }
 
-/// The scheme of the boot URL for iPXE builds that can do both.
+/// The scheme of the boot URL for clients that may be able to do both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IpxeScheme {
     /// Plain HTTP for all.
     Http,
-    /// HTTPS for builds that say they can; they must trust the CA.
+    /// HTTPS: for iPXE builds that say they can, or for all of UEFI HTTP Boot, which does not say. They must trust the CA.
     Https,
 }
 
@@ -122,6 +145,8 @@ pub enum IpxeScheme {
 pub struct LoadersSection {
     /// Folders that hold boot loaders, in the order they are searched.
     pub folders: Vec<PathBuf>,
+    /// Whether everybody may load them as `loaders/NAME`, by TFTP and HTTP.
+    pub plain_paths: bool,
     /// Loader file by architecture; what is not named here keeps its default.
     pub files: BTreeMap<Architecture, String>,
     /// Files that clients know by another name; what is not named here keeps its default.

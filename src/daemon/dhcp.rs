@@ -116,7 +116,7 @@ impl DhcpAnswers {
             return None;
         };
         Some(match client.is_http_boot() {
-            true => self.shared.url(session, true, server, false, loader.name.as_str()),
+            true => self.shared.http_boot_url(session, server, loader.name.as_str()),
             false => self.shared.path(session, true, loader.name.as_str()),
         })
     }

@@ -10,7 +10,7 @@ use crate::chainload::ConfigFile;
 use crate::database::{Database, Health};
 use crate::decision::Session;
 use crate::files::Content;
-use crate::http::{Connection, Dependency, Site};
+use crate::http::{Connection, Dependency, Door, Site};
 use crate::ipxe::SessionUrls;
 use crate::people::People;
 use crate::upstream::{Upstream, UpstreamState};
@@ -24,6 +24,10 @@ impl Site for Shared {
 
     fn loader(&self, _: &Client, name: &FileName) -> Option<Content> {
         self.site.load().loaders.open(name)
+    }
+
+    fn plain_loader(&self, name: &FileName, via: &Connection) -> Option<Content> {
+        Shared::plain_loader(self, name, via.local.ip())
     }
 
     fn made_file(&self, name: &FileName) -> Option<ConfigFile> {
@@ -56,6 +60,17 @@ impl Site for Shared {
 
     fn has_entry(&self) -> bool {
         self.site.load().has_entry
+    }
+
+    fn has_door(&self, door: Door) -> bool {
+        let site = self.site.load();
+        let compat = &site.compat;
+        match door {
+            Door::Altiris => compat.altiris.enabled,
+            Door::Fog => compat.fog.enabled,
+            Door::Pixiecore => compat.pixiecore.enabled,
+            Door::TwoPxe => compat.two_pxe.enabled,
+        }
     }
 
     fn authority(&self) -> Option<Bytes> {

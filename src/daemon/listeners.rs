@@ -7,14 +7,15 @@ use anyhow::bail;
 use tokio::net::TcpListener;
 use tracing::warn;
 
-use crate::config::{Config, UefiStyle};
+use crate::config::{Config, MulticastSection, SharedPort, UefiStyle};
 use crate::dhcp::counters::Counters;
-use crate::dhcp::listen::Listen;
+use crate::dhcp::listen::{Listen, Sharing};
 use crate::dhcp::reply::{Style, Styles};
 use crate::dhcp::server::{DhcpServer, ServerOptions};
 use crate::net::interfaces::Interfaces;
 use crate::net::port_holder::find_udp_port_holder;
 use crate::net::tcp::listen;
+use crate::tftp::multicast::{MtftpConfig, MulticastConfig};
 use crate::tftp::{TftpConfig, TftpServer};
 
 use super::dhcp::DhcpAnswers;
@@ -27,7 +28,7 @@ pub(super) struct BindProblems(Vec<String>);
 
 impl BindProblems {
     /// Keeps the value, or notes the error under the key that it comes from.
-    fn take<T>(&mut self, key: &str, result: Result<T, impl std::fmt::Display>) -> Option<T> {
+    pub(super) fn take<T>(&mut self, key: &str, result: Result<T, impl std::fmt::Display>) -> Option<T> {
         result.map_err(|error| self.0.push(format!("{key}: {error}"))).ok()
     }
 
@@ -108,24 +109,40 @@ pub(super) fn dhcp(
         (_, []) => Listen::All,
         (_, interfaces) => Listen::Interfaces(interfaces.to_vec()),
     };
-    for port in [config.dhcp.port, config.dhcp.boot_server_port] {
-        // The port is shared on purpose (a DHCP server on this host), so that binding it does not fail.
-        if let Some(holder) = find_udp_port_holder(port).filter(|_| port != 0) {
-            warn!(port, %holder, "another program has this UDP port too: broadcasts reach both, the rest only one of them");
-        }
+    let port = config.dhcp.boot_server_port;
+    if let Some(holder) = find_udp_port_holder(port).filter(|_| port != 0) {
+        warn!(port, %holder, "another program has this UDP port too: what machines ask there reaches only one of them");
     }
+    let sharing = match config.dhcp.shared_port {
+        SharedPort::Auto => Sharing::Auto,
+        SharedPort::Socket => Sharing::Socket,
+        SharedPort::Packet => Sharing::Packet,
+        SharedPort::Never => Sharing::Never,
+    };
     let uefi = match config.dhcp.uefi_style {
         UefiStyle::Binl => Style::Binl,
         UefiStyle::Pxe10 => Style::Pxe10,
     };
     let options = ServerOptions {
         listen,
+        sharing,
         port: config.dhcp.port,
         boot_server_port: config.dhcp.boot_server_port,
         styles: Styles { uefi, ..Styles::default() },
     };
     let answers = Arc::new(DhcpAnswers::new(Arc::clone(shared), options.styles.clone()));
     problems.take("dhcp", DhcpServer::bind(&options, answers, Arc::clone(counters)))
+}
+
+fn multicast(section: &MulticastSection) -> MulticastConfig {
+    let mtftp = MtftpConfig { port: section.mtftp_port, group: (section.mtftp_group, section.mtftp_client_port) };
+    MulticastConfig {
+        groups: section.groups,
+        port: section.port,
+        hops: section.hops.into(),
+        rate: section.rate.unwrap_or(u64::MAX),
+        mtftp: section.mtftp.then_some(mtftp),
+    }
 }
 
 /// TFTP.
@@ -147,6 +164,7 @@ pub(super) fn tftp(
         blksize_max: section.blksize_max,
         windowsize_max: section.windowsize_max,
         transfers_max: section.transfers_max,
+        multicast: section.multicast.enabled.then(|| multicast(&section.multicast)),
         ..TftpConfig::default()
     };
     problems.take("tftp", TftpServer::bind(options, Arc::new(TftpAnswers(Arc::clone(shared)))))

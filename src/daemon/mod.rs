@@ -9,6 +9,7 @@ mod api;
 mod cache;
 mod certificate;
 mod dhcp;
+mod dhcp6;
 mod exchanges;
 mod history;
 mod http;
@@ -36,6 +37,7 @@ use crate::decision::{DecisionEngine, Observer, Sessions};
 use crate::dhcp::counters::Counters;
 use crate::dhcp::question::Port;
 use crate::dhcp::server::DhcpServer;
+use crate::dhcp::v6::Dhcp6Server;
 use crate::http::{HttpState, Limits, Server};
 use crate::observe::{Kind, Metrics};
 use crate::site::Site;
@@ -58,6 +60,7 @@ const CONNECT_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(10)
 pub struct Daemon {
     shared: Arc<Shared>,
     dhcp: Option<DhcpServer>,
+    dhcp6: Option<Dhcp6Server>,
     tftp: Option<TftpServer>,
     http: Vec<TcpListener>,
     https: Vec<TcpListener>,
@@ -76,6 +79,8 @@ pub struct Ports {
     pub dhcp: Option<u16>,
     /// PXE boot server.
     pub boot_server: Option<u16>,
+    /// DHCPv6, and its boot server.
+    pub dhcp6: Option<(u16, u16)>,
     /// TFTP.
     pub tftp: Option<u16>,
     /// HTTP.
@@ -84,6 +89,8 @@ pub struct Ports {
     pub https: Option<u16>,
     /// The decision API, by HTTPS.
     pub api: Option<u16>,
+    /// The port that Altiris' clients know.
+    pub altiris: Option<u16>,
 }
 
 impl Daemon {
@@ -103,7 +110,14 @@ impl Daemon {
         let engine = Arc::new(DecisionEngine::new(site.world(), sessions).observed(told));
         let mut problems = listeners::BindProblems::default();
         let addresses = listeners::addresses(&config)?;
-        let http = listeners::web("http", &addresses, config.http.port, &mut problems);
+        let mut http = listeners::web("http", &addresses, config.http.port, &mut problems);
+        let mut altiris = None;
+        if config.compat.altiris.enabled {
+            let listeners = listeners::web("compat.altiris", &addresses, config.compat.altiris.port, &mut problems);
+            altiris = port_of(&listeners);
+            // Behind HTTP's own, whose port machines are told.
+            http.extend(listeners);
+        }
         let (https, tls) = match config.https.enabled {
             true => {
                 let listeners = listeners::web("https", &addresses, config.https.port, &mut problems);
@@ -122,6 +136,7 @@ impl Daemon {
         let shared = Arc::new(Shared::new(engine, Arc::clone(&metrics), SitePart::of(site), authority, ports));
         let counters = Arc::new(Counters::default());
         let dhcp = listeners::dhcp(&config, &shared, &counters, &mut problems);
+        let dhcp6 = dhcp6::bind(&config, &shared, &metrics, &mut problems);
         let tftp = listeners::tftp(&config, &addresses, &shared, &mut problems);
         problems.check()?;
         watch_counters(&metrics, &counters, tftp.as_ref());
@@ -150,12 +165,14 @@ impl Daemon {
                 .as_ref()
                 .and_then(|dhcp| dhcp.local_addresses(Port::BootServer).next())
                 .map(|at| at.port()),
+            dhcp6: dhcp6::ports(dhcp6.as_ref()),
             tftp: tftp.as_ref().and_then(|tftp| tftp.local_addrs().first().map(SocketAddr::port)),
             http: ports.http,
             https: ports.https,
             api: api.as_ref().and_then(|api| port_of(&api.listeners)),
+            altiris,
         };
-        Ok(Daemon { shared, dhcp, tftp, http, https, acceptor, api, web, reloader, history, ports })
+        Ok(Daemon { shared, dhcp, dhcp6, tftp, http, https, acceptor, api, web, reloader, history, ports })
     }
 
     /// The ports that were bound.
@@ -174,6 +191,7 @@ impl Daemon {
         if let Some(dhcp) = self.dhcp {
             tasks.spawn(dhcp.run(stop.clone()));
         }
+        dhcp6::serve(self.dhcp6, &tasks, &stop);
         if let Some(tftp) = self.tftp {
             tasks.spawn(tftp.run(stop.clone()));
         }
@@ -194,10 +212,12 @@ impl Daemon {
         info!(
             dhcp = self.ports.dhcp,
             boot_server = self.ports.boot_server,
+            dhcp6 = self.ports.dhcp6.map(|(port, _)| port),
             tftp = self.ports.tftp,
             http = self.ports.http,
             https = self.ports.https,
             api = self.ports.api,
+            altiris = self.ports.altiris,
             "serving"
         );
         stop.cancelled().await;

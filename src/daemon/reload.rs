@@ -245,7 +245,7 @@ fn warn_of_restart(old: &Config, new: &Config) {
         (
             config.server.interfaces.clone(),
             config.server.address,
-            format!("{:?} {:?}", config.dhcp, config.tftp),
+            format!("{:?} {:?} {:?}", config.dhcp, config.dhcp6, config.tftp),
             (config.http.port, config.http.connections_max),
             (config.https.enabled, config.https.port, config.api.enabled, config.api.port),
             format!("{:?}", config.log),

@@ -7,14 +7,15 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::boot::{Architecture, BootDecision, Client, FileName, Verdict};
+use crate::boot::{Architecture, BootDecision, Client, FileName, Platform, Verdict};
 use crate::cache::Library;
 use crate::chainload::{self, ConfigFile, Said, Syntax, Target};
-use crate::config::IpxeScheme;
+use crate::config::{CompatSection, IpxeScheme};
 use crate::database::Databases;
 use crate::decision::{BootEvent, DecisionEngine, Progress, Session};
+use crate::files::Content;
 use crate::handlers::rollout::Rollouts;
-use crate::ipxe::SessionUrls;
+use crate::ipxe::{self, SessionUrls, Word};
 use crate::loaders::Loaders;
 use crate::observe::{Funnel, Metrics};
 use crate::paths;
@@ -53,8 +54,14 @@ pub(super) struct SitePart {
     pub(super) people: Arc<People>,
     pub(super) rollouts: Rollouts,
     pub(super) ipxe_scheme: IpxeScheme,
+    /// What UEFI HTTP Boot is told to use, and the host name in its URLs.
+    http_boot: (IpxeScheme, Option<String>),
     /// Whether machines may come without having asked DHCP.
     pub(super) has_entry: bool,
+    /// The front doors of other servers.
+    pub(super) compat: CompatSection,
+    /// Whether the loaders have paths that need no session.
+    pub(super) plain_loaders: bool,
 }
 
 impl SitePart {
@@ -63,7 +70,22 @@ impl SitePart {
         let Site { config, databases, upstreams, loaders, images, people, rollouts, .. } = site;
         let store = Store::on(databases.store().clone()).ok();
         let (ipxe_scheme, has_entry) = (config.https.ipxe, config.http.entry);
-        SitePart { databases, upstreams, store, loaders, images, people, rollouts, ipxe_scheme, has_entry }
+        let http_boot = (config.https.http_boot, config.https.http_boot_name);
+        let (plain_loaders, compat) = (config.loaders.plain_paths, config.compat);
+        SitePart {
+            databases,
+            upstreams,
+            store,
+            loaders,
+            images,
+            people,
+            rollouts,
+            ipxe_scheme,
+            http_boot,
+            has_entry,
+            compat,
+            plain_loaders,
+        }
     }
 
     /// What goes on when the site is made anew.
@@ -104,10 +126,47 @@ impl Shared {
         self.base(session, is_allowed, server, secure) + rest
     }
 
+    /// The URL of something in an allowed session, as UEFI HTTP Boot is told. Firmware does not say whether it can speak
+    /// HTTPS, nor whether it was given a DNS server: the site says what its machines can do.
+    pub(super) fn http_boot_url(&self, session: &Session, server: IpAddr, rest: &str) -> String {
+        let site = self.site.load();
+        let (scheme, name) = &site.http_boot;
+        let https = self.ports.https.filter(|_| *scheme == IpxeScheme::Https);
+        let Some(name) = name else { return self.url(session, true, server, https.is_some(), rest) };
+        let origin = match https {
+            Some(port) => paths::origin_of("https", 443, name, port),
+            None => paths::origin_of("http", 80, name, self.ports.http),
+        };
+        format!("{origin}/{}", self.path(session, true, rest))
+    }
+
     /// The URLs of an allowed session, for its scripts.
     pub(super) fn urls(&self, session: &Session, server: IpAddr, secure: bool) -> SessionUrls {
         #[expect(clippy::expect_used, reason = "made of an address, a port and base32 digits only")]
         self.base(session, true, server, secure).parse().expect("a base of our own making")
+    }
+
+    /// The URLs of the way in for machines without a session, in the order they are to be tried.
+    pub(super) fn entry_urls(&self, server: IpAddr) -> Vec<Word> {
+        let server = server.to_canonical();
+        let https = self.ports.https.filter(|_| self.prefers_https());
+        let origins = https.map(|port| paths::origin("https", 443, SocketAddr::new(server, port)));
+        let http = paths::origin("http", 80, SocketAddr::new(server, self.ports.http));
+        origins.into_iter().chain([http]).map(|origin| Word::new(&format!("{origin}/{}", paths::ENTRY))).collect()
+    }
+
+    /// A loader by the path that needs no session, or the script beside it; none where the site does not open it.
+    pub(super) fn plain_loader(&self, name: &FileName, server: IpAddr) -> Option<Content> {
+        let site = self.site.load();
+        if !site.plain_loaders {
+            return None;
+        }
+        if name.as_str() == paths::AUTOEXEC {
+            // Nothing is known of who asks; only EFI builds of iPXE look for it.
+            let script = ipxe::autoexec_without_session(self.entry_urls(server), Platform::Efi);
+            return site.has_entry.then(|| Content::from_bytes(ipxe::render(&script)));
+        }
+        site.loaders.open(name)
     }
 
     /// What a configuration file of another loader than iPXE is made for: this client, at this address of ours.
@@ -131,6 +190,11 @@ impl Shared {
         let own = file.syntax.plainest().parse().ok();
         let is_own = own.is_some_and(|own| self.site.load().loaders.named(&own).is_some());
         (!is_own).then_some(file)
+    }
+
+    /// Whether everybody who asks for this name beside a loader gets the same: nothing is made for one machine.
+    pub(super) fn is_same_for_all(&self, name: &FileName) -> bool {
+        !self.engine.makes_files() && self.made_file(name).is_none()
     }
 
     /// What it says by this decision, and that it was handed out. None where the machine shall hear nothing.

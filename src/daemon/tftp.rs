@@ -129,6 +129,9 @@ fn network(request: &ReadRequest) -> Network {
 #[async_trait]
 impl TftpSource for TftpAnswers {
     async fn open(&self, request: &ReadRequest) -> Result<Content, Refusal> {
+        if let Some(name) = paths::plain_loader(&request.file_name) {
+            return self.0.plain_loader(&name, request.local).ok_or(Refusal::NotFound);
+        }
         let (session, wanted) = self.session(request).ok_or(Refusal::NotFound)?;
         let (now, asked) = (Timestamp::now(), Instant::now());
         let opened = self.opened(request, &session, &wanted).await;
@@ -139,8 +142,18 @@ impl TftpSource for TftpAnswers {
         opened
     }
 
+    fn shared_name(&self, request: &ReadRequest) -> Option<String> {
+        match paths::parse(&request.file_name)?.1 {
+            // An image that a script names may be of an upstream: the name is the site's own either way.
+            Wanted::Image(name) => Some(format!("f/{name}")),
+            Wanted::Loader(name) => self.0.is_same_for_all(&name).then(|| name.to_string()),
+            // The rest is made for one machine.
+            _ => None,
+        }
+    }
+
     fn finished(&self, request: &ReadRequest, outcome: &TransferOutcome) {
-        let Some((session, wanted)) = self.session(request) else { return };
+        let Some((session, wanted)) = self.session(request) else { return without_session(request, outcome) };
         let now = Timestamp::now();
         let name = match &wanted {
             Wanted::Loader(name) | Wanted::Image(name) => Some(name),
@@ -166,6 +179,13 @@ impl TftpSource for TftpAnswers {
                 retransmissions = outcome.retransmissions, step = ?step, "loaded by TFTP"
             );
         }
+    }
+}
+
+/// A machine whose DHCP server named the file: who it is will be known when it comes in by HTTP.
+fn without_session(request: &ReadRequest, outcome: &TransferOutcome) {
+    if matches!(outcome.result, TransferResult::Complete | TransferResult::Unconfirmed) {
+        info!(peer = %request.peer, file = %request.file_name, octets = outcome.bytes, "loaded by TFTP without a session");
     }
 }
 

@@ -26,6 +26,11 @@ pub enum MadeFile {
 }
 
 impl DecisionEngine {
+    /// Whether any rule makes files.
+    pub fn makes_files(&self) -> bool {
+        self.world().handlers.iter().any(|handler| handler.makes_files())
+    }
+
     /// What is in a file that a boot loader asks for? The verdict comes first: a boot that is not allowed has no files.
     pub async fn boot_file(
         &self,
@@ -36,7 +41,7 @@ impl DecisionEngine {
         now: Timestamp,
     ) -> MadeFile {
         let world = self.world();
-        if !world.handlers.iter().any(|handler| handler.makes_files()) {
+        if !self.makes_files() {
             return MadeFile::NoOpinion;
         }
         let verdict = self.allow_boot(session, stage, network.clone(), now).await;

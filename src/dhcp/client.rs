@@ -169,7 +169,7 @@ fn ipxe_build(message: &Message, user_class: &[u8]) -> Option<IpxeBuild> {
     build.or_else(|| matches!(user_class, b"iPXE" | b"gPXE").then(IpxeBuild::default))
 }
 
-fn printable(octets: &[u8]) -> String {
+pub(super) fn printable(octets: &[u8]) -> String {
     const TEXT_LEN_MAX: usize = 255;
     let visible = octets.iter().filter(|octet| matches!(octet, b' '..=b'~'));
     visible.take(TEXT_LEN_MAX).map(|octet| char::from(*octet)).collect()

@@ -69,6 +69,11 @@ impl Host {
         self.interfaces.with_address(IpAddr::V4(address)).is_some()
     }
 
+    /// The snapshot.
+    pub(super) fn interfaces(&self) -> &Interfaces {
+        &self.interfaces
+    }
+
     /// The interface's name; empty when it is not known.
     pub(super) fn name(&self, ifindex: u32) -> Arc<str> {
         self.names.get(&ifindex).cloned().unwrap_or_default()

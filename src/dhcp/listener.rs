@@ -25,8 +25,9 @@ use super::packet::{Message, MessageType, Operation, PACKET_LEN_MAX};
 use super::question::{Asked, Port, ask};
 use super::reply::{NoReply, Reply, ReplyContext, Told, reply};
 use super::server::{DhcpAnswer, DhcpQuestion, REPLY_TIME_MAX, Shared, WAITING_MAX};
+use super::socket::Socket;
 use crate::boot::Network;
-use crate::net::udp::{Datagram, RecvBatch, SendBatch, Source, UdpSocket};
+use crate::net::udp::{Datagram, RecvBatch, SendBatch, Source};
 
 /// Packets taken in one call.
 const BATCH_LEN: usize = 64;
@@ -34,7 +35,7 @@ const BATCH_LEN: usize = 64;
 /// One socket and what its task remembers.
 pub(super) struct Listener {
     port: Port,
-    socket: Arc<UdpSocket>,
+    socket: Arc<Socket>,
     shared: Arc<Shared>,
     host: Host,
     neighbors: Neighbors,
@@ -42,7 +43,7 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    pub(super) fn new(port: Port, socket: Arc<UdpSocket>, shared: Arc<Shared>) -> Listener {
+    pub(super) fn new(port: Port, socket: Arc<Socket>, shared: Arc<Shared>) -> Listener {
         let (neighbors, mistakes) = (Neighbors::default(), Hourly::default());
         Listener { port, socket, shared, host: Host::new(std::time::Instant::now()), neighbors, mistakes }
     }
@@ -80,8 +81,13 @@ impl Listener {
 
     fn handle(&mut self, datagram: Datagram<'_>, now: Instant, replies: &mut SendBatch) {
         let counters = Arc::clone(&self.shared.counters);
-        counters.received.increment();
         let (SocketAddr::V4(peer), IpAddr::V4(local)) = (datagram.peer, datagram.local) else { return };
+        self.host.know(datagram.ifindex, now.into_std());
+        // On its way through this host to another server.
+        if self.socket.hears_others() && !local.is_unspecified() && !self.host.has(local) {
+            return;
+        }
+        counters.received.increment();
         let message = match Message::parse(datagram.payload) {
             Ok(message) => message,
             Err(error) => {
@@ -94,7 +100,6 @@ impl Listener {
             let news = self.neighbors.look_at(&message, *peer.ip(), now.into_std(), |address| self.host.has(address));
             counters.conflicts.add(news);
         }
-        self.host.know(datagram.ifindex, now.into_std());
         let is_ours = |address| address == local || self.host.has(address);
         let asked = match ask(message, self.port, peer, is_ours) {
             Ok(asked) => asked,
@@ -215,7 +220,7 @@ impl Seen {
     async fn answer_later(
         self,
         answer: BoxFuture<'static, DhcpAnswer>,
-        socket: &UdpSocket,
+        socket: &Socket,
         shared: &Shared,
         deadline: Instant,
     ) {

@@ -24,27 +24,34 @@
 //! * [`packet`]: octets and messages (RFC 2131, 2132, 3396). [`pxe`]: options 43 and 175.
 //! * [`client`]: who asks. [`question`]: who is answered. [`reply`]: with what, and where to.
 //! * [`neighbors`]: what other servers on the network do that will get in our way; `watch` hears them.
-//! * [`server`]: the sockets, bound by [`listen`], each with a `listener` task that knows its `host`.
+//! * [`selection`]: which of several offers a client takes, and [`faults`]: what is wrong with each; for `pointsman probe`.
+//! * [`server`]: the sockets, each a `socket` that [`listen`] bound, with a `listener` task that knows its `host`.
+//! * [`v6`]: the same for DHCPv6.
 //!
-//! **Invariant**: only those four and `watch` do I/O and read the clock. What a client boots is decided elsewhere, behind
+//! **Invariant**: only those five and `watch` do I/O and read the clock. What a client boots is decided elsewhere, behind
 //! [`BootAnswers`].
 
 pub mod client;
 pub mod counters;
+pub mod faults;
 mod host;
 pub mod listen;
 mod listener;
 pub mod neighbors;
+pub mod offer;
 pub mod packet;
 pub mod pxe;
 pub mod question;
 pub mod reply;
+pub mod selection;
 pub mod server;
+mod socket;
+pub mod v6;
 mod watch;
 mod writer;
 
 pub use counters::Counters;
-pub use listen::Listen;
+pub use listen::{Listen, Sharing};
 pub use reply::{Style, Styles};
 pub use server::{BootAnswers, DhcpAnswer, DhcpQuestion, DhcpServer, ServerOptions};
 

@@ -13,13 +13,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::counters::Counters;
-use super::listen::{Listen, listening_sockets};
+use super::listen::{Listen, ListenError, Sharing, listening_sockets};
 use super::listener::Listener;
 use super::question::{BOOT_SERVER_PORT, CLIENT_PORT, Port, SERVER_PORT};
 use super::reply::Styles;
+use super::socket::Socket;
 use super::watch::{watch, watching_socket};
 use crate::boot::{Client, Network, Stage};
-use crate::net::udp::{BindError, UdpSocket};
+use crate::net::udp::UdpSocket;
 
 /// iPXE waits this long for a proxy; EDK2 half of it on 4011.
 pub const REPLY_TIME_MAX: Duration = Duration::from_secs(2);
@@ -73,6 +74,8 @@ pub trait BootAnswers: Send + Sync + 'static {
 pub struct ServerOptions {
     /// Where.
     pub listen: Listen,
+    /// What is done where a DHCP server on this host has the port of proxyDHCP.
+    pub sharing: Sharing,
     /// Port of proxyDHCP; 0 lets the kernel choose.
     pub port: u16,
     /// Port of the PXE boot server; 0 lets the kernel choose.
@@ -85,6 +88,7 @@ impl Default for ServerOptions {
     fn default() -> ServerOptions {
         ServerOptions {
             listen: Listen::All,
+            sharing: Sharing::Auto,
             port: SERVER_PORT,
             boot_server_port: BOOT_SERVER_PORT,
             styles: Styles::default(),
@@ -94,7 +98,7 @@ impl Default for ServerOptions {
 
 /// The bound sockets of both ports.
 pub struct DhcpServer {
-    sockets: Vec<(Port, Arc<UdpSocket>)>,
+    sockets: Vec<(Port, Arc<Socket>)>,
     /// Hears other servers.
     watching: Option<UdpSocket>,
     shared: Arc<Shared>,
@@ -121,10 +125,10 @@ impl DhcpServer {
         options: &ServerOptions,
         answers: Arc<dyn BootAnswers>,
         counters: Arc<Counters>,
-    ) -> Result<DhcpServer, BindError> {
+    ) -> Result<DhcpServer, ListenError> {
         let mut sockets = Vec::new();
         for (port, number) in [(Port::Dhcp, options.port), (Port::BootServer, options.boot_server_port)] {
-            let bound = listening_sockets(&options.listen, port, number, RECEIVE_BUFFER)?;
+            let bound = listening_sockets(&options.listen, options.sharing, port, number, RECEIVE_BUFFER)?;
             sockets.extend(bound.into_iter().map(|socket| (port, Arc::new(socket))));
         }
         let shared = Shared {

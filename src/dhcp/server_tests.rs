@@ -66,7 +66,7 @@ struct Running {
 
 async fn running() -> Running {
     let options =
-        ServerOptions { listen: Listen::Address(LOOPBACK), port: 0, boot_server_port: 0, styles: Styles::default() };
+        ServerOptions { listen: Listen::Address(LOOPBACK), port: 0, boot_server_port: 0, ..Default::default() };
     let (answers, counters) = (Arc::new(Scripted::default()), Arc::new(Counters::default()));
     let server = DhcpServer::bind(&options, Arc::clone(&answers) as _, Arc::clone(&counters)).unwrap();
     let address = |port| server.local_addresses(port).next().unwrap();
@@ -259,8 +259,7 @@ async fn beside_a_dhcp_server_broadcasts_reach_both_and_unicast_only_the_other()
     (first.reuse_address, first.broadcast) = (true, true);
     let dhcp_server = UdpSocket::bind(&first).unwrap();
     let port = dhcp_server.local_addr().port();
-    let options =
-        ServerOptions { listen: Listen::BesideDhcpServer, port, boot_server_port: 0, styles: Styles::default() };
+    let options = ServerOptions { sharing: Sharing::Socket, port, boot_server_port: 0, ..Default::default() };
     let counters = Arc::new(Counters::default());
     let server = DhcpServer::bind(&options, Arc::new(Scripted::default()), Arc::clone(&counters)).unwrap();
     tokio::spawn(server.run(CancellationToken::new()));

@@ -5,7 +5,6 @@
 //!
 //! **Invariant**: open only where the site says so; from then on everything goes as for any other session.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -13,12 +12,14 @@ use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use jiff::Timestamp;
+use tracing::info;
 use uuid::Uuid;
 
 use super::boot::{self, Asked, text};
+use super::files::{self, FileRequest};
 use super::{Connection, HttpState};
-use crate::boot::{Architecture, Client, HardwareAddress, IpxeBuild, Machine, MachineId, Platform, Stage};
-use crate::ipxe;
+use crate::boot::{Architecture, Client, FileName, HardwareAddress, IpxeBuild, Machine, MachineId, Platform, Stage};
+use crate::{ipxe, paths};
 
 /// `/boot`, with the machine's facts or without.
 pub(super) async fn entry(
@@ -36,8 +37,13 @@ pub(super) async fn entry(
         Ok(machine) => machine,
         Err(response) => return response,
     };
+    enter(state, via, machine, paths::ENTRY).await
+}
+
+/// A machine with these facts begins its boot; one that does not say who it is comes again by this path.
+pub(super) async fn enter(state: Arc<HttpState>, via: Connection, machine: Machine, path: &str) -> Response {
     let Some(client) = client(&machine) else {
-        return boot::script(&ipxe::introduction(state.site.entry_url(&via), Platform::Other));
+        return boot::script(&ipxe::introduction(via.url(path), Platform::Other));
     };
     // Only an iPXE that was given its script begins another boot when it comes again: see `Sessions::for_packet`.
     let now = Timestamp::now();
@@ -46,8 +52,32 @@ pub(super) async fn entry(
     Asked { state, via, session, now }.decided(machine, false).await
 }
 
+/// `/loaders/<name>`: a boot loader, or the script beside it, for machines whose DHCP server named it.
+pub(super) async fn loader(
+    State(state): State<Arc<HttpState>>,
+    Extension(via): Extension<Connection>,
+    request: Request,
+) -> Response {
+    let name = FileName::parse(request.uri().path().as_bytes()).ok().and_then(|path| paths::plain_loader(&path));
+    let content = name.as_ref().and_then(|name| state.site.plain_loader(name, &via));
+    let (Some(name), Some(content)) = (name, content) else {
+        return text(StatusCode::NOT_FOUND, "not found\n");
+    };
+    let (peer, file, octets) = (via.peer, name.clone(), content.len());
+    let finished = Box::new(move || info!(%peer, %file, octets, "file sent without a session"));
+    let request = FileRequest {
+        name: name.as_str(),
+        method: request.method(),
+        headers: request.headers(),
+        queue: via.files.clone(),
+        sent: state.metrics.http_sent.clone(),
+        finished: Some(finished),
+    };
+    files::respond(content, request)
+}
+
 /// The client that these facts are of; none when they lack its address.
-fn client(machine: &Machine) -> Option<Client> {
+pub(super) fn client(machine: &Machine) -> Option<Client> {
     let hardware: HardwareAddress = machine.get("mac")?.parse().ok()?;
     let mut client = Client::new(hardware, architecture(machine));
     client.machine_id = machine.get("uuid").and_then(|uuid| uuid.parse().ok()).map(MachineId::from_uuid);
@@ -58,14 +88,20 @@ fn client(machine: &Machine) -> Option<Client> {
 
 /// What iPXE's `platform` and `buildarch` say together.
 fn architecture(machine: &Machine) -> Architecture {
-    let by_name: BTreeMap<_, _> = [
-        (("efi", "i386"), Architecture::X86_UEFI),
-        (("efi", "x86_64"), Architecture::X64_UEFI),
-        (("efi", "arm64"), Architecture::ARM64_UEFI),
-    ]
-    .into();
-    let said = (machine.get("platform").unwrap_or_default(), machine.get("buildarch").unwrap_or_default());
-    by_name.get(&said).copied().unwrap_or(Architecture::X86_BIOS)
+    if machine.get("platform") != Some("efi") {
+        return Architecture::X86_BIOS;
+    }
+    let name = match machine.get("buildarch").unwrap_or_default() {
+        "i386" => "x86-uefi",
+        "arm32" => "arm32-uefi",
+        "arm64" => "arm64-uefi",
+        "riscv32" => "riscv32-uefi",
+        "riscv64" => "riscv64-uefi",
+        "loong64" => "loongarch64-uefi",
+        // `x86_64`, and what old builds do not say.
+        _ => return Architecture::X64_UEFI,
+    };
+    name.parse().unwrap_or(Architecture::X64_UEFI)
 }
 
 /// Major, minor and patch of a version such as `1.21.1+ (g4e456)`.

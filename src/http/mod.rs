@@ -13,6 +13,8 @@
 //! | `/b/<token>/f/<file>` | GET | a file of an image |
 //! | `/b/<token>/<loader>` | GET | a boot loader |
 //! | `/boot` | GET, POST | where the site opens it: the way in for machines that have no token yet |
+//! | `/Altiris/..`, `/2PXE/boot`, `/fog/..`, `/v1/boot/..` | | where the site opens them: the ways in that other boot servers have |
+//! | `/loaders/<loader>` | GET | where the site opens it: a boot loader for machines that have no token yet |
 //! | `/ca.crt` | GET | the certificate of the private CA |
 //! | `/healthz` | GET | `ok`: this process serves; for balancers and watchdogs |
 //! | `/readyz` | GET | 200 `ready`, or 503: whether every database that is needed answers, each with its state, and that of the upstreams; for people and alerts. As JSON where `Accept` asks for it |
@@ -32,6 +34,7 @@
 mod api;
 mod body;
 mod boot;
+mod compat;
 mod entry;
 mod files;
 mod person;
@@ -67,6 +70,7 @@ use crate::people::People;
 use socket::FileQueue;
 
 pub use api::{ApiState, Credential, EnrollError, Sites, Standing, Unavailable};
+pub use compat::Door;
 pub use ready::Dependency;
 pub use serve::{Limits, Server};
 
@@ -80,6 +84,11 @@ pub trait Site: Send + Sync + 'static {
 
     /// The boot loader of this name, where this client may have it.
     fn loader(&self, client: &Client, name: &FileName) -> Option<Content>;
+
+    /// What is at `loaders/NAME` for machines that have no session, where the site opens it.
+    fn plain_loader(&self, _: &FileName, _: &Connection) -> Option<Content> {
+        None
+    }
 
     /// The configuration file that is made for a loader which asks for this name, if it is one.
     fn made_file(&self, _name: &FileName) -> Option<ConfigFile> {
@@ -109,11 +118,9 @@ pub trait Site: Send + Sync + 'static {
     fn has_entry(&self) -> bool {
         false
     }
-    /// That URL, as this client reaches it.
-    fn entry_url(&self, via: &Connection) -> Word {
-        let scheme = if via.secure { ("https", 443) } else { ("http", 80) };
-        let at = SocketAddr::new(via.local.ip().to_canonical(), via.local.port());
-        Word::new(&format!("{}/{}", paths::origin(scheme.0, scheme.1, at), paths::ENTRY))
+    /// Whether the site opens this front door.
+    fn has_door(&self, _: Door) -> bool {
+        false
     }
     /// Who verifies the people at the machines; nobody is verified without.
     fn people(&self) -> Option<Arc<People>> {
@@ -148,6 +155,13 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// The URL of a path of ours, as this client reaches it.
+    fn url(&self, path: &str) -> Word {
+        let scheme = if self.secure { ("https", 443) } else { ("http", 80) };
+        let at = SocketAddr::new(self.local.ip().to_canonical(), self.local.port());
+        Word::new(&format!("{}/{path}", paths::origin(scheme.0, scheme.1, at)))
+    }
+
     /// Where the client was seen.
     pub fn network(&self) -> Network {
         let address = |address: IpAddr| Some(address.to_canonical());
@@ -175,11 +189,12 @@ fn router(state: Arc<HttpState>) -> Router {
     Router::new()
         .route("/b/{*path}", get(boot::session).post(boot::session))
         .route("/boot", get(entry::entry).post(entry::entry))
+        .route("/loaders/{name}", get(entry::loader))
         .route("/ca.crt", get(authority))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready::ready))
         .route("/metrics", get(metrics))
-        .fallback(|| async { (StatusCode::NOT_FOUND, "not found\n") })
+        .fallback(compat::door)
         .layer(DefaultBodyLimit::max(FORM_LEN_MAX))
         .with_state(state)
 }

@@ -6,7 +6,7 @@
 //!
 //! | script | is |
 //! |---|---|
-//! | [`autoexec`] | what iPXE finds beside its own file: get an address, then load the bootstrap script |
+//! | [`autoexec`], [`autoexec_without_session`] | what iPXE finds beside its own file: get an address, then load the bootstrap script |
 //! | [`bootstrap`] | tells the server every fact of [`crate::boot::FACTS`] and runs the answer |
 //! | [`images`] | boots the one image, offers a menu, or leaves to the disk |
 //! | [`waiting`] | waits for somebody to approve, and asks again |
@@ -35,6 +35,8 @@ pub use ask::{forget_secrets, waiting};
 pub use command::{Command, Label, Stored};
 pub use images::images;
 pub use render::render;
-pub use scripts::{Leaving, autoexec, bootstrap, denied, failed, introduction, not_started, started};
+pub use scripts::{
+    Leaving, autoexec, autoexec_without_session, bootstrap, denied, failed, introduction, not_started, started,
+};
 pub use text::{Text, Word};
 pub use urls::{SessionUrls, SessionUrlsError};

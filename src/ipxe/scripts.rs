@@ -21,11 +21,20 @@ const GIVE_UP: Label = Label::Place("give-up");
 /// The script beside iPXE's own file: gets an address, then loads the bootstrap script from the first of `urls` that
 /// answers (HTTPS, then HTTP where the site allows it).
 pub fn autoexec(urls: &[SessionUrls], leaving: impl Into<Leaving>) -> Vec<Command> {
+    first_of(urls.iter().map(SessionUrls::boot), leaving.into())
+}
+
+/// The same for a machine that has no session yet: it comes in at the first of these URLs that answers.
+pub fn autoexec_without_session(urls: Vec<Word>, leaving: impl Into<Leaving>) -> Vec<Command> {
+    first_of(urls.into_iter(), leaving.into())
+}
+
+fn first_of(urls: impl Iterator<Item = Word>, leaving: Leaving) -> Vec<Command> {
     let mut script = vec![Command::Set(Stored::Attempt, Text::new("0")), Command::Label(AGAIN)];
     script.push(Command::Inc(Stored::Attempt));
     script.push(Command::Dhcp.or_goto(&RETRY));
-    script.extend(urls.iter().map(|urls| taken_over_by(urls.boot()).ignored()));
-    script.extend(retry(leaving.into()));
+    script.extend(urls.map(|url| taken_over_by(url).ignored()));
+    script.extend(retry(leaving));
     script
 }
 

@@ -125,6 +125,14 @@ impl SessionUrls {
         }
     }
 
+    /// The same as text, for who is no iPXE.
+    pub fn source_url(&self, source: &Source) -> String {
+        match source {
+            Source::File(name) => format!("{}{}/{}", self.base, paths::FILES, percent_encoded(name.as_str())),
+            Source::Url(url) => url.as_str().to_owned(),
+        }
+    }
+
     fn below(&self, path: &str) -> Word {
         Word::new(&self.base).and(path)
     }

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::{fs, io};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::{InterfaceFlags, if_indextoname, if_nametoindex};
 use nix::sys::socket::{SockaddrLike, SockaddrStorage};
@@ -96,6 +96,39 @@ impl Interfaces {
             let mut others = self.list.iter().filter(|i| !i.is_loopback && i.is_up);
             others.find_map(first)
         })
+    }
+
+    /// The IPv6 address by which a client should know us whose packet came in on interface `index`: as
+    /// [`Self::server_address`], but never a link-local one, which says nothing without its link.
+    pub fn server_address_v6(&self, index: u32, subnet_of: Option<Ipv6Addr>) -> Option<Ipv6Addr> {
+        let usable = |interface: &Interface| {
+            let ours = interface.addresses.iter().filter_map(ipv6_of);
+            ours.filter(|net| !net.addr().is_unicast_link_local()).collect::<Vec<_>>()
+        };
+        let arrived = self.by_index(index).map(usable).unwrap_or_default();
+        let in_subnet = subnet_of.and_then(|client| arrived.iter().find(|net| net.contains(&client)));
+        in_subnet.or_else(|| arrived.first()).map(Ipv6Net::addr).or_else(|| {
+            let mut others = self.list.iter().filter(|i| !i.is_loopback && i.is_up);
+            others.find_map(|interface| usable(interface).first().map(Ipv6Net::addr))
+        })
+    }
+}
+
+/// The MAC address of the first interface that has one, by the kernel's numbers: a mark of this host.
+pub fn first_hardware_address() -> Option<[u8; 6]> {
+    let mut found: Vec<(usize, [u8; 6])> = Vec::new();
+    for entry in getifaddrs().ok()? {
+        let link = entry.address.as_ref().and_then(|address| address.as_link_addr().copied());
+        let link = link.and_then(|link| Some((link.ifindex(), link.addr()?)));
+        found.extend(link.filter(|(_, address)| *address != [0; 6]));
+    }
+    found.into_iter().min().map(|(_, address)| address)
+}
+
+fn ipv6_of(net: &IpNet) -> Option<Ipv6Net> {
+    match net {
+        IpNet::V4(_) => None,
+        IpNet::V6(net) => Some(*net),
     }
 }
 

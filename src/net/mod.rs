@@ -1,13 +1,17 @@
 //! Datagrams and addresses: what every transport needs of the network, and nothing of any protocol.
 //!
 //! * [`udp`]: a UDP socket that says where a datagram came in, and that sends from a chosen address.
+//! * `multicast`: groups: heard by a socket, or sent to.
 //! * [`tcp`]: a listening TCP socket, or an error that says who has the port.
 //! * [`interfaces`]: which addresses this host has, on which interface.
+//! * [`packet`]: a port that another program has, heard all the same.
 //! * [`port_holder`]: who holds a port that we could not bind.
 //!
 //! **Invariant**: nothing here knows DHCP, TFTP or HTTP.
 
 pub mod interfaces;
+mod multicast;
+pub mod packet;
 pub mod port_holder;
 pub mod tcp;
 pub mod udp;

@@ -28,32 +28,60 @@ pub fn find_udp_port_holder(port: u16) -> Option<PortHolder> {
     find_port_holder(["/proc/net/udp", "/proc/net/udp6"], port)
 }
 
+/// Whether any process of this network namespace holds UDP `port`, seen or not.
+pub fn is_udp_port_held(port: u16) -> bool {
+    let tables = ["/proc/net/udp", "/proc/net/udp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
+    tables.iter().any(|table| !inodes_on_port(table, port).is_empty())
+}
+
 /// Finds a process that holds TCP `port` in this network namespace, if this process may see it.
 pub fn find_tcp_port_holder(port: u16) -> Option<PortHolder> {
     find_port_holder(["/proc/net/tcp", "/proc/net/tcp6"], port)
 }
 
 fn find_port_holder(tables: [&str; 2], port: u16) -> Option<PortHolder> {
-    let mut inodes = Vec::new();
-    for table in tables {
-        if let Ok(text) = fs::read_to_string(table) {
-            inodes.extend(inodes_on_port(&text, port));
-        }
-    }
-    if inodes.is_empty() {
-        return None;
-    }
-    let links: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
-    for process in fs::read_dir("/proc").ok()?.flatten() {
-        let Some(pid) = process.file_name().to_str().and_then(|n| n.parse().ok()) else {
-            continue;
-        };
-        if holds_any(pid, &links) {
-            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            return Some(PortHolder { pid, name: name.trim().to_owned() });
-        }
-    }
-    None
+    holders(&sockets_on_port(tables, port)).next()
+}
+
+/// Everybody who has a port.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Holders {
+    /// Whether any socket has it.
+    pub is_bound: bool,
+    /// The processes that this one may see.
+    pub processes: Vec<PortHolder>,
+}
+
+/// Everybody who has UDP `port` in this network namespace.
+pub fn udp_holders(port: u16) -> Holders {
+    all_holders(sockets_on_port(["/proc/net/udp", "/proc/net/udp6"], port))
+}
+
+/// Everybody who listens on TCP `port`, or has a connection there, in this network namespace.
+pub fn tcp_holders(port: u16) -> Holders {
+    all_holders(sockets_on_port(["/proc/net/tcp", "/proc/net/tcp6"], port))
+}
+
+fn all_holders(sockets: Vec<String>) -> Holders {
+    Holders { is_bound: !sockets.is_empty(), processes: holders(&sockets).collect() }
+}
+
+/// The sockets on a port, as links in `/proc/PID/fd` name them.
+fn sockets_on_port(tables: [&str; 2], port: u16) -> Vec<String> {
+    let texts = tables.into_iter().filter_map(|table| fs::read_to_string(table).ok());
+    let inodes: Vec<u64> = texts.flat_map(|text| inodes_on_port(&text, port)).collect();
+    // Connections that are over have no socket any more.
+    inodes.iter().filter(|inode| **inode != 0).map(|inode| format!("socket:[{inode}]")).collect()
+}
+
+/// The processes that hold any of these sockets.
+fn holders(sockets: &[String]) -> impl Iterator<Item = PortHolder> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten().take_while(|_| !sockets.is_empty());
+    processes.filter_map(|process| {
+        let pid = process.file_name().to_str().and_then(|name| name.parse().ok())?;
+        let name = || fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        holds_any(pid, sockets).then(|| PortHolder { pid, name: name().trim().to_owned() })
+    })
 }
 
 fn holds_any(pid: u32, links: &[String]) -> bool {
@@ -102,5 +130,6 @@ mod tests {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let holder = find_udp_port_holder(socket.local_addr().unwrap().port()).unwrap();
         assert_eq!(holder.pid, std::process::id());
+        assert!(is_udp_port_held(socket.local_addr().unwrap().port()) && !is_udp_port_held(1));
     }
 }

@@ -11,7 +11,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::socket::{setsockopt, sockopt};
@@ -226,6 +226,10 @@ impl UdpSocket {
         }
     }
 
+    pub(super) fn borrowed(&self) -> BorrowedFd<'_> {
+        self.io.get_ref().as_fd()
+    }
+
     pub(super) fn raw(&self) -> RawFd {
         self.io.get_ref().as_raw_fd()
     }
@@ -252,7 +256,7 @@ sockopt_impl!(
     deprecated,
     reason = "what replaces it is an unsafe function; an OwnedFd is not closed while it is registered"
 )]
-fn register(descriptor: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+pub(super) fn register(descriptor: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(descriptor, interest)
 }
 

@@ -190,6 +190,12 @@ impl SendBatch {
         self.items.is_empty()
     }
 
+    /// What was pushed as one datagram each, for a socket that has no use for runs.
+    pub(super) fn whole_datagrams(&self) -> impl Iterator<Item = (&[u8], SocketAddr, Option<Source>)> {
+        let octets = |(start, length): (usize, usize)| self.scratch.get(start..start + length);
+        self.items.iter().filter_map(move |item| Some((octets(item.prefix)?, item.peer, item.source)))
+    }
+
     pub(super) fn clear(&mut self) {
         self.scratch.clear();
         self.items.clear();

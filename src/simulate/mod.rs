@@ -105,7 +105,30 @@ impl From<std::io::Error> for StepError {
 /// When the boot broke off: the server fell silent in the middle, or refused what it had offered.
 pub async fn boot(machine: &Machine, server: &Server, watcher: Arc<dyn Watcher>) -> Result<Report, Failure> {
     let mut report = Report::new(watcher);
-    match run(machine, server, &mut report).await {
+    let ended = run(machine, server, &mut report).await;
+    told(ended, report)
+}
+
+/// Starts a machine's iPXE at this URL, as where its DHCP server names it; `server` is not asked by DHCP.
+///
+/// # Errors
+/// As [`boot`].
+pub async fn boot_from(
+    url: &str,
+    machine: &Machine,
+    server: &Server,
+    watcher: Arc<dyn Watcher>,
+) -> Result<Report, Failure> {
+    let mut report = Report::new(watcher);
+    let ended = match http::Http::new(server.ca.as_deref(), Arc::clone(&report.watcher)) {
+        Ok(http) => run_ipxe(machine, &http, url, &mut report).await,
+        Err(error) => Err(error),
+    };
+    told(ended, report)
+}
+
+fn told(ended: Result<Ending, StepError>, mut report: Report) -> Result<Report, Failure> {
+    match ended {
         Ok(ending) => {
             report.ending = ending;
             Ok(report)
@@ -138,10 +161,15 @@ async fn run(machine: &Machine, server: &Server, report: &mut Report) -> Result<
     if !offer.file.contains("://") {
         return Err(StepError::new(format!("iPXE was offered `{}`, which is no URL", hidden(&offer.file))));
     }
-    let mut running = ipxe::Ipxe::new(&http, &ipxe, report, &offer.file);
-    let ending = running.chain(&offer.file).await?;
+    run_ipxe(&ipxe, &http, &offer.file, report).await
+}
+
+/// What iPXE does with the script at this URL, and what the installer that it starts reports.
+async fn run_ipxe(machine: &Machine, http: &http::Http, url: &str, report: &mut Report) -> Result<Ending, StepError> {
+    let mut running = ipxe::Ipxe::new(http, machine, report, url);
+    let ending = running.chain(url).await?;
     if matches!(ending, Ending::Booted | Ending::Chained | Ending::Sanboot(_)) {
-        let said = machine.installer.report(&http, running.command_line(), running.script_url()).await?;
+        let said = machine.installer.report(http, running.command_line(), running.script_url()).await?;
         said.iter().for_each(|said| report.note(said));
     } else if machine.installer != Installer::Silent {
         report.failures.push("nothing was booted that could report".into());
@@ -265,7 +293,7 @@ async fn local_address(server: Ipv4Addr) -> Result<Ipv4Addr, StepError> {
 }
 
 /// A path or URL without the token, for people to read.
-fn hidden(path: &str) -> String {
+pub(crate) fn hidden(path: &str) -> String {
     let token = path.split('/').find(|part| part.len() >= 32 && part.bytes().all(|byte| byte.is_ascii_alphanumeric()));
     match token {
         Some(token) => path.replace(token, "…"),

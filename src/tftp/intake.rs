@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::multicast::session::Flavor;
+use super::multicast::{self, Wish};
 use super::options::{Limits, negotiate};
 use super::packet::{self, ErrorCode, Mode, Packet, Request, RequestOption};
 use super::pool::Pool;
@@ -161,6 +163,10 @@ impl Shared {
     fn begin(self: &Arc<Self>, incoming: Incoming, content: Content) {
         let Incoming { listener, bytes, request, permit } = incoming;
         let options = requested_options(&bytes);
+        let (request, permit) = match self.by_multicast(&options, request, permit, &content) {
+            Ok(()) => return,
+            Err(back) => back,
+        };
         let negotiation = negotiate(&options, content.len(), self.limits_for(&request));
         let agreed = negotiation.agreed;
         let Some(socket) = self.pool(listener).and_then(|pool| pool.pick(permit.avoid, self)) else {
@@ -176,6 +182,28 @@ impl Shared {
         job.permit.served_from(socket.id);
         socket.load.fetch_add(1, Ordering::Relaxed);
         let _ = socket.commands.send(Command::Start(Box::new(job)));
+    }
+
+    /// Takes the request into a stream where that is asked for and served.
+    fn by_multicast(
+        self: &Arc<Self>,
+        options: &[RequestOption<'_>],
+        request: ReadRequest,
+        permit: Permit,
+        content: &Content,
+    ) -> Result<(), (ReadRequest, Permit)> {
+        let asks = |option: &RequestOption<'_>| option.name.eq_ignore_ascii_case(multicast::option::NAME.as_bytes());
+        let Some(casts) = self.casts.as_ref().filter(|_| options.iter().any(asks)) else {
+            return Err((request, permit));
+        };
+        // The master's acknowledgement of each block is the window.
+        let is_kept = |option: &&RequestOption<'_>| !option.name.eq_ignore_ascii_case(b"windowsize") && !asks(option);
+        let kept: Vec<RequestOption<'_>> = options.iter().filter(is_kept).copied().collect();
+        let negotiation = negotiate(&kept, content.len(), self.limits_for(&request));
+        let option_ack = negotiation.option_ack.unwrap_or_else(|| packet::option_ack([]));
+        let (flavor, blksize) = (Flavor::Option, negotiation.agreed.blksize);
+        let wish = Wish { flavor, request, permit, content: content.clone(), blksize, option_ack };
+        casts.take_up(self, wish).map_err(|back| (back.request, back.permit))
     }
 
     /// The block size that the path back to the client carries in one piece, within the configured one.

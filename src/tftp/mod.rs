@@ -22,17 +22,18 @@
 //!
 //! # What we refuse
 //!
-//! Writing, `mail` mode, multicast. `netascii` is served as it is: boot files are no text.
+//! Writing, `mail` mode. `netascii` is served as it is: boot files are no text.
 //!
 //! # Where it is
 //!
 //! [`packet`] codec, [`options`] negotiation, [`transfer`] one transfer as a state machine without sockets
-//! and clock, [`server`] the sockets. What a client may have is decided by a [`TftpSource`].
+//! and clock, [`server`] the sockets, [`multicast`] one stream for many. What a client may have is decided by a [`TftpSource`].
 //!
 //! **Invariant**: nothing here knows who may boot what, and no file name is opened here.
 
 mod counters;
 mod intake;
+pub mod multicast;
 pub mod options;
 pub mod packet;
 mod pool;

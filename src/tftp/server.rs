@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::counters::TftpCounters;
 use super::intake::MtuMemory;
+use super::multicast::{self, Casts, MulticastConfig};
 use super::pool::{Pool, start_socket_task};
 use super::registry::Registry;
 use super::shard::Shard;
@@ -56,6 +57,8 @@ pub struct TftpConfig {
     pub threads: usize,
     /// How long transfers may go on after the server was told to stop.
     pub drain: Duration,
+    /// Multicast, where it is served.
+    pub multicast: Option<MulticastConfig>,
 }
 
 impl Default for TftpConfig {
@@ -72,6 +75,7 @@ impl Default for TftpConfig {
             retry: RetryLimits::default(),
             threads: 0,
             drain: Duration::from_secs(10),
+            multicast: None,
         }
     }
 }
@@ -101,6 +105,8 @@ pub(super) struct Shared {
     pub(super) mtus: MtuMemory,
     /// Transfers that read from a file rather than from memory.
     pub(super) file_readers: Arc<AtomicUsize>,
+    /// Streams to groups, where they are served.
+    pub(super) casts: Option<Arc<Casts>>,
     /// The daemon's runtime: questions and file reading happen there.
     pub(super) runtime: Handle,
 }
@@ -109,6 +115,8 @@ pub(super) struct Shared {
 pub struct TftpServer {
     shared: Arc<Shared>,
     listeners: Vec<Arc<UdpSocket>>,
+    /// For MTFTP.
+    mtftp: Vec<Arc<UdpSocket>>,
     shards: Vec<Shard>,
 }
 
@@ -127,9 +135,10 @@ impl TftpServer {
             mtus: MtuMemory::default(),
             file_readers: Arc::default(),
             runtime: Handle::current(),
+            casts: config.multicast.clone().map(Casts::new),
             config,
         });
-        let mut server = Self { shared, listeners: Vec::new(), shards };
+        let mut server = Self { shared, listeners: Vec::new(), mtftp: Vec::new(), shards };
         server.open_sockets()?;
         Ok(server)
     }
@@ -137,6 +146,11 @@ impl TftpServer {
     /// The addresses and ports that requests are taken on.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
         self.listeners.iter().map(|l| l.local_addr()).collect()
+    }
+
+    /// The addresses and ports that MTFTP requests are taken on.
+    pub fn mtftp_addrs(&self) -> Vec<SocketAddr> {
+        self.mtftp.iter().map(|socket| socket.local_addr()).collect()
     }
 
     /// What the server has done so far.
@@ -151,6 +165,11 @@ impl TftpServer {
             for (number, socket) in self.listeners.iter().enumerate() {
                 let (shared, socket) = (Arc::clone(&self.shared), Arc::clone(socket));
                 tasks.spawn(listen(number, socket, shared));
+            }
+        }
+        if let Some(casts) = &self.shared.casts {
+            for socket in self.mtftp {
+                tasks.spawn(multicast::listen(socket, Arc::clone(casts), Arc::clone(&self.shared)));
             }
         }
         stop.cancelled().await;
@@ -190,6 +209,11 @@ impl TftpServer {
             }
         }
         let _ = self.shared.pools.set(pools);
+        if let Some(mtftp) = config.multicast.as_ref().and_then(|multicast| multicast.mtftp.as_ref()) {
+            for address in multicast::addresses(&config.bind, mtftp.port) {
+                self.mtftp.push(Arc::new(UdpSocket::bind(&BindOptions::new(address))?));
+            }
+        }
         Ok(())
     }
 }

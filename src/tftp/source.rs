@@ -56,6 +56,12 @@ pub trait TftpSource: Send + Sync + 'static {
     /// EDK2 asks twice for each file (size probe, then transfer): both must get the same bytes.
     async fn open(&self, request: &ReadRequest) -> Result<Content, Refusal>;
 
+    /// What the file is called that this request names, where it is the same for every machine that may have it: such
+    /// files can go to many machines in one stream. None for what is made for one machine.
+    fn shared_name(&self, _request: &ReadRequest) -> Option<String> {
+        None
+    }
+
     /// Is told how a transfer ended; called on a thread that serves other transfers, so it must not wait.
     fn finished(&self, request: &ReadRequest, outcome: &TransferOutcome);
 }

@@ -53,7 +53,7 @@ pub fn client_config(trust: Trust, identity: Option<Identity>) -> Result<ClientC
     }
 }
 
-fn roots(pem: &str) -> Result<RootCertStore, TlsError> {
+pub(super) fn roots(pem: &str) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
         let certificate = certificate.map_err(|error| TlsError::Trust(error.to_string()))?;

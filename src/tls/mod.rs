@@ -5,13 +5,15 @@
 //! was built with `TRUST=` knows its fingerprint only. iPXE before 2024 and EDK2 without elliptic curves cannot speak
 //! to us at all, and are told apart in the log.
 //!
-//! **Invariant**: rustls and rcgen are named in this folder only.
+//! **Invariant**: rustls, rcgen and x509-parser are named in this folder only.
 
 mod authority;
 mod client;
 #[cfg(test)]
 mod client_tests;
+mod greet;
 mod identity;
+mod inspect;
 mod site;
 #[cfg(test)]
 mod tests;
@@ -34,7 +36,9 @@ use tokio_rustls::server::TlsStream;
 
 pub use authority::{Authority, ensure_ca};
 pub use client::{Fingerprint, ServerFailure, Trust, client_config, server_failure};
+pub use greet::greet;
 pub use identity::{Identity, TlsError};
+pub use inspect::{CertificateFacts, KeyKind, inspect};
 pub use site::{IssuedSite, SiteRequest, site_request};
 
 /// Takes TLS connections with the present certificate.

@@ -133,6 +133,11 @@ impl Assets {
     }
 }
 
+/// The folder with the UEFI firmware of Debian unstable (2026, TLS with elliptic curves).
+pub(crate) fn newest_edk2() -> PathBuf {
+    target().join("cache/ovmf-sid/usr/share/OVMF")
+}
+
 /// The folder of all that firmware tests write.
 pub(crate) fn target() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/firmware")

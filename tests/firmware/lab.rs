@@ -21,7 +21,7 @@ const TAIL_LINES: usize = 40;
 
 /// Everything around the machine and the server. Fields are dropped in this order: processes before their network.
 pub(crate) struct Lab {
-    _helpers: Vec<Process>,
+    helpers: Vec<Process>,
     /// The namespaces of this case.
     pub(crate) network: Network,
     /// What the lab is made of.
@@ -36,21 +36,35 @@ pub(crate) struct Lab {
 impl Lab {
     /// Builds the lab for `case` on one LAN; `None` when firmware boots are switched off.
     pub(crate) fn open(case: &str) -> Option<Self> {
-        Self::open_shaped(case, Shape::OneLan)
+        Self::open_shaped(case, Shape::OneLan, None)
     }
 
     /// The same with the machines behind a router with a relay agent.
     pub(crate) fn open_routed(case: &str) -> Option<Self> {
-        Self::open_shaped(case, Shape::Routed)
+        Self::open_shaped(case, Shape::Routed, None)
     }
 
-    fn open_shaped(case: &str, shape: Shape) -> Option<Self> {
+    /// The same on one LAN where nobody has an IPv4 address.
+    pub(crate) fn open_v6(case: &str) -> Option<Self> {
+        Self::open_shaped(case, Shape::OneLanV6, None)
+    }
+
+    /// One LAN whose DHCP server also names a boot file, from its own folder `tftp` in the evidence.
+    pub(crate) fn open_with_boot_file(case: &str, file: &'static str) -> Option<Self> {
+        Self::open_shaped(case, Shape::OneLan, Some(file))
+    }
+
+    fn open_shaped(case: &str, shape: Shape, boot_file: Option<&str>) -> Option<Self> {
         let assets = Assets::find()?;
         let accelerator = assets.accelerator();
         let place = assets.place();
         let evidence = new_folder(&target().join(case));
         let network = Network::new(case, shape);
-        let (dhcp, dhcp_log) = start_dhcp(&network, &evidence);
+        let lines = boot_file.map(|file| {
+            let folder = new_folder(&evidence.join("tftp"));
+            format!("enable-tftp\ndhcp-boot={file}\ntftp-root={}\n", folder.display())
+        });
+        let (dhcp, dhcp_log) = start_dhcp(&network, shape, &evidence, lines.as_deref().unwrap_or_default());
         let mut helpers = vec![start_capture(&network, &evidence), dhcp];
         let mut logs = vec![dhcp_log];
         if shape == Shape::Routed {
@@ -59,7 +73,16 @@ impl Lab {
             logs.push(relay_log);
         }
         eprintln!("{case}: {accelerator:?}, evidence in {}", evidence.display());
-        Some(Self { _helpers: helpers, network, assets, evidence, accelerator, logs, _place: place })
+        Some(Self { helpers, network, assets, evidence, accelerator, logs, _place: place })
+    }
+
+    /// Starts the site's DHCP server anew, with these lines in its configuration.
+    pub(crate) fn restart_dhcp(&mut self, lines: &str) {
+        // The first is the capture. Its port is free once it is dropped.
+        drop(self.helpers.remove(1));
+        let (dhcp, log) = start_dhcp(&self.network, Shape::OneLan, &self.evidence, lines);
+        self.helpers.insert(1, dhcp);
+        self.logs.push(log);
     }
 
     /// Starts the server under test.
@@ -151,11 +174,23 @@ fn start_capture(network: &Network, evidence: &Path) -> Process {
     process
 }
 
-/// The site's DHCP server: addresses and nothing about booting.
-fn start_dhcp(network: &Network, evidence: &Path) -> (Process, Transcript) {
+/// The site's DHCP server: addresses, and of booting nothing but these lines. But by IPv6 iPXE takes everything from the
+/// server that gave it its address.
+fn start_dhcp(network: &Network, shape: Shape, evidence: &Path, lines: &str) -> (Process, Transcript) {
+    let file = evidence.join("dnsmasq.conf");
+    fs::write(&file, lines).unwrap_or_else(|error| panic!("cannot write {}: {error}", file.display()));
     let mut command = network.command("dhcp", "dnsmasq");
-    command.args(["--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--user=root"]);
-    command.args(["--log-facility=-", "--pid-file=", "--dhcp-range=10.77.0.50,10.77.0.99,255.255.255.0,1h"]);
+    command.args(["--keep-in-foreground", "--port=0", "--user=root", "--log-facility=-", "--pid-file="]);
+    command.arg(format!("--conf-file={}", file.display()));
+    match shape {
+        Shape::OneLanV6 => command.args([
+            "--enable-ra",
+            "--dhcp-range=fd77::100,fd77::1ff,64,1h",
+            "--dhcp-userclass=set:ipxe,iPXE",
+            "--dhcp-option=tag:ipxe,option6:bootfile-url,http://[fd77::2]/boot",
+        ]),
+        Shape::OneLan | Shape::Routed => command.arg("--dhcp-range=10.77.0.50,10.77.0.99,255.255.255.0,1h"),
+    };
     command.arg(format!("--interface={INTERFACE}"));
     command.arg(format!("--dhcp-leasefile={}", evidence.join("leases").display()));
     let log = Transcript::new("the site's DHCP server", &evidence.join("dhcp.log"));

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::assets::newest_edk2;
 use crate::network::Network;
 use crate::process::Process;
 use crate::transcript::Transcript;
@@ -31,8 +32,14 @@ pub(crate) enum Firmware {
     UefiX64,
     /// The same with PXE switched off, so that it boots by HTTP.
     UefiX64Http,
+    /// The same with PXE by IPv6 only.
+    UefiX64V6,
+    /// The same with HTTP by IPv6 only.
+    UefiX64HttpV6,
     /// EDK2 with Secure Boot on and the keys of Microsoft, which signs Debian's shim.
     UefiX64Secure,
+    /// EDK2 of Debian unstable, without PXE: it can load by HTTPS.
+    UefiX64Https,
 }
 
 /// A machine to be switched on.
@@ -65,10 +72,15 @@ pub(crate) struct Machine {
     monitor: PathBuf,
 }
 
-const CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
-const VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
-const SECURE_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd";
-const SECURE_VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.ms.fd";
+/// The two parts of EDK2 that a machine gets.
+fn edk2(firmware: Firmware) -> [PathBuf; 2] {
+    let debian = PathBuf::from("/usr/share/OVMF");
+    match firmware {
+        Firmware::UefiX64Https => ["OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"].map(|part| newest_edk2().join(part)),
+        Firmware::UefiX64Secure => ["OVMF_CODE_4M.secboot.fd", "OVMF_VARS_4M.ms.fd"].map(|part| debian.join(part)),
+        _ => ["OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"].map(|part| debian.join(part)),
+    }
+}
 
 impl Machine {
     /// Plugs the machine into the bridge and switches it on; its files are in `evidence`.
@@ -135,25 +147,35 @@ fn firmware(command: &mut Command, firmware: Firmware, accelerator: Accelerator,
     if firmware == Firmware::Bios {
         return;
     }
-    let is_secure = firmware == Firmware::UefiX64Secure;
-    let (code, template) = if is_secure { (SECURE_CODE, SECURE_VARIABLES) } else { (CODE, VARIABLES) };
     let variables = evidence.join(format!("uefi-variables-{accelerator:?}.fd"));
-    fs::copy(template, &variables)
-        .unwrap_or_else(|error| panic!("cannot copy {template}: {error}; `tests/run` installs the package ovmf"));
-    if is_secure {
+    let [code, template] = edk2(firmware);
+    fs::copy(&template, &variables)
+        .unwrap_or_else(|error| panic!("cannot copy {}: {error}; `tests/run` puts it there", template.display()));
+    if firmware == Firmware::UefiX64Secure {
         // Its variables are written in system management mode only.
         command.args(["-machine", "smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"]);
         command.args(["-global", "ICH9-LPC.disable_s3=1"]);
     }
-    let code = format!("if=pflash,format=raw,unit=0,readonly=on,file={code}");
+    let code = format!("if=pflash,format=raw,unit=0,readonly=on,file={}", code.display());
     let variables = format!("if=pflash,format=raw,unit=1,file={}", variables.display());
     command.args(["-drive", &code, "-drive", &variables]);
     // EDK2's TLS and newer PXE stacks refuse to run without a source of randomness.
     command.args(["-device", "virtio-rng-pci"]);
-    // Only IPv4 is served here; IPv6 would cost a denied machine a minute more.
-    command.args(["-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=no"]);
-    if firmware == Firmware::UefiX64Http {
-        command.args(["-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=no"]);
+    // What a case does not serve is off: it would cost a machine a minute more.
+    let off: &[&str] = match firmware {
+        Firmware::Bios => &[],
+        Firmware::UefiX64 | Firmware::UefiX64Secure => &["IPv6PXESupport"],
+        Firmware::UefiX64Http | Firmware::UefiX64Https => &["IPv6PXESupport", "IPv4PXESupport"],
+        Firmware::UefiX64V6 => &["IPv4PXESupport"],
+        Firmware::UefiX64HttpV6 => &["IPv6PXESupport", "IPv4PXESupport", "IPv4Support"],
+    };
+    if firmware == Firmware::UefiX64HttpV6 {
+        // HTTP Boot gives up at once where the card has not yet made sure of its address (EDK2 of 2022; PXE waits). On
+        // real machines something else was tried before.
+        command.args(["-boot", "menu=on,splash-time=6000"]);
+    }
+    for feature in off {
+        command.args(["-fw_cfg", &format!("name=opt/org.tianocore/{feature},string=no")]);
     }
 }
 

@@ -16,7 +16,11 @@
 //! | [`records`] | cases where a row in a database decides; [`servers`] starts a database |
 //! | [`loaders`] | cases where GRUB or PXELINUX boots |
 //! | [`person`] | cases where somebody types at the machine |
+//! | [`dhcp_options`] | cases where the site's DHCP server names the boot files |
 //! | [`referral`] | cases where an upstream server decides |
+//! | [`ipv6`] | cases without IPv4 |
+//! | [`https_boot`] | a machine that loads everything by HTTPS |
+//! | [`multicast`] | one stream for many receivers |
 //! | [`assets`], [`disk`] | kernels, loaders, disks |
 //! | [`process`], [`transcript`] | children that end with the test, and what they say |
 #![allow(
@@ -27,10 +31,14 @@
 )]
 
 mod assets;
+mod dhcp_options;
 mod disk;
+mod https_boot;
+mod ipv6;
 mod lab;
 mod loaders;
 mod machine;
+mod multicast;
 mod network;
 mod person;
 mod process;
@@ -203,8 +211,10 @@ fn boots_linux(lab: &mut Lab, plan: &Plan, server: &ServerUnderTest) -> String {
     // A machine that booted by HTTP says so in its architecture; the iPXE that it loaded is plain x64 again.
     let (firmware, loader) = match plan.firmware {
         Firmware::Bios => ("x86-bios", "x86-bios"),
-        Firmware::UefiX64 | Firmware::UefiX64Secure => ("x64-uefi", "x64-uefi"),
-        Firmware::UefiX64Http => ("x64-uefi-http", "x64-uefi"),
+        Firmware::UefiX64 | Firmware::UefiX64V6 | Firmware::UefiX64Secure => ("x64-uefi", "x64-uefi"),
+        Firmware::UefiX64Http | Firmware::UefiX64Https => ("x64-uefi-http", "x64-uefi"),
+        // It asks no DHCP server of ours again: its script lies beside it.
+        Firmware::UefiX64HttpV6 => ("x64-uefi-http", "x64-uefi-http"),
     };
     let decision = |question, stage, architecture| {
         let machine = [("mac", plan.mac), ("uuid", plan.uuid), ("arch", architecture)];

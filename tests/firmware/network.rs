@@ -4,6 +4,8 @@
 //!  one LAN:   machines --- clients --- dhcp 10.77.0.1
 //!                          (bridge)    boot 10.77.0.2
 //!
+//!  IPv6 only: the same with fd77::1 and fd77::2
+//!
 //!  routed:    machines --- clients --- router 10.77.0.1 and 10.78.0.1 --- dhcp 10.78.0.2
 //!                          (bridge)    (relay agent, second bridge)       boot 10.78.0.3
 //!
@@ -45,6 +47,8 @@ const ROUTER_ON_BACKBONE: &str = "10.78.0.1";
 pub(crate) enum Shape {
     /// All on one bridge.
     OneLan,
+    /// The same, and nobody has an IPv4 address.
+    OneLanV6,
     /// The servers are behind a router.
     Routed,
 }
@@ -67,7 +71,7 @@ impl Network {
         }
         network.bridge("clients", BRIDGE);
         match shape {
-            Shape::OneLan => {
+            Shape::OneLan | Shape::OneLanV6 => {
                 network.cable("clients", BRIDGE, "dhcp", network.dhcp_address());
                 network.cable("clients", BRIDGE, "boot", network.boot_address());
             }
@@ -80,6 +84,7 @@ impl Network {
     pub(crate) fn dhcp_address(&self) -> &'static str {
         match self.shape {
             Shape::OneLan => "10.77.0.1",
+            Shape::OneLanV6 => "fd77::1",
             Shape::Routed => "10.78.0.2",
         }
     }
@@ -88,6 +93,7 @@ impl Network {
     pub(crate) fn boot_address(&self) -> &'static str {
         match self.shape {
             Shape::OneLan => "10.77.0.2",
+            Shape::OneLanV6 => "fd77::2",
             Shape::Routed => "10.78.0.3",
         }
     }
@@ -146,6 +152,11 @@ impl Network {
         self.cable("clients", BRIDGE, "upstream", UPSTREAM_ON_LAN);
     }
 
+    /// Gives the machines' bridge an address, so that programs can run where machines are.
+    pub(crate) fn address_of_bridge(&self, address: &str) {
+        self.ip("clients", &["address", "add", &with_length(address), "dev", BRIDGE]);
+    }
+
     /// Boots a simulated machine on the bridge, against the server of the site.
     pub(crate) fn simulate(&self, number: usize) -> std::process::Child {
         if number == 0 {
@@ -198,7 +209,11 @@ impl Network {
         let plug = format!("to-{part}");
         self.ip(bridge_part, &["link", "add", &plug, "type", "veth", "peer", "name", INTERFACE, "netns", &peer]);
         self.ip(bridge_part, &["link", "set", &plug, "master", bridge, "up"]);
-        self.ip(part, &["address", "add", &with_length(address), "dev", INTERFACE]);
+        let address = with_length(address);
+        let mut add = vec!["address", "add", &address, "dev", INTERFACE];
+        // Nobody else has it, and a server that starts now is to find it.
+        add.extend(address.contains(':').then_some("nodad"));
+        self.ip(part, &add);
         self.ip(part, &["link", "set", INTERFACE, "up"]);
         self.no_offload(bridge_part, &plug);
         self.no_offload(part, INTERFACE);
@@ -223,7 +238,7 @@ impl Network {
 }
 
 fn with_length(address: &str) -> String {
-    format!("{address}/24")
+    if address.contains(':') { format!("{address}/64") } else { format!("{address}/24") }
 }
 
 impl Drop for Network {

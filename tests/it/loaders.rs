@@ -122,7 +122,8 @@ fn a_function_of_the_site_makes_any_file() {
     assert_eq!(read(&daemon, &format!("{base}broken.cfg")), Err(1));
     let line = daemon.wait_for_log(|line| line["message"] == "boot_file failed: no such file");
     assert!(line["error"].as_str().unwrap().contains("boot_file returned a number"), "{line}");
-    let shown = |file: &str, stage: &str| printed(&site.run(&["decide", "--mac", mac, "--stage", stage, "--file", file]));
+    let shown =
+        |file: &str, stage: &str| printed(&site.run(&["decide", "--mac", mac, "--stage", stage, "--file", file]));
     assert!(shown("hello.txt", "tftp").contains(&format!("Hello {mac}")));
     assert!(shown("grub.cfg", "http").contains("(http,127.0.0.1"), "{}", shown("grub.cfg", "http"));
 }

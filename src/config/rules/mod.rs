@@ -6,6 +6,7 @@ mod database;
 mod people;
 mod script;
 mod upstream;
+mod web;
 
 use super::Config;
 
@@ -19,6 +20,7 @@ pub(super) fn broken(config: &Config) -> Vec<Broken> {
     people::check(config, &mut broken);
     upstream::check(config, &mut broken);
     script::check(config, &mut broken);
+    web::check(config, &mut broken);
     broken
 }
 

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::api::{Digest, EventFacts, Health, ImagesAnswer, Report, VerdictAnswer};
 use crate::boot::{
-    Ask, Choice, FactsForm, FirmwareHandOver, InjectedFile, IpxeBuild, Menu, Method, NicBus, Person, Referral, Relay,
-    ScriptHandOver, Source,
+    Ask, BootMenu, Choice, FactsForm, FirmwareHandOver, InjectedFile, IpxeBuild, IpxeOption, LocalBoot, Manner, Menu,
+    MenuBoots, MenuEntry, Method, NicBus, Offer, Person, Referral, Relay, ScriptHandOver, Source, Style,
 };
 
 static DOCUMENT: LazyLock<Value> =
@@ -134,6 +134,24 @@ fn every_verdict() -> Vec<Verdict> {
     let refer =
         |firmware| Verdict::Refer(Referral { upstream: Line::clean("main"), firmware, script: Some(script.clone()) });
     let mut verdicts: Vec<_> = hand_overs.into_iter().map(refer).collect();
+    let manner = Manner {
+        style: Some(Style::Pxe10),
+        delay_ms: Some(200),
+        secs_min: Some(4),
+        loader: Some("undionly.kkpxe".parse().unwrap()),
+        local_boot: Some(LocalBoot::ExitFailed),
+        blksize_max: Some(1024),
+        file_option: Some(true),
+        file_size: Some(false),
+        ipxe_option: Some(IpxeOption::Url),
+    };
+    let line = Line::clean;
+    let entries = vec![
+        MenuEntry { title: line("Debian"), boots: MenuBoots::Image("debian".into()) },
+        MenuEntry { title: line("Memory test"), boots: MenuBoots::Loader("memtest.0".parse().unwrap()) },
+    ];
+    let menu = BootMenu::new(line("F8"), 3, line("Local disk"), entries).unwrap();
+    verdicts.push(Verdict::Allow(Offer { manner, menu: Some(Box::new(menu)) }));
     verdicts.extend([Verdict::allow(), Verdict::deny("closed"), Verdict::ignore("not ours")]);
     verdicts
 }
@@ -201,6 +219,8 @@ fn what_is_not_described_does_not_fit() {
     does_not_fit("Question", json!({}));
     does_not_fit("Verdict", json!({ "verdict": "perhaps" }));
     does_not_fit("Verdict", json!({ "verdict": "deny" }));
+    does_not_fit("Verdict", json!({ "verdict": "allow", "manner": { "style": "pxe" } }));
+    does_not_fit("Verdict", json!({ "verdict": "allow", "menu": { "prompt": "F8" } }));
     does_not_fit("Event", json!({ "kind": "started", "image": "a" }));
     does_not_fit("BootImage", json!({ "id": "a b", "title": "", "kind": "local" }));
     does_not_fit("BootImage", json!({ "id": "a", "title": "", "kind": "linux" }));

@@ -77,6 +77,9 @@ impl Machine {
     /// dropped, and `false` is returned.
     pub fn insert(&mut self, name: &str, value: &str) -> bool {
         let Some(fact) = Fact::named(name) else { return false };
+        // Cut when it is clean: what cleaning puts between counts too.
+        let value = Line::clean(value.trim());
+        let value = value.as_str();
         let cut = value.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= Self::VALUE_LEN_MAX);
         let cut = cut.last().unwrap_or(0);
         let line = Line::clean(value.get(..cut).unwrap_or_default().trim());
@@ -121,6 +124,8 @@ mod tests {
         assert!(!machine.insert("nonsense", "x"));
         assert!(!machine.insert("serial", "  "));
         assert!(machine.insert("serial", &"é".repeat(1000)));
+        assert!(machine.get("serial").unwrap().len() <= Machine::VALUE_LEN_MAX);
+        assert!(machine.insert("serial", &"${".repeat(200)));
         assert!(machine.get("serial").unwrap().len() <= Machine::VALUE_LEN_MAX);
     }
 }

@@ -89,7 +89,8 @@ fn values_are_taken_over() {
 #[test]
 fn the_starter_s_commented_keys_are_the_defaults() {
     let starter = include_str!("../../scripts/starter/pointsman.toml");
-    let alternatives = ["address", "port_range", "certificate", "key", "name", "time_zone", "database"];
+    let alternatives =
+        ["address", "port_range", "certificate", "key", "http_boot_name", "name", "time_zone", "database"];
     // The example of a table with a name is commented out as a whole.
     let mut is_example = false;
     let uncommented: Vec<&str> = starter

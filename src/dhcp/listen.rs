@@ -13,7 +13,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use tracing::info;
+use tracing::{info, warn};
 
 use super::question::Port;
 use super::socket::Socket;
@@ -37,7 +37,7 @@ pub enum Listen {
 /// What is done where another program of this host has the port of proxyDHCP: `dhcp.shared_port`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Sharing {
-    /// A socket of our own where the port is free; else one for broadcasts; else a packet socket.
+    /// A socket of our own where the port is free; else a packet socket; else one for broadcasts.
     #[default]
     Auto,
     /// A socket for broadcasts only.
@@ -60,8 +60,8 @@ pub enum ListenError {
     /// The port is another's, who does not share it, and there is no way around.
     #[error(
         "UDP port {port} is held by {}, which does not share it, and it cannot be heard beside it either: {packet}. Give \
-         the program CAP_NET_RAW, let the DHCP server share the port (dnsmasq: bind-interfaces), or stop it; \
-         dhcp.shared_port says which way is taken",
+         this program CAP_NET_RAW, let the other share the port (dnsmasq: bind-interfaces), or stop it; dhcp.shared_port \
+         says which way is taken",
         name_of(holder.as_ref())
     )]
     NotShared {
@@ -172,32 +172,33 @@ pub(super) fn listening_sockets(
     }
 }
 
-/// Beside a program that has the port.
+/// Beside a program that has the port: hearing everything where that is allowed, else broadcasts.
 fn beside(wanted: &Wanted, devices: &[Option<String>]) -> Result<Vec<Socket>, ListenError> {
     let (port, holder) = (wanted.number, find_udp_port_holder(wanted.number));
-    match wanted.for_broadcasts(devices) {
+    let of = name_of(holder.as_ref());
+    let packet = match wanted.packets(devices) {
         Ok(sockets) => {
-            info!(
-                port,
-                holder = name_of(holder.as_ref()),
-                mode = "socket",
-                "the UDP port is shared: broadcasts reach both, the rest the other. Relay agents are not heard; \
-                 dhcp.shared_port = \"packet\" hears them"
-            );
+            info!(port, holder = of, mode = "packet", "another program has the UDP port: heard beside it");
             return Ok(sockets);
         }
-        Err(BindError::InUse { .. }) => {}
-        Err(other) => return Err(other.into()),
+        Err(error @ BindError::NoSuchDevice { .. }) => return Err(error.into()),
+        Err(packet) => packet,
+    };
+    match wanted.for_broadcasts(devices) {
+        Ok(sockets) => {
+            let why = packet.to_string();
+            warn!(
+                port,
+                holder = of,
+                mode = "socket",
+                why,
+                "another program has the UDP port and shares it: broadcasts are heard, relay agents are not"
+            );
+            Ok(sockets)
+        }
+        Err(BindError::InUse { .. }) => Err(ListenError::NotShared { port, holder, packet }),
+        Err(other) => Err(other.into()),
     }
-    let sockets =
-        wanted.packets(devices).map_err(|packet| ListenError::NotShared { port, holder: holder.clone(), packet })?;
-    info!(
-        port,
-        holder = name_of(holder.as_ref()),
-        mode = "packet",
-        "the UDP port is another program's, which does not share it: heard beside it by a packet socket"
-    );
-    Ok(sockets)
 }
 
 fn interface_of(address: Ipv4Addr) -> Option<String> {

@@ -29,16 +29,16 @@ pub(super) fn loaders(patient: &Patient) -> Found {
         found.ok(format!("{architecture}: {} ({version})", shown(&loader.path)));
     }
     for missing in loaders.missing() {
-        match missing.architecture {
-            Some(architecture) => found.warn(
-                format!("{architecture}: {} {}", missing.name, missing.why),
+        let (whose, remedy) = match missing.architecture {
+            Some(architecture) => (
+                architecture.to_string(),
                 "machines of this architecture get no answer: `apt-get install ipxe`, or put a build into the loaders folder",
             ),
-            None => found.warn(
-                format!("[loaders.names] `{}`: {}", missing.name, missing.why),
-                "name a file that is there, or take the line away",
-            ),
+            None => {
+                ("[loaders.names]".to_owned(), "nobody can load it by this name: correct the path, or remove the line")
+            }
         };
+        found.warn(format!("{whose}: {} {}", missing.name, missing.why), remedy);
     }
     if loaders.iter().next().is_none() {
         found.fail("there is no boot loader at all", "`apt-get install ipxe`, or name folders in `[loaders] folders`");
@@ -152,7 +152,7 @@ mod tests {
         let (_folder, none) = site(&[], "");
         let found = loaders(&none);
         assert!(found.states().contains(&State::Fail), "{}", found.words());
-        let (_folder, some) = site(&[("snponly.efi", "MZ\0iPXE/%s\01.21.1\0")], "");
+        let (_folder, some) = site(&[("snponly.efi", "MZ\0iPXE/%s\x001.21.1\0")], "");
         let found = loaders(&some);
         assert!(found.states().contains(&State::Ok) && found.states().contains(&State::Warn));
         assert!(!found.states().contains(&State::Fail) && found.words().contains("iPXE 1.21.1"), "{}", found.words());

@@ -4,7 +4,7 @@
 
 use super::{Found, Patient};
 use crate::config::Config;
-use crate::net::port_holder::{Holders, tcp_holders, udp_holders};
+use crate::net::port_holder::{Holders, packet_socket_holders, tcp_holders, udp_holders};
 
 /// A port that the configuration names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,13 @@ const OWN_NAME: &str = "pointsman";
 pub(super) fn ports(patient: &Patient) -> Found {
     let mut found = Found::default();
     for port in wanted(&patient.config) {
-        let holders = if port.protocol == "UDP" { udp_holders(port.number) } else { tcp_holders(port.number) };
+        let mut holders = if port.protocol == "UDP" { udp_holders(port.number) } else { tcp_holders(port.number) };
+        // Beside a DHCP server that does not share its port, the server hears it by a packet socket.
+        let has_own = holders.processes.iter().any(|holder| holder.name == OWN_NAME);
+        if port.may_be_shared && !has_own {
+            let own = packet_socket_holders().into_iter().find(|holder| holder.name == OWN_NAME);
+            holders.processes.extend(own);
+        }
         judge(port, &holders, &mut found);
     }
     found
@@ -56,15 +62,18 @@ fn judge(port: Wanted, holders: &Holders, found: &mut Found) {
     let is_own = holders.processes.iter().any(|holder| holder.name == OWN_NAME);
     match (is_own, others.is_empty()) {
         (true, true) => found.ok(format!("{name} is this server's")),
+        (true, false) if port.may_be_shared => found.ok(format!(
+            "{name} is this server's, and {} has it too: as it must be with a DHCP server on this host",
+            others.join(", ")
+        )),
         (true, false) => found.warn(
             format!("{name} is this server's, and {} has it too", others.join(", ")),
-            "broadcasts reach both, anything else only one of them: fine for a DHCP server on this host, and for nothing \
-             else",
+            "what machines ask there reaches only one of them: stop the other",
         ),
         (false, false) if port.may_be_shared => found.fail(
             format!("{name} is not this server's, but {} has it", others.join(", ")),
-            "start the server (`pointsman serve`); a DHCP server on the same host must share the port, as dnsmasq does with \
-             `bind-interfaces`",
+            "start the server (`pointsman serve`); beside a DHCP server on the same host, `[dhcp] shared_port` says how it \
+             listens",
         ),
         (false, false) => found.fail(
             format!("{name} belongs to {}", others.join(", ")),
@@ -104,8 +113,9 @@ mod tests {
             "{}",
             wds.words()
         );
-        assert_eq!(judged(&["dnsmasq", "pointsman"], true, true).states(), [State::Warn]);
-        assert!(judged(&["dnsmasq"], true, true).words().contains("bind-interfaces"));
+        assert_eq!(judged(&["dnsmasq", "pointsman"], true, true).states(), [State::Ok]);
+        assert_eq!(judged(&["dnsmasq", "pointsman"], true, false).states(), [State::Warn]);
+        assert!(judged(&["dnsmasq"], true, true).words().contains("shared_port"));
         assert_eq!(judged(&[], true, false).states(), [State::Warn]);
         assert!(judged(&[], false, false).words().contains("nothing listens"));
     }

@@ -126,8 +126,8 @@ impl Probe {
         });
         let offers = self.gather().await?;
         let mut boot_servers = Vec::new();
-        for server in self.boot_servers(&offers) {
-            boot_servers.push((server, self.ask_boot_server(server, own).await?));
+        for (server, item) in self.boot_servers(&offers) {
+            boot_servers.push((server, self.ask_boot_server(server, own, item).await?));
         }
         Ok(report::report(self, &Heard { offers, boot_servers }))
     }
@@ -183,23 +183,31 @@ impl Probe {
         Ok(())
     }
 
-    /// The boot servers that firmware may ask.
-    fn boot_servers(&self, offers: &[Arrived]) -> Vec<Ipv4Addr> {
+    /// The boot servers that firmware may ask, with the first item of their menu where they have one.
+    fn boot_servers(&self, offers: &[Arrived]) -> Vec<(Ipv4Addr, Option<u16>)> {
         let asks = matches!(self.taker, Taker::Bios | Taker::Uefi | Taker::Ipxe);
         let pxe = offers.iter().map(|arrived| &arrived.offer).filter(|offer| asks && offer.is_pxe());
-        let mut servers: Vec<Ipv4Addr> = Vec::new();
-        for server in pxe.map(|offer| offer.next_server().unwrap_or_else(|| offer.server())) {
-            if !servers.contains(&server) {
-                servers.push(server);
+        let mut servers: Vec<(Ipv4Addr, Option<u16>)> = Vec::new();
+        for offer in pxe {
+            let server = offer.next_server().unwrap_or_else(|| offer.server());
+            // Type 0 is the local disk, for which nobody is asked.
+            let item = offer.vendor_options().menu.iter().map(|item| item.kind).find(|kind| *kind != 0);
+            if !servers.iter().any(|(known, _)| *known == server) {
+                servers.push((server, item));
             }
         }
         servers
     }
 
-    async fn ask_boot_server(&self, server: Ipv4Addr, own: Option<Ipv4Addr>) -> Result<BootServer, ProbeError> {
+    async fn ask_boot_server(
+        &self,
+        server: Ipv4Addr,
+        own: Option<Ipv4Addr>,
+        item: Option<u16>,
+    ) -> Result<BootServer, ProbeError> {
         let Some(own) = own else { return Ok(BootServer::NotAsked) };
         let xid = Uuid::new_v4().as_fields().0;
-        let packet = ask::boot_server_request(self, xid, own, server);
+        let packet = ask::boot_server_request(self, xid, own, server, item);
         let to = SocketAddr::from((server, self.boot_server_port));
         let answer = exchange(own, to, &packet, xid).await?;
         Ok(answer.map_or(BootServer::Silent, |answer| BootServer::Answered(Box::new(answer))))
@@ -208,7 +216,7 @@ impl Probe {
 
 /// Whether a boot server answers a REQUEST on port 4011 from this address.
 pub(super) async fn boot_server_answers(probe: &Probe, own: Ipv4Addr, server: Ipv4Addr) -> Result<bool, ProbeError> {
-    Ok(matches!(probe.ask_boot_server(server, Some(own)).await?, BootServer::Answered(_)))
+    Ok(matches!(probe.ask_boot_server(server, Some(own), None).await?, BootServer::Answered(_)))
 }
 
 /// Whether a server on this host answers a DISCOVER that a relay agent on the same address brings. The agent asks to be

@@ -62,6 +62,14 @@ pub fn tcp_holders(port: u16) -> Holders {
     all_holders(sockets_on_port(["/proc/net/tcp", "/proc/net/tcp6"], port))
 }
 
+/// The processes that have packet sockets, which hear every port of an interface.
+pub fn packet_socket_holders() -> Vec<PortHolder> {
+    let table = fs::read_to_string("/proc/net/packet").unwrap_or_default();
+    let inodes = table.lines().skip(1).filter_map(|line| line.split_whitespace().last());
+    let sockets: Vec<String> = inodes.map(|inode| format!("socket:[{inode}]")).collect();
+    holders(&sockets).collect()
+}
+
 fn all_holders(sockets: Vec<String>) -> Holders {
     Holders { is_bound: !sockets.is_empty(), processes: holders(&sockets).collect() }
 }

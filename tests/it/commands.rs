@@ -42,6 +42,7 @@ fn every_command_teaches_with_an_example() {
         "unassign",
         "assignments",
         "history",
+        "print dhcp-config",
         "script help",
         "script definitions",
         "test",

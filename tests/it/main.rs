@@ -30,6 +30,7 @@ mod library;
 mod loaders;
 mod person;
 mod probe;
+mod probe_servers;
 mod reach;
 mod redirect;
 mod referral;

@@ -28,9 +28,20 @@ pub(super) fn relayed_discover(probe: &Probe, xid: u32, giaddr: Ipv4Addr) -> Vec
     octets
 }
 
-/// The question to a boot server, from a machine that has its address already.
-pub(super) fn boot_server_request(probe: &Probe, xid: u32, own: Ipv4Addr, server: Ipv4Addr) -> Vec<u8> {
-    write(probe, MessageType::Request, xid, 0, Some((own, server))).finish()
+/// The question to a boot server, from a machine that has its address already; for an item of its menu, where it has one
+/// (option 43.71).
+pub(super) fn boot_server_request(
+    probe: &Probe,
+    xid: u32,
+    own: Ipv4Addr,
+    server: Ipv4Addr,
+    item: Option<u16>,
+) -> Vec<u8> {
+    let mut writer = write(probe, MessageType::Request, xid, 0, Some((own, server)));
+    if let Some([high, low]) = item.map(u16::to_be_bytes) {
+        writer.option(code::VENDOR_OPTIONS, &[71, 4, high, low, 0, 0, code::END]);
+    }
+    writer.finish()
 }
 
 fn write(
@@ -112,9 +123,11 @@ mod tests {
     #[test]
     fn port_4011_is_asked_from_the_address_that_this_host_has() {
         let (own, server) = (Ipv4Addr::new(10, 0, 0, 9), Ipv4Addr::new(10, 0, 0, 2));
-        let ask = |taker| Message::parse(&boot_server_request(&probe_as(taker), 7, own, server)).unwrap();
+        let ask = |taker| Message::parse(&boot_server_request(&probe_as(taker), 7, own, server, None)).unwrap();
         assert_eq!((ask(Taker::Uefi).header.ciaddr, ask(Taker::Uefi).address(54)), (own, None));
-        assert_eq!(ask(Taker::Ipxe).address(54), Some(server));
+        assert_eq!((ask(Taker::Ipxe).address(54), ask(Taker::Ipxe).option(43)), (Some(server), None));
+        let chosen = boot_server_request(&probe_as(Taker::Bios), 7, own, server, Some(0x8001));
+        assert_eq!(Message::parse(&chosen).unwrap().option(43), Some(&[71, 4, 0x80, 1, 0, 0, 255][..]));
         let relayed = Message::parse(&relayed_discover(&probe_as(Taker::Ipxe), 7, own)).unwrap();
         assert_eq!((relayed.header.giaddr, relayed.option(82).map(<[u8]>::len)), (own, Some(12)));
     }

@@ -173,7 +173,8 @@ fn in_words(step: &Step) -> String {
         Step::Load { file, server: None } => format!("loads {file}"),
         Step::AskBootServer { server } => format!("asks {server} on port 4011"),
         Step::Menu => "shows the menu of option 43".into(),
-        Step::Fail { code } => format!("does not boot: {code} (`pointsman explain CODE`)"),
+        Step::Fail { code } if code.contains(' ') => format!("does not boot: {code}"),
+        Step::Fail { code } => format!("does not boot: {code} (`pointsman explain {code}`)"),
     }
 }
 

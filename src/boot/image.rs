@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Choice, FactsForm, FileName, FileNameError, Line, Url, UrlError};
+use super::{Choice, FactsForm, FileName, FileNameError, Line, LocalBoot, Url, UrlError};
 
 /// Where a file of an image comes from: this server's images folder, or a URL elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -143,7 +143,11 @@ pub enum ImageKind {
         wait: Duration,
     },
     /// The machine's own disk.
-    Local,
+    Local {
+        /// The way to it, where it is not the usual one of this machine.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        method: Option<LocalBoot>,
+    },
     /// Restart.
     Reboot,
     /// Power off.
@@ -153,6 +157,9 @@ pub enum ImageKind {
 }
 
 impl ImageKind {
+    /// The machine's own disk, in its usual way.
+    pub const LOCAL: ImageKind = ImageKind::Local { method: None };
+
     /// The name in scripts and logs.
     pub fn name(&self) -> &'static str {
         match self {
@@ -164,7 +171,7 @@ impl ImageKind {
             ImageKind::Ipxe { .. } => "ipxe",
             ImageKind::Referral { .. } => "referral",
             ImageKind::Retry { .. } => "retry",
-            ImageKind::Local => "local",
+            ImageKind::Local { .. } => "local",
             ImageKind::Reboot => "reboot",
             ImageKind::Poweroff => "poweroff",
             ImageKind::Shell => "shell",
@@ -185,7 +192,7 @@ impl ImageKind {
             ImageKind::Ipxe { .. }
             | ImageKind::Referral { .. }
             | ImageKind::Retry { .. }
-            | ImageKind::Local
+            | ImageKind::Local { .. }
             | ImageKind::Reboot
             | ImageKind::Poweroff
             | ImageKind::Shell => Vec::new(),

@@ -65,7 +65,7 @@ const SHAPES: &[Shape] = &[
     Shape { kind: "ipxe", attributes: &["text"], read: ipxe },
     Shape { kind: "referral", attributes: &["url", "source", "facts"], read: referral },
     Shape { kind: "retry", attributes: &["wait"], read: retry },
-    Shape { kind: "local", attributes: &[], read: |_| Ok(ImageKind::Local) },
+    Shape { kind: "local", attributes: &[], read: |_| Ok(ImageKind::LOCAL) },
     Shape { kind: "reboot", attributes: &[], read: |_| Ok(ImageKind::Reboot) },
     Shape { kind: "poweroff", attributes: &[], read: |_| Ok(ImageKind::Poweroff) },
     Shape { kind: "shell", attributes: &[], read: |_| Ok(ImageKind::Shell) },

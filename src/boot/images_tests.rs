@@ -9,7 +9,7 @@ fn local(id: &str) -> BootImage {
         title: Line::clean(id),
         assignment: None,
         choice: Default::default(),
-        kind: ImageKind::Local,
+        kind: ImageKind::LOCAL,
     }
 }
 
@@ -84,7 +84,7 @@ fn every_source_and_command_line_is_turned() {
         assert!(!format!("{turned:?}").contains("files_url"), "{turned:?}");
         assert_eq!(turned.name(), kind.name());
     }
-    assert_eq!(ImageKind::Local.map_sources::<()>(|_| Err(()), |_| Err(())), Ok(ImageKind::Local));
+    assert_eq!(ImageKind::LOCAL.map_sources::<()>(|_| Err(()), |_| Err(())), Ok(ImageKind::LOCAL));
 }
 
 #[test]

@@ -9,6 +9,7 @@
 mod account;
 mod architecture;
 mod ask;
+mod boot_file;
 mod boot_menu;
 mod client;
 mod decision;
@@ -32,6 +33,7 @@ mod url;
 pub use account::{Account, Found, Reading};
 pub use architecture::{Architecture, Platform};
 pub use ask::{Ask, AskError, Choice};
+pub use boot_file::BootFile;
 pub use boot_menu::{BootMenu, BootMenuError, MenuBoots, MenuEntry};
 pub use client::{Client, IpxeBuild, MachineId, NicBus};
 pub use decision::{BootDecision, Outcome, Step, Verdict};

@@ -67,16 +67,36 @@ fn disk(target: &Target) -> String {
     format!("menuentry 'Local disk' --id {} {{\n{}}}\n", quoted(DISK), local(target))
 }
 
-/// The own disk. UEFI goes on with its next boot entry; a BIOS has nothing to go back to, so that the first disk's boot
-/// sector is run. With status 0 some firmware opens its setup menu instead, so that 1 is the usual one.
+/// Where systems put their loaders on a disk, the most particular first. The last are where firmware looks by itself.
+const ON_DISK: [&str; 10] = [
+    "/EFI/Microsoft/Boot/bootmgfw.efi",
+    "/EFI/debian/shimx64.efi",
+    "/EFI/ubuntu/shimx64.efi",
+    "/EFI/fedora/shimx64.efi",
+    "/EFI/redhat/shimx64.efi",
+    "/EFI/rocky/shimx64.efi",
+    "/EFI/opensuse/shim.efi",
+    "/EFI/BOOT/BOOTX64.EFI",
+    "/EFI/BOOT/BOOTAA64.EFI",
+    "/EFI/BOOT/BOOTIA32.EFI",
+];
+
+/// The own disk. A BIOS has nothing to go back to, so that the first disk's boot sector is run. UEFI would have, but GRUB
+/// before 2.14 ends with status 0 whatever it is told, and then EDK2 opens its setup menu: so the loader on the disk is run,
+/// and the end is for a disk without one.
 fn local(target: &Target) -> String {
     let commands = match (target.local_boot, target.platform) {
-        (Some(LocalBoot::Reboot), _) => "reboot\n",
-        (Some(LocalBoot::Exit), _) => "exit\n",
-        (Some(LocalBoot::ExitFailed), _) | (None | Some(LocalBoot::Sanboot), Platform::Efi | Platform::Other) => {
-            "exit 1\n"
+        (Some(LocalBoot::Reboot), _) => "reboot\n".to_owned(),
+        (Some(LocalBoot::Exit), _) => "exit\n".to_owned(),
+        (Some(LocalBoot::ExitFailed), _) => "exit 1\n".to_owned(),
+        (None | Some(LocalBoot::Sanboot), Platform::Bios) => "set root=(hd0)\nchainloader +1\nboot\nexit\n".to_owned(),
+        (None | Some(LocalBoot::Sanboot), Platform::Efi | Platform::Other) => {
+            let files = ON_DISK.map(quoted).join(" ");
+            format!(
+                "for file in {files}; do\nif search --no-floppy --file --set=root $file; then\n\
+                 chainloader $file\nboot\nfi\ndone\nexit 1\n"
+            )
         }
-        (None | Some(LocalBoot::Sanboot), Platform::Bios) => "set root=(hd0)\nchainloader +1\nboot\nexit\n",
     };
     format!("echo {}\n{commands}", quoted(LOCAL))
 }
@@ -110,7 +130,9 @@ fn commands(kind: &ImageKind, target: &Target) -> Result<String, LeftOut> {
             let shown = quoted(&format!("Asking again in {seconds} seconds; press ESC to ask at once."));
             Ok(format!("echo {shown}\nsleep --interruptible {seconds}\nconfigfile {again}\n"))
         }
-        ImageKind::Local => Ok(local(target)),
+        ImageKind::Local { method } => {
+            Ok(local(&Target { local_boot: method.or(target.local_boot), ..target.clone() }))
+        }
         ImageKind::Reboot => Ok("reboot\n".to_owned()),
         ImageKind::Poweroff => Ok("halt\n".to_owned()),
         _ => Err(LeftOut("only iPXE can do this")),

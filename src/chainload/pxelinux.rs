@@ -113,7 +113,9 @@ fn commands(kind: &ImageKind, target: &Target) -> Result<String, LeftOut> {
         ImageKind::Retry { .. } => {
             Ok(format!("CONFIG {}::{}\n", target.address(), target.path("pxelinux.cfg/default")))
         }
-        ImageKind::Local => Ok(local(target)),
+        ImageKind::Local { method } => {
+            Ok(local(&Target { local_boot: method.or(target.local_boot), ..target.clone() }))
+        }
         ImageKind::Reboot => Ok("COM32 reboot.c32\n".to_owned()),
         ImageKind::Poweroff => Ok("COM32 poweroff.c32\n".to_owned()),
         _ => Err(LeftOut("only iPXE can do this")),

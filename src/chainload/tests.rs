@@ -103,7 +103,7 @@ fn pxelinux_boots_one_image_at_once() {
 
 #[test]
 fn a_menu_has_its_default_and_timeout() {
-    let list = || vec![image("a", linux("x")), image("b", ImageKind::Local)];
+    let list = || vec![image("a", linux("x")), image("b", ImageKind::LOCAL)];
     let text = grub(&menu(list(), Some("b"), Some(7)), &target(Platform::Efi));
     assert!(text.contains("set default='b'\n") && text.contains("set timeout=7\n"), "{text}");
     let text = pxelinux(&menu(list(), Some("b"), Some(7)));
@@ -122,7 +122,7 @@ fn what_would_start_by_itself_and_cannot_is_replaced_by_the_disk_only() {
     // Where somebody chooses, the cursor may be anywhere.
     assert!(grub(&menu(list(), Some("w"), None), &target(Platform::Efi)).contains("set default='a'\n"));
     let text = grub(&one(ImageKind::Shell), &target(Platform::Efi));
-    assert!(text.ends_with("echo 'Starting from the local disk.'\nexit 1\n") && !text.contains("menuentry"), "{text}");
+    assert!(text.ends_with("\nboot\nfi\ndone\nexit 1\n") && !text.contains("menuentry"), "{text}");
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn what_needs_a_consent_is_not_told() {
     let needs = Some(Box::new(Ask::new(Method::Pin, Line::clean("PIN"), Vec::new()).unwrap()));
     let choice = Choice { needs, ..Choice::default() };
     let guarded = BootImage { choice, ..image("g", linux("secret=1")) };
-    let text = pxelinux(&menu(vec![guarded, image("b", ImageKind::Local)], None, None));
+    let text = pxelinux(&menu(vec![guarded, image("b", ImageKind::LOCAL)], None, None));
     assert!(!text.contains("secret") && text.contains("SAY Left out"), "{text}");
 }
 
@@ -144,10 +144,10 @@ fn the_own_disk_is_reached_as_it_is_said() {
         render(syntax, Said::Denied(&Line::clean("stolen")), &target)
     };
     let (grub, bios, efi) = (Syntax::Grub, Platform::Bios, Platform::Efi);
-    assert!(
-        told(grub, efi, None)
-            .ends_with("echo 'stolen'\nsleep --interruptible 10\necho 'Starting from the local disk.'\nexit 1\n")
-    );
+    let shown = "echo 'stolen'\nsleep --interruptible 10\necho 'Starting from the local disk.'\n";
+    let usual = told(grub, efi, None);
+    assert!(usual.contains(shown) && usual.contains(" '/EFI/BOOT/BOOTX64.EFI' "), "{usual}");
+    assert!(told(grub, efi, Some(LocalBoot::ExitFailed)).ends_with(&format!("{shown}exit 1\n")));
     assert!(told(grub, efi, Some(LocalBoot::Exit)).ends_with("\nexit\n"));
     assert!(told(grub, efi, Some(LocalBoot::Reboot)).ends_with("\nreboot\n"));
     assert!(told(grub, bios, None).contains("chainloader +1\n"));
@@ -197,7 +197,7 @@ proptest! {
         let first: Vec<&str> = lines.iter().filter_map(|line| line.first()).map(String::as_str).collect();
         let expected = [
             "#", "echo", "sleep", "set", "set", "set", "menuentry", "linux", "initrd", "boot", "}", "menuentry", "echo",
-            "exit", "}",
+            "for", "if", "chainloader", "boot", "fi", "done", "exit", "}",
         ];
         prop_assert_eq!(first, expected);
         prop_assert_eq!(&lines[1], &["echo".to_owned(), Line::clean(&reason).as_str().to_owned()]);

@@ -1,6 +1,6 @@
 //! `pointsman decide`: a dry run of the rules for one machine.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,9 +11,10 @@ use serde::Serialize;
 
 use super::machine::MachineArgs;
 use super::output::{say, say_json};
-use crate::boot::{BootDecision, Client, IpxeBuild, MachineId, Network, Outcome, Relay, Stage};
+use crate::boot::{BootDecision, Client, FileName, IpxeBuild, Line, MachineId, Network, Outcome, Relay, Stage};
+use crate::chainload::{self, ConfigFile, Said, Target};
 use crate::config::Config;
-use crate::decision::DecisionEngine;
+use crate::decision::{DecisionEngine, MadeFile, Session};
 use crate::ipxe;
 use crate::observe::{LogTarget, start_logging};
 use crate::site::{Absent, Purpose, Site};
@@ -26,6 +27,7 @@ use crate::site::{Absent, Purpose, Site};
   pointsman decide --mac 52:54:00:12:34:56 --arch x64-uefi
   pointsman decide --mac 52:54:00:12:34:56 --stage discover
   pointsman decide --fact product=\"OptiPlex 7010\" --fact serial=7XK3N22 --json
+  pointsman decide --mac 52:54:00:12:34:56 --arch x64-uefi --stage tftp --file grub.cfg
   pointsman decide --giaddr 10.7.0.1 --now 2026-01-05T08:00:00Z
 
 Exit code: 0 whatever the verdict is; 1 when a rule failed.")]
@@ -50,6 +52,9 @@ pub(super) struct Decide {
     /// The time of the request; now when absent
     #[arg(long, value_name = "RFC3339")]
     now: Option<Timestamp>,
+    /// Show what a boot loader gets that asks for this name, such as grub.cfg or pxelinux.cfg/default
+    #[arg(long, value_name = "NAME")]
+    file: Option<FileName>,
     /// Print the decision as JSON
     #[arg(long)]
     json: bool,
@@ -86,9 +91,13 @@ async fn decide(command: &Decide, config: Config) -> anyhow::Result<ExitCode> {
     let site =
         Site::load(config, Purpose::DryRun).map_err(|problems| anyhow::anyhow!("the site has problems\n{problems}"))?;
     let engine = site.private_engine()?;
-    let decision = ask(command, &engine).await;
+    let session = session(command, &engine);
+    let decision = ask(command, &engine, &session).await;
     let images = decision.images.as_ref();
-    let script = script(command, &decision);
+    let script = match &command.file {
+        None => script(command, &decision),
+        Some(name) => Some(file_text(command, name, &site, &engine, &decision).await),
+    };
     let Absent { missing: missing_files, unsure: unsure_files } = site.absent_files(images).await;
     let failed = decision.trail.iter().any(|step| matches!(step.outcome, Outcome::Failed | Outcome::TimedOut));
     let has_loader = site.loaders.of(command.machine.arch).is_some();
@@ -112,21 +121,27 @@ pub(super) async fn what_boots(machine: &MachineArgs, engine: &DecisionEngine) -
         giaddr: None,
         site: String::new(),
         now: None,
+        file: None,
         json: false,
         verbose: false,
     };
-    ask(&command, engine).await
+    ask(&command, engine, &session(&command, engine)).await
 }
 
-async fn ask(command: &Decide, engine: &DecisionEngine) -> Arc<BootDecision> {
+/// The boot of the machine that is made up.
+fn session(command: &Decide, engine: &DecisionEngine) -> Arc<Session> {
     let now = command.now.unwrap_or_else(Timestamp::now);
     let mut client = Client::new(command.machine.mac, command.machine.arch);
     client.machine_id = command.machine.uuid.map(MachineId::from_uuid);
     client.vendor_class = format!("PXEClient:Arch:{:05}:UNDI:003016", command.machine.arch.code());
-    if command.stage == Stage::Http {
+    if command.stage == Stage::Http && command.file.is_none() {
         client.user_class = "iPXE".into();
         client.ipxe = Some(IpxeBuild::default());
     }
+    Arc::new(engine.sessions().begin(client, 0, now))
+}
+
+fn network(command: &Decide) -> Network {
     let relay = command.giaddr.map(|giaddr| Relay {
         giaddr,
         circuit_id: Vec::new(),
@@ -135,12 +150,51 @@ async fn ask(command: &Decide, engine: &DecisionEngine) -> Arc<BootDecision> {
     });
     let interface = command.interface.as_str().into();
     let site = command.site.as_str().into();
-    let network = Network { interface, client: command.ip, relay, site, ..Network::default() };
-    let session = Arc::new(engine.sessions().begin(client, 0, now));
+    Network { interface, client: command.ip, relay, site, ..Network::default() }
+}
+
+async fn ask(command: &Decide, engine: &DecisionEngine, session: &Arc<Session>) -> Arc<BootDecision> {
+    let now = command.now.unwrap_or_else(Timestamp::now);
+    let (network, machine) = (network(command), command.machine.machine());
     match command.stage {
-        Stage::Http => engine.boot_images(&session, network, command.machine.machine(), now).await,
-        stage => engine.allow_boot(&session, stage, network, now).await,
+        stage @ (Stage::Http | Stage::Tftp) if stage == Stage::Http || command.file.is_some() => {
+            engine.boot_images_at(session, stage, network, machine, now).await
+        }
+        stage => engine.allow_boot(session, stage, network, now).await,
     }
+}
+
+/// What a boot loader gets that asks for a name; the session's token stands as a placeholder.
+async fn file_text(
+    command: &Decide,
+    name: &FileName,
+    site: &Site,
+    engine: &DecisionEngine,
+    decision: &BootDecision,
+) -> String {
+    let (session, now) = (session(command, engine), command.now.unwrap_or_else(Timestamp::now));
+    match engine.boot_file(&session, command.stage, network(command), name, now).await {
+        MadeFile::Text(text) => return text,
+        MadeFile::Absent => return "not found: boot_file said so, or failed".into(),
+        MadeFile::Late => return "boot_file is too late".into(),
+        MadeFile::NoOpinion => {}
+    }
+    let (Some(file), Ok(urls)) = (ConfigFile::parse(name), "http://SERVER/b/TOKEN/".parse()) else {
+        let found = site.loaders.named(name).map(|loader| format!("the file {}", loader.path.display()));
+        return found.unwrap_or_else(|| "not found: no loader has this name".into());
+    };
+    let target = Target {
+        platform: command.machine.arch.platform(),
+        local_boot: engine.manner_of(&session).local_boot,
+        server: SocketAddr::from((Ipv4Addr::LOCALHOST, site.config.http.port)),
+        token: "TOKEN".into(),
+        by_http: command.stage == Stage::Http,
+        urls,
+        has_menu_program: true,
+    };
+    let (images, reason) = (decision.images.clone().unwrap_or_default(), Line::clean(decision.verdict.reason()));
+    let said = if decision.verdict.allows() { Said::Images(&images) } else { Said::Denied(&reason) };
+    chainload::render(file.syntax, said, &target)
 }
 
 /// The script that the client would get; the server's address and the session's token stand as placeholders.
@@ -153,7 +207,7 @@ fn script(command: &Decide, decision: &BootDecision) -> Option<String> {
     match &decision.images {
         Some(images) => Some(ipxe::render(&ipxe::images(images, platform, &urls))),
         None if decision.verdict.name() == "deny" => {
-            let reason = crate::boot::Line::clean(decision.verdict.reason());
+            let reason = Line::clean(decision.verdict.reason());
             Some(ipxe::render(&ipxe::denied(&reason, platform)))
         }
         None => None,

@@ -125,7 +125,7 @@ impl Default for ImagesSection {
 
 impl Default for DecisionSection {
     fn default() -> Self {
-        let Policy { on_error, on_timeout, unknown, remember, limits } = Policy::default();
+        let Policy { on_error, on_timeout, unknown, remember, limits, local_boot } = Policy::default();
         DecisionSection {
             on_error,
             on_timeout,
@@ -134,6 +134,7 @@ impl Default for DecisionSection {
             allow_boot_limit: limits.allow_boot,
             boot_images_limit: limits.boot_images,
             work_limit: limits.work,
+            local_boot,
         }
     }
 }

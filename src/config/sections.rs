@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use crate::boot::{Architecture, FileName, Line};
+use crate::boot::{Architecture, FileName, Line, LocalBoot};
 use crate::decision::{Fallback, OnError, Policy, TimeLimits};
 use crate::net::advertise::{Advertise, AdvertiseRule};
 
@@ -219,6 +219,8 @@ pub struct DecisionSection {
     /// How long one question may work in the background.
     #[serde(deserialize_with = "duration")]
     pub work_limit: Duration,
+    /// How machines get to their own disk, by architecture, where it is not the usual way.
+    pub local_boot: BTreeMap<Architecture, LocalBoot>,
 }
 
 impl DecisionSection {
@@ -234,6 +236,7 @@ impl DecisionSection {
                 boot_images: self.boot_images_limit,
                 work: self.work_limit,
             },
+            local_boot: self.local_boot.clone(),
         }
     }
 }

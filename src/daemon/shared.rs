@@ -198,7 +198,7 @@ impl Shared {
         let menu_program = "menu.c32".parse().ok();
         Target {
             platform: session.client().architecture.platform(),
-            local_boot: self.engine.manner(session, verdict).local_boot,
+            local_boot: self.engine.manner_of(session).local_boot,
             server: SocketAddr::new(server.to_canonical(), self.ports.http),
             token: self.engine.sessions().token(session, verdict.allows(), Timestamp::now()),
             by_http,
@@ -213,6 +213,11 @@ impl Shared {
         let own = file.syntax.plainest().parse().ok();
         let is_own = own.is_some_and(|own| self.site.load().loaders.named(&own).is_some());
         (!is_own).then_some(file)
+    }
+
+    /// Whether everybody who asks for this name beside a loader gets the same: nothing is made for one machine.
+    pub(super) fn is_same_for_all(&self, name: &FileName) -> bool {
+        !self.engine.makes_files() && self.made_file(name).is_none()
     }
 
     /// What it says by this decision, and that it was handed out. None where the machine shall hear nothing.

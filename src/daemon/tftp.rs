@@ -10,9 +10,9 @@ use tracing::{debug, info};
 
 use crate::boot::{FileName, Network, Stage, Verdict};
 use crate::chainload::ConfigFile;
-use crate::decision::{BootEvent, Carrier, Progress, Session, Sessions, Transport};
+use crate::decision::{BootEvent, Carrier, MadeFile, Progress, Session, Sessions, Transport};
 use crate::files::{Content, OpenError};
-use crate::ipxe;
+use crate::ipxe::{self, Leaving};
 use crate::observe::Funnel;
 use crate::paths::{self, Wanted};
 use crate::tftp::{ReadRequest, Refusal, TftpSource, TransferOutcome, TransferResult};
@@ -50,10 +50,19 @@ impl TftpAnswers {
     ) -> Result<Content, Refusal> {
         let site = self.0.site.load_full();
         match wanted {
-            Wanted::Loader(name) => match self.0.made_file(name) {
-                None => site.loaders.open(name).ok_or(Refusal::NotFound),
-                Some(file) => self.config(request, session, file).await,
-            },
+            Wanted::Loader(name) => {
+                let now = Timestamp::now();
+                match self.0.engine.boot_file(session, Stage::Tftp, network(request), name, now).await {
+                    MadeFile::Text(text) => return Ok(Content::from_bytes(text)),
+                    MadeFile::Absent => return Err(Refusal::NotFound),
+                    MadeFile::Late => return Err(Refusal::Busy),
+                    MadeFile::NoOpinion => {}
+                }
+                match self.0.made_file(name) {
+                    None => site.loaders.open(name).ok_or(Refusal::NotFound),
+                    Some(file) => self.config(request, session, file).await,
+                }
+            }
             Wanted::Image(name) => site.images.open(name).await.map_err(|error| match error {
                 OpenError::NotFound => Refusal::NotFound,
                 OpenError::Denied => Refusal::Denied("not a file of this server".into()),
@@ -102,7 +111,9 @@ impl TftpAnswers {
         let server = self.0.known_by(session, request.local, request.peer.ip());
         let urls = |secure| self.0.urls(session, server, secure);
         let urls: Vec<_> = if self.0.prefers_https() { vec![urls(true), urls(false)] } else { vec![urls(false)] };
-        ipxe::render(&ipxe::autoexec(&urls, session.client().architecture.platform()))
+        let platform = session.client().architecture.platform();
+        let leaving = Leaving { platform, method: self.0.engine.manner_of(session).local_boot };
+        ipxe::render(&ipxe::autoexec(&urls, leaving))
     }
 }
 
@@ -136,7 +147,7 @@ impl TftpSource for TftpAnswers {
         match paths::parse(&request.file_name)?.1 {
             // An image that a script names may be of an upstream: the name is the site's own either way.
             Wanted::Image(name) => Some(format!("f/{name}")),
-            Wanted::Loader(name) => Some(name.to_string()),
+            Wanted::Loader(name) => self.0.is_same_for_all(&name).then(|| name.to_string()),
             // The rest is made for one machine.
             _ => None,
         }

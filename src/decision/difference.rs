@@ -219,7 +219,7 @@ mod tests {
     }
 
     fn local(id: &str) -> BootImage {
-        let kind = ImageKind::Local;
+        let kind = ImageKind::LOCAL;
         BootImage { id: id.into(), title: Line::clean(id), assignment: None, choice: Default::default(), kind }
     }
 

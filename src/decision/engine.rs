@@ -211,7 +211,13 @@ impl DecisionEngine {
     /// How a machine is treated: as its rules say, else as the quirk table says of such firmware.
     pub fn manner(&self, session: &Session, verdict: &Verdict) -> Manner {
         let era = self.era.load();
-        let usual = era.world.quirks.manner(&session.client(), &session.machine());
+        let client = session.client();
+        let mut usual = era.world.quirks.manner(&client, &session.machine());
+        if usual.local_boot.is_none() {
+            let own = &era.world.policy.local_boot;
+            usual.local_boot =
+                own.get(&client.architecture).or_else(|| own.get(&client.architecture.machine())).copied();
+        }
         match verdict.manner() {
             Some(said) if !said.is_usual() => said.clone().or(&usual),
             _ => usual,
@@ -223,6 +229,16 @@ impl DecisionEngine {
         let era = self.era.load();
         let (client, machine) = (session.client(), session.machine());
         era.world.quirks.of(&client, &machine).map(|quirk| Arc::clone(&quirk.name)).collect()
+    }
+
+    /// The same by the verdict that this boot has. What a forgotten one said beside yes or no is lost with it.
+    pub fn manner_of(&self, session: &Session) -> Manner {
+        let era = self.era.load_full();
+        let key = FlightKey { generation: era.generation, facts: 0 };
+        match session.verdict.decided(key, &era.world.policy) {
+            Some(decision) => self.manner(session, &decision.verdict),
+            None => self.manner(session, &Verdict::allow()),
+        }
     }
 
     /// Tells the handlers what happened in a boot, one after the other, and then the observer.
@@ -311,7 +327,16 @@ impl DecisionEngine {
         .boxed()
     }
 
-    fn request(
+    pub(super) fn world(&self) -> Arc<World> {
+        Arc::clone(&self.era.load().world)
+    }
+
+    /// Whether there is room in the log for one more line about a failure.
+    pub(super) fn may_log(&self, now: Timestamp) -> bool {
+        self.log.has_room(now)
+    }
+
+    pub(super) fn request(
         &self,
         world: &World,
         session: &Session,

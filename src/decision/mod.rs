@@ -11,6 +11,7 @@ mod difference;
 mod engine;
 mod event;
 mod exchange;
+mod file;
 mod flight;
 mod grant;
 mod log;
@@ -23,13 +24,14 @@ mod trust;
 
 use async_trait::async_trait;
 
-use crate::boot::{Account, BootImages, BootRequest, Identity, Record, Verdict};
+use crate::boot::{Account, BootFile, BootImages, BootRequest, FileName, Identity, Record, Verdict};
 
 pub use chain::Question;
 pub use difference::{Compared, Difference, differences, differing};
 pub use engine::{DecisionEngine, Observer, World};
 pub use event::{BootEvent, Carrier};
 pub use exchange::{Exchange, Transport};
+pub use file::MadeFile;
 pub use grant::GrantError;
 pub use policy::{Fallback, OnError, Policy, TimeLimits};
 pub use session::{Progress, Session, Sessions};
@@ -56,6 +58,20 @@ pub trait RequestHandler: Send + Sync {
     /// # Errors
     /// When the handler should have known and could not tell; the engine's policy then decides.
     async fn boot_images(&self, request: &BootRequest) -> Result<Answer<BootImages>, HandlerError>;
+
+    /// Whether [`RequestHandler::boot_file`] may have an opinion: where nobody has, nobody is asked.
+    fn makes_files(&self) -> bool {
+        false
+    }
+
+    /// What is in the file of this name, for a boot loader that asks for it in an allowed boot? For configuration files of
+    /// other loaders than iPXE, and whatever else they look for.
+    ///
+    /// # Errors
+    /// When the handler should have known and could not tell: then there is no such file.
+    async fn boot_file(&self, _request: &BootRequest, _name: &FileName) -> Result<Answer<BootFile>, HandlerError> {
+        Ok(Answer::Pass)
+    }
 
     /// Something happened in a boot; every handler is told, whoever decided. Questions change nothing, so that they can
     /// be asked in a dry run: what is counted is counted here.

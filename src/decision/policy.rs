@@ -1,10 +1,11 @@
 //! What the engine does when no handler answers, one fails, or one is too slow.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::boot::{Stage, Verdict};
+use crate::boot::{Architecture, LocalBoot, Stage, Verdict};
 
 /// Loaders ask again by TFTP after about as long, and find the answer ready then.
 const TFTP_PATIENCE: Duration = Duration::from_secs(4);
@@ -22,6 +23,8 @@ pub struct Policy {
     pub remember: Duration,
     /// How long a question may take.
     pub limits: TimeLimits,
+    /// How machines get to their own disk, where neither the rules nor a quirk say.
+    pub local_boot: BTreeMap<Architecture, LocalBoot>,
 }
 
 /// A verdict that stands in for one that nobody gave.
@@ -121,6 +124,7 @@ impl Default for Policy {
             unknown: Fallback::Ignore,
             remember: Duration::from_secs(60),
             limits: TimeLimits::default(),
+            local_boot: BTreeMap::new(),
         }
     }
 }

@@ -75,7 +75,7 @@ impl RequestHandler for Fake {
             title: Line::clean(self.name),
             assignment: None,
             choice: Default::default(),
-            kind: ImageKind::Local,
+            kind: ImageKind::LOCAL,
         };
         self.act(BootImages::new(vec![image], None).map_err(|error| HandlerError::new(error.to_string()))?).await
     }

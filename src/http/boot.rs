@@ -20,9 +20,9 @@ use super::told::Told;
 use super::{Connection, HttpState};
 use crate::boot::{BootDecision, BootImages, FileName, Line, Machine, Platform, SessionId, Stage, Verdict};
 use crate::chainload::ConfigFile;
-use crate::decision::{BootEvent, Carrier, HandlerError, Progress, Session, TokenError};
+use crate::decision::{BootEvent, Carrier, HandlerError, MadeFile, Progress, Session, TokenError};
 use crate::files::{Content, OpenError};
-use crate::ipxe::{self, Command, SessionUrls};
+use crate::ipxe::{self, Command, Leaving, SessionUrls};
 use crate::observe::{EventLabel, Funnel};
 use crate::paths::{self, Wanted};
 
@@ -158,7 +158,7 @@ impl Asked {
         let images =
             chosen(self.settled(decision.images.clone().unwrap_or_default()), self.session.choice().as_deref());
         if is_head {
-            return script(&ipxe::images(&images, self.platform(), &self.urls()));
+            return script(&ipxe::images(&images, self.leaving(), &self.urls()));
         }
         self.served(images, &[]).await
     }
@@ -176,7 +176,7 @@ impl Asked {
             Err(response) => return response,
         };
         self.advanced(Progress::ScriptServed, Funnel::script_served, "script served");
-        script(&[before, &ipxe::images(&images, self.platform(), &self.urls())].concat())
+        script(&[before, &ipxe::images(&images, self.leaving(), &self.urls())].concat())
     }
 
     /// The addresses of the session, with our word of who is there.
@@ -219,8 +219,8 @@ impl Asked {
         }
         let site = &self.state.site;
         let commands = match wanted {
-            Wanted::Autoexec => ipxe::autoexec(&site.autoexec_urls(&self.session, &self.via), self.platform()),
-            _ => ipxe::bootstrap(&site.urls(&self.session, &self.via), self.platform()),
+            Wanted::Autoexec => ipxe::autoexec(&site.autoexec_urls(&self.session, &self.via), self.leaving()),
+            _ => ipxe::bootstrap(&site.urls(&self.session, &self.via), self.leaving()),
         };
         script(&commands)
     }
@@ -254,6 +254,13 @@ impl Asked {
 
     /// A boot loader.
     async fn loader(&self, name: &FileName, head: &Parts) -> Response {
+        let (engine, network) = (&self.state.engine, self.via.network());
+        match engine.boot_file(&self.session, Stage::Http, network, name, self.now).await {
+            MadeFile::Text(made) => return config(made),
+            MadeFile::Absent => return text(StatusCode::NOT_FOUND, "not found\n"),
+            MadeFile::Late => return later("the file is being made; ask again\n"),
+            MadeFile::NoOpinion => {}
+        }
         if let Some(file) = self.state.site.made_file(name) {
             return self.config(file).await;
         }
@@ -274,7 +281,7 @@ impl Asked {
             return response;
         }
         match self.state.site.config_text(file, &self.session, &decision, &self.via) {
-            Some(config) => ([(CONTENT_TYPE, "text/plain"), (CACHE_CONTROL, "no-store")], config).into_response(),
+            Some(made) => config(made),
             None => text(StatusCode::NOT_FOUND, "not found\n"),
         }
     }
@@ -337,16 +344,21 @@ impl Asked {
     }
 
     pub(super) fn refused_script(&self, verdict: &Verdict) -> Option<Response> {
-        Some(script(&ipxe::denied(&shown_reason(verdict)?, self.platform())))
+        Some(script(&ipxe::denied(&shown_reason(verdict)?, self.leaving())))
     }
 
     /// What runs the machine: what iPXE says of itself, else what the firmware said.
-    pub(super) fn platform(&self) -> Platform {
+    fn platform(&self) -> Platform {
         match self.session.machine().get("platform") {
             Some("efi") => Platform::Efi,
             Some("pcbios") => Platform::Bios,
             _ => self.session.client().architecture.platform(),
         }
+    }
+
+    /// How the machine gets to its own disk.
+    pub(super) fn leaving(&self) -> Leaving {
+        Leaving { platform: self.platform(), method: self.state.engine.manner_of(&self.session).local_boot }
     }
 
     fn advanced(&self, progress: Progress, step: Funnel, what: &str) {
@@ -435,6 +447,10 @@ pub(super) fn refused_file(verdict: &Verdict) -> Option<Response> {
 
 pub(super) fn query(uri: &Uri) -> Vec<(String, String)> {
     Query::try_from_uri(uri).map(|Query(pairs)| pairs).unwrap_or_default()
+}
+
+fn config(made: String) -> Response {
+    ([(CONTENT_TYPE, "text/plain"), (CACHE_CONTROL, "no-store")], made).into_response()
 }
 
 pub(super) fn script(commands: &[Command]) -> Response {

@@ -181,7 +181,7 @@ impl Asked {
             }
             ApprovalState::Pending => {
                 let urls = self.urls();
-                Approved::Waiting(ipxe::waiting(ask.title(), &approval.id, chosen, self.platform(), &urls))
+                Approved::Waiting(ipxe::waiting(ask.title(), &approval.id, chosen, self.leaving(), &urls))
             }
         }
     }

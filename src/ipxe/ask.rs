@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::facts::Told;
 use super::images::{FAILED, LOCAL};
-use super::scripts::local;
+use super::scripts::{Leaving, local};
 use super::{Command, Label, SessionUrls, Stored, Text};
-use crate::boot::{Ask, BootImage, Line, Method, Platform};
+use crate::boot::{Ask, BootImage, Line, Method};
 
 /// How often an answer is sent that does not reach the server.
 const ATTEMPTS_MAX: u32 = 20;
@@ -35,7 +35,13 @@ pub(super) fn before(question: &Ask, image: &BootImage, urls: &SessionUrls, left
 
 /// The script of a machine that waits for somebody to approve it. `number` is what it is approved by; `image` what was
 /// chosen, empty for the boot as a whole.
-pub fn waiting(title: &Line, number: &str, image: &str, platform: Platform, urls: &SessionUrls) -> Vec<Command> {
+pub fn waiting(
+    title: &Line,
+    number: &str,
+    image: &str,
+    leaving: impl Into<Leaving>,
+    urls: &SessionUrls,
+) -> Vec<Command> {
     let [again, query] = [Label::Place("again"), Label::Place("query")];
     let mut script = vec![
         Command::Echo(Text::screen(title.as_str())),
@@ -48,7 +54,7 @@ pub fn waiting(title: &Line, number: &str, image: &str, platform: Platform, urls
     ];
     script.extend(answer(image, urls).commands(&query, &again));
     script.extend([Command::Label(LOCAL), Command::Echo(Text::new("Starting from the local disk."))]);
-    script.extend(local(platform));
+    script.extend(local(leaving.into()));
     script
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::facts::Told;
-use super::scripts::local;
+use super::scripts::{Leaving, local};
 use super::{Command, Label, SessionUrls, Stored, Text, Word, ask, menu};
 use crate::boot::{BootImage, BootImages, FactsForm, ImageKind, InjectedFile, Line, Menu, Platform, Source, Url};
 
@@ -29,8 +29,9 @@ struct Target<'a> {
 /// shown again, and a single image leaves to the disk. An image that does an assignment is loaded only when
 /// [`SessionUrls::start`] answered with a script that succeeds; else the machine goes to its disk, whatever else there
 /// is to choose from, so that nothing asks again and again.
-pub fn images(images: &BootImages, platform: Platform, urls: &SessionUrls) -> Vec<Command> {
-    let target = Target { platform, urls };
+pub fn images(images: &BootImages, leaving: impl Into<Leaving>, urls: &SessionUrls) -> Vec<Command> {
+    let leaving = leaving.into();
+    let target = Target { platform: leaving.platform, urls };
     let waits = matches!(images.images(), [BootImage { kind: ImageKind::Retry { .. }, .. }]);
     let mut script = noticed(images.notice(), waits);
     script.extend(match (images.images(), images.menu()) {
@@ -46,7 +47,7 @@ pub fn images(images: &BootImages, platform: Platform, urls: &SessionUrls) -> Ve
     }
     script.push(Command::Label(LOCAL));
     script.push(Command::Echo(Text::new("Starting from the local disk.")));
-    script.extend(local(platform));
+    script.extend(local(leaving));
     script
 }
 
@@ -145,7 +146,8 @@ impl Target<'_> {
             ImageKind::Ipxe { text } => vec![Command::Raw(text.clone())],
             ImageKind::Referral { url, facts } => referral(&image.id, url, *facts),
             ImageKind::Retry { wait } => self.retry(&image.id, *wait),
-            ImageKind::Local => vec![Command::Goto(LOCAL)],
+            ImageKind::Local { method: None } => vec![Command::Goto(LOCAL)],
+            ImageKind::Local { method } => local(Leaving { platform: self.platform, method: *method }),
             ImageKind::Reboot => vec![Command::Reboot.or_goto(&FAILED)],
             ImageKind::Poweroff => vec![Command::Poweroff.or_goto(&FAILED)],
             // Its status is that of the last command typed, which is nobody's failure.

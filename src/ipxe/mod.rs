@@ -35,6 +35,8 @@ pub use ask::{forget_secrets, waiting};
 pub use command::{Command, Label, Stored};
 pub use images::images;
 pub use render::render;
-pub use scripts::{autoexec, autoexec_without_session, bootstrap, denied, failed, introduction, not_started, started};
+pub use scripts::{
+    Leaving, autoexec, autoexec_without_session, bootstrap, denied, failed, introduction, not_started, started,
+};
 pub use text::{Text, Word};
 pub use urls::{SessionUrls, SessionUrlsError};

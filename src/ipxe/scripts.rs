@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::facts::{Told, taken_over_by};
 use super::{Command, Label, SessionUrls, Stored, Text, Word};
-use crate::boot::{Line, Platform};
+use crate::boot::{Line, LocalBoot, Platform};
 
 /// How often a client asks before it gives up and lets the firmware go on.
 const ATTEMPTS_MAX: u32 = 10;
@@ -20,49 +20,49 @@ const GIVE_UP: Label = Label::Place("give-up");
 
 /// The script beside iPXE's own file: gets an address, then loads the bootstrap script from the first of `urls` that
 /// answers (HTTPS, then HTTP where the site allows it).
-pub fn autoexec(urls: &[SessionUrls], platform: Platform) -> Vec<Command> {
-    first_of(urls.iter().map(SessionUrls::boot), platform)
+pub fn autoexec(urls: &[SessionUrls], leaving: impl Into<Leaving>) -> Vec<Command> {
+    first_of(urls.iter().map(SessionUrls::boot), leaving.into())
 }
 
 /// The same for a machine that has no session yet: it comes in at the first of these URLs that answers.
-pub fn autoexec_without_session(urls: Vec<Word>, platform: Platform) -> Vec<Command> {
-    first_of(urls.into_iter(), platform)
+pub fn autoexec_without_session(urls: Vec<Word>, leaving: impl Into<Leaving>) -> Vec<Command> {
+    first_of(urls.into_iter(), leaving.into())
 }
 
-fn first_of(urls: impl Iterator<Item = Word>, platform: Platform) -> Vec<Command> {
+fn first_of(urls: impl Iterator<Item = Word>, leaving: Leaving) -> Vec<Command> {
     let mut script = vec![Command::Set(Stored::Attempt, Text::new("0")), Command::Label(AGAIN)];
     script.push(Command::Inc(Stored::Attempt));
     script.push(Command::Dhcp.or_goto(&RETRY));
     script.extend(urls.map(|url| taken_over_by(url).ignored()));
-    script.extend(retry(platform));
+    script.extend(retry(leaving));
     script
 }
 
 /// The script that tells the server what this machine is and runs the answer: as a form where the build can, as a
 /// query where it cannot. Nothing tells which builds can, so it is tried.
-pub fn bootstrap(urls: &SessionUrls, platform: Platform) -> Vec<Command> {
-    introduction(urls.script(), platform)
+pub fn bootstrap(urls: &SessionUrls, leaving: impl Into<Leaving>) -> Vec<Command> {
+    introduction(urls.script(), leaving)
 }
 
 /// The same for a machine that has no session yet: it introduces itself at this URL.
-pub fn introduction(url: Word, platform: Platform) -> Vec<Command> {
+pub fn introduction(url: Word, leaving: impl Into<Leaving>) -> Vec<Command> {
     let begun = [Stored::Asked, Stored::Attempt].map(|count| Command::Set(count, Text::new("0")));
     let mut script = Vec::from(begun);
     script.push(Command::Label(AGAIN));
     script.push(Command::Inc(Stored::Attempt));
     script.extend(Told::by_form(url).commands(&QUERY, &RETRY));
-    script.extend(retry(platform));
+    script.extend(retry(leaving.into()));
     script
 }
 
 /// The script for a machine that may not boot: shows why, then leaves to the disk.
-pub fn denied(reason: &Line, platform: Platform) -> Vec<Command> {
+pub fn denied(reason: &Line, leaving: impl Into<Leaving>) -> Vec<Command> {
     let mut script = vec![
         Command::Echo(Text::new("This machine may not boot from the network.")),
         Command::Echo(Text::screen(reason.as_str())),
         Command::Prompt(Text::new("Press a key to start from the local disk at once."), READING_TIME).ignored(),
     ];
-    script.extend(local(platform));
+    script.extend(local(leaving.into()));
     script
 }
 
@@ -94,16 +94,35 @@ pub fn not_started(reason: &Line) -> Vec<Command> {
     ]
 }
 
-/// Leaves to the machine's own disk. On EFI the status must not be 0, or some firmware opens its setup menu; a BIOS goes
-/// on with its next boot device only if the disk cannot be started from here.
-pub(super) fn local(platform: Platform) -> Vec<Command> {
-    match platform {
-        Platform::Bios => vec![Command::SanbootDisk.ignored(), Command::Exit(0)],
-        Platform::Efi | Platform::Other => vec![Command::Exit(1)],
+/// How a script leaves to the machine's own disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leaving {
+    /// What runs the machine.
+    pub platform: Platform,
+    /// The way that is known to work for it; the platform's usual one when absent.
+    pub method: Option<LocalBoot>,
+}
+
+impl From<Platform> for Leaving {
+    fn from(platform: Platform) -> Self {
+        Leaving { platform, method: None }
     }
 }
 
-fn retry(platform: Platform) -> Vec<Command> {
+/// Leaves to the machine's own disk. On EFI the status must not be 0, or some firmware opens its setup menu; a BIOS goes
+/// on with its next boot device only if the disk cannot be started from here.
+pub(super) fn local(leaving: Leaving) -> Vec<Command> {
+    match (leaving.method, leaving.platform) {
+        (None | Some(LocalBoot::Sanboot), Platform::Bios) => vec![Command::SanbootDisk.ignored(), Command::Exit(0)],
+        // Builds for EFI know no BIOS disk, and go on.
+        (Some(LocalBoot::Sanboot), _) => vec![Command::SanbootDisk.ignored(), Command::Exit(1)],
+        (None | Some(LocalBoot::ExitFailed), _) => vec![Command::Exit(1)],
+        (Some(LocalBoot::Exit), _) => vec![Command::Exit(0)],
+        (Some(LocalBoot::Reboot), _) => vec![Command::Reboot.ignored(), Command::Exit(1)],
+    }
+}
+
+fn retry(leaving: Leaving) -> Vec<Command> {
     let mut script = vec![
         Command::Label(RETRY),
         Command::Set(Stored::Failure, Text::default().and_setting_as("errno", "hexraw")),
@@ -114,6 +133,6 @@ fn retry(platform: Platform) -> Vec<Command> {
         Command::Label(GIVE_UP),
         Command::Echo(Text::new("Giving up; the firmware goes on.")),
     ];
-    script.extend(local(platform));
+    script.extend(local(leaving));
     script
 }

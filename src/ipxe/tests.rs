@@ -9,7 +9,9 @@ use proptest::prelude::*;
 
 use super::reader::{Read, operands, read};
 use super::*;
-use crate::boot::{BootImage, BootImages, FACTS, FileName, ImageKind, InjectedFile, Line, Menu, Platform, Source};
+use crate::boot::{
+    BootImage, BootImages, FACTS, FileName, ImageKind, InjectedFile, Line, LocalBoot, Menu, Platform, Source,
+};
 
 fn urls() -> SessionUrls {
     "http://10.0.0.2/b/TOKEN/".parse().unwrap()
@@ -95,7 +97,7 @@ fn a_menu_offers_every_image_and_comes_back_after_a_failure() {
         ImageKind::Chain { source: source("next.ipxe") },
         ImageKind::Sanboot { source: source("iscsi:10.0.0.9::::iqn.x:y") },
         ImageKind::Ipxe { text: "#!ipxe\necho hello \\".into() },
-        ImageKind::Local,
+        ImageKind::LOCAL,
         ImageKind::Reboot,
         ImageKind::Poweroff,
         ImageKind::Shell,
@@ -156,6 +158,28 @@ fn https_is_tried_before_http() {
 fn nothing_to_boot_is_the_disk() {
     let text = render(&images(&BootImages::none(), Platform::Efi, &urls()));
     assert!(text.ends_with("echo Starting from the local disk.\nexit 1\n"), "{text}");
+}
+
+#[test]
+fn the_own_disk_is_reached_as_it_is_said() {
+    let told = |platform, method| {
+        let text = render(&denied(&Line::clean("no"), Leaving { platform, method }));
+        text.lines().skip(4).map(str::to_owned).collect::<Vec<_>>().join("; ")
+    };
+    let (bios, efi) = (Platform::Bios, Platform::Efi);
+    let disk = "sanboot --no-describe --drive=0x80 ||";
+    assert_eq!(told(bios, None), format!("{disk}; exit 0"));
+    assert_eq!(told(bios, Some(LocalBoot::Sanboot)), format!("{disk}; exit 0"));
+    assert_eq!(told(bios, Some(LocalBoot::Exit)), "exit 0");
+    assert_eq!((told(efi, None).as_str(), told(efi, Some(LocalBoot::ExitFailed)).as_str()), ("exit 1", "exit 1"));
+    assert_eq!(told(efi, Some(LocalBoot::Exit)), "exit 0");
+    assert_eq!(told(efi, Some(LocalBoot::Sanboot)), format!("{disk}; exit 1"));
+    assert_eq!(told(efi, Some(LocalBoot::Reboot)), "reboot ||; exit 1");
+    // What an image says is for that image only.
+    let disk = image("x", "Disk", ImageKind::Local { method: Some(LocalBoot::Reboot) });
+    let list = BootImages::new(vec![disk], None).unwrap();
+    let text = render(&images(&list, Leaving { platform: efi, method: Some(LocalBoot::Exit) }, &urls()));
+    assert!(text.contains("reboot ||\nexit 1\n") && text.ends_with("exit 0\n"), "{text}");
 }
 
 #[test]

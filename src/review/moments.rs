@@ -240,7 +240,7 @@ pub(super) fn of_answer(answer: &Compared) -> (Means, Tone) {
             let loads = images.images().iter().any(|image| {
                 !matches!(
                     image.kind,
-                    ImageKind::Local
+                    ImageKind::Local { .. }
                         | ImageKind::Reboot
                         | ImageKind::Poweroff
                         | ImageKind::Shell

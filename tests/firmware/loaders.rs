@@ -1,12 +1,17 @@
 //! Cases where another loader than iPXE boots: shim with GRUB, and PXELINUX. Their configuration is made of the same two
 //! scripts.
 
+use std::time::Duration;
+
 use crate::assets::{BOOTED, COMMAND_LINE};
 use crate::disk::{self, OWN_DISK};
 use crate::lab::{BOOT_LIMIT, Lab};
 use crate::machine::{Firmware, Plan};
 use crate::server::Site;
 use crate::{ALLOW_ALL, ONE_LINUX};
+
+/// GRUB loads by TFTP in blocks of 1 KiB, one at a time: on a busy machine a kernel takes a minute.
+const GRUB_LIMIT: Duration = Duration::from_secs(360);
 
 /// Signed loaders for all UEFI machines.
 const SHIM: &str = "fn allow_boot(request) { allow(#{ loader: \"shimx64.efi\" }) }\n";
@@ -17,7 +22,7 @@ fn shim_and_grub_boot(case: &str, firmware: Firmware, mac: &'static str, uuid: &
     let plan = Plan::new(firmware, mac, uuid);
     let server = lab.serve(&Site { more: lab.assets.trixie_signed(), ..Site::new(SHIM, ONE_LINUX) });
     let machine = lab.power_on(&plan);
-    lab.see(&machine, BOOTED, BOOT_LIMIT);
+    lab.see(&machine, BOOTED, GRUB_LIMIT);
     let command_line = lab.see_line(&machine, COMMAND_LINE, BOOT_LIMIT);
     assert!(command_line.contains(&format!("lab.mac={mac}")), "{command_line}\n{}", lab.tails());
     lab.decision(&server, &[("mac", mac), ("question", "boot_images"), ("verdict", "allow")]);
@@ -72,4 +77,44 @@ fn pxelinux_boots_the_image_of_the_script() {
     let command_line = lab.see_line(&machine, COMMAND_LINE, BOOT_LIMIT);
     assert!(command_line.contains(&format!("lab.mac={}", plan.mac)), "{command_line}\n{}", lab.tails());
     lab.decision(&server, &[("mac", plan.mac), ("question", "boot_images"), ("stage", "tftp")]);
+}
+
+/// A menu whose default is the own disk, reached from iPXE.
+const DISK_BY_MENU: &str = r#"
+fn boot_images(request) {
+    menu(#{ title: "Lab menu", timeout: 2, default_image: "disk",
+            images: [local_disk(#{ id: "disk", title: "Own disk" }), poweroff()] })
+}
+"#;
+
+fn a_menu_leads_to_the_own_disk(case: &str, firmware: Firmware, mac: &'static str, uuid: &'static str) {
+    let Some(mut lab) = Lab::open(case) else { return };
+    let mut plan = Plan::new(firmware, mac, uuid);
+    plan.disk = Some(if firmware == Firmware::Bios { disk::bios(&lab.evidence) } else { disk::uefi(&lab.evidence) });
+    let server = lab.serve(&Site::new(ALLOW_ALL, DISK_BY_MENU));
+    let machine = lab.power_on(&plan);
+    lab.see(&machine, "Lab menu", BOOT_LIMIT);
+    // UEFI goes on with its boot order: HTTP boot is before the disk, and nobody answers it.
+    lab.see(&machine, OWN_DISK, GRUB_LIMIT);
+    lab.decision(&server, &[("mac", mac), ("question", "boot_images"), ("verdict", "allow")]);
+}
+
+#[test]
+fn a_menu_leads_a_bios_machine_to_its_own_disk_by_sanboot() {
+    a_menu_leads_to_the_own_disk(
+        "bios-menu-disk",
+        Firmware::Bios,
+        "52:54:00:aa:00:24",
+        "aa000000-0000-4000-8000-000000000024",
+    );
+}
+
+#[test]
+fn a_menu_leads_a_uefi_machine_to_its_own_disk_by_exit() {
+    a_menu_leads_to_the_own_disk(
+        "uefi-menu-disk",
+        Firmware::UefiX64,
+        "52:54:00:aa:00:25",
+        "aa000000-0000-4000-8000-000000000025",
+    );
 }

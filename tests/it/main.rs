@@ -27,6 +27,7 @@ mod hostile;
 mod http_boot;
 mod lan;
 mod library;
+mod loaders;
 mod menus;
 mod person;
 mod probe;

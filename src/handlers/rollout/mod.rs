@@ -22,7 +22,7 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use tracing::{info, warn};
 
-use crate::boot::{BootImages, BootRequest, Verdict};
+use crate::boot::{BootFile, BootImages, BootRequest, FileName, Verdict};
 use crate::config::{Config, ScriptSection};
 use crate::decision::{Answer, BootEvent, Compared, HandlerError, Observer, Question, RequestHandler};
 
@@ -193,6 +193,14 @@ impl RequestHandler for RolloutHandler {
     async fn boot_images(&self, request: &BootRequest) -> Result<Answer<BootImages>, HandlerError> {
         let (live, candidate) = (|| self.live.boot_images(request), || self.candidate.boot_images(request));
         self.answer(Question::BootImages, request, live, candidate, Compared::of_images).await
+    }
+
+    fn makes_files(&self) -> bool {
+        self.live.makes_files()
+    }
+
+    async fn boot_file(&self, request: &BootRequest, name: &FileName) -> Result<Answer<BootFile>, HandlerError> {
+        self.live.boot_file(request, name).await
     }
 
     async fn boot_event(&self, request: &BootRequest, event: &BootEvent) -> Result<(), HandlerError> {

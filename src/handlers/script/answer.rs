@@ -10,7 +10,7 @@ use super::made::{Builders, Made, Place};
 use super::offer::offer;
 use super::options::Options;
 use super::sandbox::fail;
-use crate::boot::{BootImage, BootImages, Record, Value, Verdict};
+use crate::boot::{BootFile, BootImage, BootImages, Record, Value, Verdict};
 use crate::config::Style;
 use crate::decision::Answer;
 use crate::nearest::cut;
@@ -165,6 +165,24 @@ pub(super) fn images(value: Dynamic) -> Result<Answer<BootImages>, String> {
         None => Err(format!(
             "boot_images returned {got}; return an image such as linux(#{{ ... }}), an array of images, a menu, a question such as ask_pin(), refer(\"upstream\"), or pass()"
         )),
+    }
+}
+
+/// What `boot_file` returned.
+pub(super) fn file(value: Dynamic) -> Result<Answer<BootFile>, String> {
+    if value.is::<Pass>() {
+        return Ok(Answer::Pass);
+    }
+    if value.is_unit() {
+        return Ok(Answer::Given(BootFile::Absent));
+    }
+    let got = describe(&value);
+    match value.into_immutable_string() {
+        Ok(text) if text.len() > BootFile::LEN_MAX => {
+            Err(format!("boot_file returned {} octets; at most {} fit", text.len(), BootFile::LEN_MAX))
+        }
+        Ok(text) => Ok(Answer::Given(BootFile::Text(text.to_string()))),
+        Err(_) => Err(format!("boot_file returned {got}; return the text of the file, () for no such file, or pass()")),
     }
 }
 

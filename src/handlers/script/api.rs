@@ -87,7 +87,7 @@ pub const FUNCTIONS: &[Function] = &[
         .options(contract::RETRY),
     function("local_disk", "the machine's own disk", "local_disk()")
         .calls(&["local_disk() -> image", "local_disk(title: text) -> image", "local_disk(options: map) -> image"])
-        .options(contract::PLAIN),
+        .options(contract::LOCAL_DISK),
     function("reboot", "restart", "reboot()")
         .calls(&["reboot() -> image", "reboot(title: text) -> image", "reboot(options: map) -> image"])
         .options(contract::PLAIN),

@@ -163,7 +163,17 @@ pub(super) const RETRY: &[OptionKey] =
 /// Of `ipxe`.
 pub(super) const IPXE: &[OptionKey] =
     &[ID, TITLE, GROUP, KEY, HIDDEN, NEEDS, needed("text", "text", "the commands, one a line")];
-/// Of the images that need no file.
+/// Of `local_disk`.
+pub(super) const LOCAL_DISK: &[OptionKey] = &[
+    ID,
+    TITLE,
+    GROUP,
+    KEY,
+    HIDDEN,
+    NEEDS,
+    key("method", "text", "the way to it: `sanboot`, `exit`, `exit-failed` or `reboot`"),
+];
+/// Of the other images that need no file.
 pub(super) const PLAIN: &[OptionKey] = &[ID, TITLE, GROUP, KEY, HIDDEN, NEEDS];
 /// Of `menu`.
 pub(super) const MENU: &[OptionKey] = &[

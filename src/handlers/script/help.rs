@@ -11,7 +11,9 @@ use crate::nearest::nearest;
 pub fn overview() -> String {
     let mut text = "A script has two functions. Each gets the request of a machine, and gives an answer:\n\n  \
          fn allow_boot(request) { allow() }            may this machine boot?\n  \
-         fn boot_images(request) { local_disk() }      what does it boot?\n"
+         fn boot_images(request) { local_disk() }      what does it boot?\n\n\
+         Beside boot_images there may be a third, for boot loaders other than iPXE that look for files of their own:\n\n  \
+         fn boot_file(request, name) { pass() }        text, () for \"no such file\", or pass()\n"
         .to_owned();
     heading(&mut text, "What is known of the machine: request.NAME");
     FIELDS.iter().for_each(|field| line(&mut text, field.name, field.about));

@@ -82,9 +82,11 @@ pub(super) fn register(engine: &mut Engine) {
     engine.register_get("title", |image: &mut Image| ImmutableString::from(image.image.title.as_str()));
 }
 
+const LOCAL_TITLE: &str = "Start from the local disk";
+
 /// The images that need no file: function, id, title.
 const PLAIN: &[(&str, &str, &str, ImageKind)] = &[
-    ("local_disk", "local", "Start from the local disk", ImageKind::Local),
+    ("local_disk", "local", LOCAL_TITLE, ImageKind::LOCAL),
     ("reboot", "reboot", "Restart", ImageKind::Reboot),
     ("poweroff", "poweroff", "Power off", ImageKind::Poweroff),
     ("shell", "shell", "iPXE command line", ImageKind::Shell),
@@ -127,8 +129,11 @@ fn named(options: &mut Options, id: &str, title: &str, kind: ImageKind) -> Built
 }
 
 fn plain(what: &'static str, id: &str, title: &str, kind: &ImageKind, map: Map) -> Built {
-    let mut options = Options::new(what, map, contract::PLAIN)?;
-    named(&mut options, id, title, kind.clone())
+    let is_local = *kind == ImageKind::LOCAL;
+    let known = if is_local { contract::LOCAL_DISK } else { contract::PLAIN };
+    let mut options = Options::new(what, map, known)?;
+    let kind = if is_local { ImageKind::Local { method: options.parsed("method")? } } else { kind.clone() };
+    named(&mut options, id, title, kind)
 }
 
 fn linux(map: Map) -> Built {

@@ -74,7 +74,7 @@ use rhai::{Dynamic, Engine};
 use tokio::sync::Semaphore;
 use tracing::{debug, info};
 
-use crate::boot::{Account, BootImages, BootRequest, Reading, Record, Verdict};
+use crate::boot::{Account, BootFile, BootImages, BootRequest, FileName, Reading, Record, Verdict};
 use crate::database::NamedQueries;
 use crate::decision::{Answer, HandlerError, RequestHandler};
 use crate::pace::Pace;
@@ -336,5 +336,19 @@ impl RequestHandler for ScriptHandler {
 
     async fn boot_images(&self, request: &BootRequest) -> Result<Answer<BootImages>, HandlerError> {
         self.ask(Question::BootImages, request, answer::images).await
+    }
+
+    fn makes_files(&self) -> bool {
+        self.program.makes_files()
+    }
+
+    /// Always in the background: loaders ask for few files, and wait for seconds. What the script notes is not kept.
+    async fn boot_file(&self, request: &BootRequest, name: &FileName) -> Result<Answer<BootFile>, HandlerError> {
+        let permit = Arc::clone(&self.background).acquire_owned().await;
+        let (program, asked, name) = (Arc::clone(&self.program), request.clone(), name.clone());
+        let run = move || (permit, program.run_file(&asked, &name)).1;
+        let joined = tokio::task::spawn_blocking(run).await;
+        let ended = joined.map_err(|error| HandlerError::new(format!("the script did not run: {error}")))?;
+        ended.value.map_err(|error| HandlerError::new(error.one_line()))
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use jiff::tz::TimeZone;
 use rhai::module_resolvers::StaticModuleResolver;
-use rhai::{AST, Dynamic, Engine, Scope};
+use rhai::{AST, Dynamic, Engine, ImmutableString, Scope};
 
 use super::diagnose::{self, ScriptError, ScriptErrors, at_place};
 use super::limits::Limits;
@@ -19,9 +19,10 @@ use super::sandbox::{self, Budget, Ended, Place};
 use super::sources::Sources;
 use super::tables::Tables;
 use super::trace::{self, Trace};
-use super::{ScriptConfig, api, notes, warnings};
-use crate::boot::BootRequest;
+use super::{ScriptConfig, answer, api, notes, warnings};
+use crate::boot::{BootFile, BootRequest, FileName};
 use crate::database::NamedQueries;
+use crate::decision::Answer;
 use crate::nearest::cut;
 
 /// One of the two questions that a script may answer.
@@ -42,6 +43,9 @@ impl Question {
         }
     }
 }
+
+/// The function that makes files for boot loaders; it stands beside `boot_images`.
+const FILE_FUNCTION: &str = "boot_file";
 
 /// Scripts, modules and tables: built once, never changed.
 pub(super) struct Program {
@@ -236,6 +240,34 @@ impl Program {
             engine
         });
         trace::traced(|| self.run_with(tracer, question, request, budget, convert))
+    }
+
+    /// Whether the script of `boot_images` has `boot_file(request, name)` as well.
+    pub(super) fn makes_files(&self) -> bool {
+        let functions = self.boot_images.ast.iter().flat_map(|ast| ast.iter_functions());
+        functions.into_iter().any(|function| function.name == FILE_FUNCTION && function.params.len() == 2)
+    }
+
+    /// Asks for a file, with the full limits.
+    pub(super) fn run_file(
+        &self,
+        request: &BootRequest,
+        name: &FileName,
+    ) -> Ended<Result<Answer<BootFile>, ScriptError>> {
+        let script = &self.boot_images;
+        sandbox::run(self.full(Question::BootImages), || {
+            let Some(ast) = &script.ast else { return Ok(Answer::Pass) };
+            let call = || {
+                notes::about(request);
+                let arguments = (Request::new(request, &self.zone), ImmutableString::from(name.as_str()));
+                self.engine.call_fn::<Dynamic>(&mut Scope::new(), ast, FILE_FUNCTION, arguments)
+            };
+            match catch_unwind(AssertUnwindSafe(call)) {
+                Ok(Ok(value)) => answer::file(value).map_err(|message| ScriptError::of_file(&script.file, message)),
+                Ok(Err(error)) => Err(diagnose::of_run(&error, &script.file, &self.sources)),
+                Err(panic) => Err(ScriptError::of_file(&script.file, panicked(panic.as_ref()))),
+            }
+        })
     }
 
     fn run_with<T>(

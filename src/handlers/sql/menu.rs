@@ -64,7 +64,7 @@ fn menu(
     style: &Style,
 ) -> Result<BootImages, ImageError> {
     let mut images: Vec<BootImage> = offers.into_iter().map(|offer| offer.image).collect();
-    let disk = match images.iter().find(|image| image.kind == ImageKind::Local) {
+    let disk = match images.iter().find(|image| matches!(image.kind, ImageKind::Local { .. })) {
         Some(disk) => disk.id.clone(),
         None => {
             let disk = disk(&images);
@@ -88,7 +88,7 @@ fn disk(images: &[BootImage]) -> BootImage {
         title,
         assignment: None,
         choice: Default::default(),
-        kind: ImageKind::Local,
+        kind: ImageKind::LOCAL,
     }
 }
 

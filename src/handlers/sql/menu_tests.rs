@@ -50,7 +50,7 @@ fn what_is_mandatory_starts_and_the_rest_is_a_choice() {
 #[test]
 fn the_disk_is_shown_once_whatever_it_is_called() {
     let disk =
-        |id: &str| Offer { image: BootImage { kind: ImageKind::Local, ..offer(id, 2.0).image }, ..offer(id, 2.0) };
+        |id: &str| Offer { image: BootImage { kind: ImageKind::LOCAL, ..offer(id, 2.0).image }, ..offer(id, 2.0) };
     assert_eq!(shown(vec![offer("a", 1.0), disk("home")]), "a [home] Some(10)");
     assert_eq!(shown(vec![offer("local", 1.0)]), "[local-2] local Some(10)");
     let none = Offer { sort_order: None, ..offer("a", 0.0) };

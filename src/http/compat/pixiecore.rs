@@ -125,7 +125,7 @@ mod tests {
         let assigned = BootImage { assignment: Some("1".into()), ..image("debian", linux("")) };
         for (images, why) in [
             (vec![], "own disk"),
-            (vec![image("disk", ImageKind::Local)], "no Linux"),
+            (vec![image("disk", ImageKind::LOCAL)], "no Linux"),
             (vec![image("debian", linux("{{ x"))], "{{"),
             (vec![assigned], "reports its start"),
         ] {

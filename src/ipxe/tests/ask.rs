@@ -38,7 +38,7 @@ fn a_guarded_image_is_in_no_script_before_the_answer() {
     let guarded = |method| Choice { needs: Some(Box::new(ask(method))), ..Choice::default() };
     for (method, is_typed) in [(Method::Pin, true), (Method::Login, true), (Method::Approval, false)] {
         let list =
-            BootImages::new(vec![chosen("x", guarded(method)), image("y", "Y", ImageKind::Local)], None).unwrap();
+            BootImages::new(vec![chosen("x", guarded(method)), image("y", "Y", ImageKind::LOCAL)], None).unwrap();
         let script = render(&images(&list, Platform::Bios, &urls()));
         assert!(!script.contains("debian"), "{script}");
         assert_eq!(script.contains("login || goto menu"), is_typed, "{script}");

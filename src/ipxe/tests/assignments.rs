@@ -38,7 +38,7 @@ fn every_kind_of_image_tells_its_assignment_first() {
         ImageKind::Ipxe { text: "echo hello".into() },
         ImageKind::Chain { source: source("x.ipxe") },
         ImageKind::Sanboot { source: source("iscsi:10.0.0.9::::iqn.x:y") },
-        ImageKind::Local,
+        ImageKind::LOCAL,
         ImageKind::Reboot,
         ImageKind::Shell,
     ];
@@ -71,7 +71,7 @@ fn a_yes_is_a_script_that_succeeds_and_a_no_one_that_fails_on_every_platform() {
 #[test]
 fn a_notice_is_shown_before_anything_else_and_waits_for_a_reader() {
     let lines = ["The database is gone.", "x || shell"].map(Line::clean);
-    let list = one(ImageKind::Local).with_notice(lines);
+    let list = one(ImageKind::LOCAL).with_notice(lines);
     let script = render(&images(&list, Platform::Efi, &urls()));
     let expected = "#!ipxe\necho The database is gone.\necho x ${}|| shell\n\
         prompt --timeout=20000 Press a key to go on at once. ||\nset chosen one\n";

@@ -3,6 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use pointsman::boot::{Architecture, FileName, HardwareAddress, Line, SessionId, Source};
+use pointsman::chainload::ConfigFile;
 use pointsman::paths;
 
 fuzz_target!(|octets: &[u8]| {
@@ -10,6 +11,7 @@ fuzz_target!(|octets: &[u8]| {
         assert!(name.components().all(|part| !part.is_empty() && part != ".." && part != "."));
         assert!(!name.as_str().starts_with('/'));
         let _ = paths::parse(&name);
+        let _ = ConfigFile::parse(&name);
     }
     let Ok(text) = std::str::from_utf8(octets) else { return };
     assert!(Line::new(Line::clean(text).as_str()).is_ok());

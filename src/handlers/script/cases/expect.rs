@@ -177,7 +177,7 @@ impl Actual {
             Actual::Images(images) if images.menu().is_some() => Kind::Menu,
             Actual::Images(images) => match images.images() {
                 [] => Kind::Local,
-                [BootImage { kind: ImageKind::Local, .. }] => Kind::Local,
+                [BootImage { kind: ImageKind::Local { .. }, .. }] => Kind::Local,
                 [_] => Kind::Image,
                 _ => Kind::Menu,
             },

@@ -224,7 +224,7 @@ fn images_of(text: &mut String, images: &BootImages) {
         |images: &BootImages| images.images().iter().map(|image| Toml::from(image.id.as_str())).collect::<Vec<_>>();
     let kind = match (images.images(), images.menu()) {
         ([], None) => "local",
-        ([image], None) if matches!(image.kind, ImageKind::Local) => "local",
+        ([image], None) if matches!(image.kind, ImageKind::Local { .. }) => "local",
         ([_], None) => "image",
         _ => "menu",
     };

@@ -91,7 +91,7 @@ fn every_kind() -> Vec<ImageKind> {
         ImageKind::Ipxe { text: "echo hello\nshell\n".into() },
         ImageKind::Referral { url: "http://up/boot.ipxe".parse().unwrap(), facts: FactsForm::Query },
         ImageKind::Retry { wait: Duration::from_secs(15) },
-        ImageKind::Local,
+        ImageKind::LOCAL,
         ImageKind::Reboot,
         ImageKind::Poweroff,
         ImageKind::Shell,

@@ -1,0 +1,152 @@
+//! Loaders that a rule chooses, and the files that they look for, by TFTP and HTTP as any client would ask.
+
+use std::net::UdpSocket;
+
+use crate::harness::{Daemon, PATIENCE, Site, printed};
+
+const RULES: &str = r#"
+fn allow_boot(request) {
+    if request.mac == "52:54:00:00:01:0d" && request.stage != "discover" { return deny("stolen"); }
+    if request.mac == "52:54:00:00:01:0e" { return allow(#{ loader: "absent.efi" }); }
+    allow(#{ loader: "ours.efi", local_boot: "exit" })
+}
+fn boot_images(request) {
+    menu(#{ title: "Lab", timeout: 9, default_image: "disk", images: [
+        linux(#{ id: "debian", title: "It's Debian", kernel: "debian/linux", initrd: "debian/initrd.gz", cmdline: `by=${request.stage}` }),
+        local_disk(#{ id: "disk" }),
+        local_disk(#{ id: "other", method: "reboot" }),
+        shell(),
+    ] })
+}
+fn boot_file(request, name) {
+    if name.ends_with("hello.txt") { return `Hello ${request.mac}`; }
+    if name.ends_with("none.cfg") { return (); }
+    if name.ends_with("broken.cfg") { return 7; }
+    pass()
+}
+"#;
+
+fn site() -> Site {
+    let site = Site::with_rules(RULES);
+    site.write("loaders/ours.efi", "our own");
+    site.write("loaders/tool.c32", "beside");
+    site
+}
+
+/// What a short file holds, or the code of the error, by TFTP without options.
+fn read(daemon: &Daemon, name: &str) -> Result<String, u8> {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.send_to(format!("\0\x01{name}\0octet\0").as_bytes(), ("127.0.0.1", daemon.port("tftp"))).unwrap();
+    let mut text = Vec::new();
+    loop {
+        let mut packet = [0; 516];
+        let (len, server) = socket.recv_from(&mut packet).unwrap();
+        match &packet[..len] {
+            [0, 5, _, code, ..] => return Err(*code),
+            [0, 3, high, low, data @ ..] => {
+                text.extend_from_slice(data);
+                socket.send_to(&[0, 4, *high, *low], server).unwrap();
+                if data.len() < 512 {
+                    return Ok(String::from_utf8(text).unwrap());
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The path of a session of this machine, with its token.
+fn base(daemon: &Daemon, mac: &str) -> String {
+    let output = daemon.simulate(&["--mac", mac, "--pick", "disk"]);
+    let text = printed(&output);
+    let from = text.find("b/").map(|at| &text[at..]).unwrap();
+    let token = from.split('/').nth(1).unwrap();
+    format!("b/{token}/")
+}
+
+#[test]
+fn the_files_that_loaders_look_for_are_made_for_each_machine() {
+    let (site, mac) = (site(), "52:54:00:00:01:01");
+    let daemon = site.serve();
+    let base = base(&daemon, mac);
+    assert_eq!(read(&daemon, &format!("{base}ours.efi")).as_deref(), Ok("our own"));
+    assert_eq!(read(&daemon, &format!("{base}boot/isolinux/tool.c32")).as_deref(), Ok("beside"));
+    let grub = read(&daemon, &format!("{base}grub.cfg-01-52-54-00-00-01-01")).unwrap();
+    for expected in [
+        "menuentry 'It'\\''s Debian' --id 'debian' {\nlinux '(tftp,127.0.0.1)/b/",
+        "/f/debian/linux' 'by=tftp'\n",
+        "# left out: shell (shell)",
+        "set default='disk'\n",
+        "set timeout=9\n",
+        "'Starting from the local disk.'\nexit\n",
+        "'Starting from the local disk.'\nreboot\n",
+    ] {
+        assert!(grub.contains(expected), "{expected} is not in {grub}");
+    }
+    let image = grub.split("(tftp,127.0.0.1)/").nth(1).unwrap().split('\'').next().unwrap();
+    let response = daemon.get(&format!("/{image}"));
+    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+    let by_http = daemon.get(&format!("/{base}grub.cfg"));
+    assert!(by_http.contains("(http,127.0.0.1:") && by_http.contains("'by=http'"), "{by_http}");
+    let pxelinux = read(&daemon, &format!("{base}pxelinux.cfg/default")).unwrap();
+    assert!(pxelinux.contains("DEFAULT disk\n") && pxelinux.contains("LINUX 127.0.0.1::b/"), "{pxelinux}");
+    // What there is not is said at once: error 1.
+    for absent in ["grub.cfgs", "x86_64-efi/command.lst", "pxelinux.cfg/x"] {
+        assert_eq!(read(&daemon, &format!("{base}{absent}")), Err(1), "{absent}");
+    }
+}
+
+#[test]
+fn a_loader_that_forgets_its_token_is_known_by_its_address_or_the_name() {
+    let (site, mac) = (site(), "52:54:00:00:01:02");
+    let daemon = site.serve();
+    assert_eq!(read(&daemon, "grub.cfg-01-52-54-00-00-01-02"), Err(1), "nobody has booted");
+    assert_eq!(read(&daemon, "/grub/grub.cfg"), Err(1));
+    base(&daemon, mac);
+    assert!(read(&daemon, "grub.cfg-01-52-54-00-00-01-02").unwrap().contains("'debian'"));
+    assert!(read(&daemon, "/grub/grub.cfg").unwrap().contains("'debian'"));
+    assert_eq!(read(&daemon, "tool.c32").as_deref(), Ok("beside"));
+    assert_eq!(read(&daemon, "debian/linux"), Err(1), "images need their token");
+}
+
+#[test]
+fn a_function_of_the_site_makes_any_file() {
+    let (site, mac) = (site(), "52:54:00:00:01:03");
+    let daemon = site.serve();
+    let base = base(&daemon, mac);
+    let hello = format!("{base}any/hello.txt");
+    assert_eq!(read(&daemon, &hello).unwrap(), format!("Hello {mac}"));
+    assert!(daemon.get(&format!("/{hello}")).ends_with(&format!("Hello {mac}")));
+    assert_eq!(read(&daemon, &format!("{base}none.cfg")), Err(1));
+    assert_eq!(read(&daemon, &format!("{base}broken.cfg")), Err(1));
+    let line = daemon.wait_for_log(|line| line["message"] == "boot_file failed: no such file");
+    assert!(line["error"].as_str().unwrap().contains("boot_file returned a number"), "{line}");
+    let shown =
+        |file: &str, stage: &str| printed(&site.run(&["decide", "--mac", mac, "--stage", stage, "--file", file]));
+    assert!(shown("hello.txt", "tftp").contains(&format!("Hello {mac}")));
+    assert!(shown("grub.cfg", "http").contains("(http,127.0.0.1"), "{}", shown("grub.cfg", "http"));
+}
+
+#[test]
+fn a_denied_machine_is_shown_why_and_gets_nothing_else() {
+    let (site, mac) = (site(), "52:54:00:00:01:04");
+    let daemon = site.serve();
+    let base = base(&daemon, mac);
+    site.edit("scripts/allow_boot.rhai", |text| text.replace("52:54:00:00:01:0d", mac));
+    daemon.wait_for_log(|line| line["message"].as_str().is_some_and(|text| text.starts_with("reloaded")));
+    let grub = read(&daemon, &format!("{base}grub.cfg")).unwrap();
+    assert!(grub.contains("echo 'stolen'\n") && !grub.contains("linux"), "{grub}");
+    assert_eq!(read(&daemon, &format!("{base}ours.efi")), Err(2));
+    assert_eq!(read(&daemon, &format!("{base}hello.txt")), Err(2));
+}
+
+#[test]
+fn a_loader_that_is_not_there_is_told_and_the_architecture_s_stands_in() {
+    let site = site();
+    let daemon = site.serve();
+    let report = daemon.boot(&["--mac", "52:54:00:00:01:0e", "--pick", "disk"]);
+    assert!(report.to_string().contains("snponly.efi"), "{report:#}");
+    let line = daemon.wait_for_log(|line| line["loader"] == "absent.efi");
+    assert!(line["by"].as_str().unwrap().contains("allow(#{ loader })"), "{line}");
+}

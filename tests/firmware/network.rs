@@ -157,6 +157,11 @@ impl Network {
         self.ip("clients", &["address", "add", &with_length(address), "dev", BRIDGE]);
     }
 
+    /// Programs in the namespace `part` find groups on this interface: without a default route they find none.
+    pub(crate) fn route_groups(&self, part: &str, interface: &str) {
+        self.ip(part, &["route", "add", "224.0.0.0/4", "dev", interface]);
+    }
+
     /// Boots a simulated machine on the bridge, against the server of the site.
     pub(crate) fn simulate(&self, number: usize) -> std::process::Child {
         if number == 0 {

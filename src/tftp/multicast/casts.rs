@@ -221,6 +221,7 @@ struct StreamTask {
 impl StreamTask {
     async fn run(mut self, socket: UdpSocket, mut joins: mpsc::UnboundedReceiver<Join>) {
         let mut batch = RecvBatch::new(BATCH, DATAGRAM_MAX);
+        let mut is_open = true;
         loop {
             let deadline = self.session.deadline();
             let outgoing = tokio::select! {
@@ -232,9 +233,12 @@ impl StreamTask {
                         break;
                     }
                 },
-                join = joins.recv() => match join {
+                join = joins.recv(), if is_open => match join {
                     Some(join) => self.join(join),
-                    None => break,
+                    None => {
+                        is_open = false;
+                        Vec::new()
+                    }
                 },
                 () = sleep_until(deadline), if deadline.is_some() => self.session.timeout(Instant::now()),
             };
@@ -247,7 +251,7 @@ impl StreamTask {
             if self.session.deadline().is_none() {
                 // Whoever comes now begins another stream; who came in this moment is still served.
                 joins.close();
-                if joins.is_empty() {
+                if !is_open {
                     break;
                 }
             }

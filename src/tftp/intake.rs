@@ -163,10 +163,7 @@ impl Shared {
     fn begin(self: &Arc<Self>, incoming: Incoming, content: Content) {
         let Incoming { listener, bytes, request, permit } = incoming;
         let options = requested_options(&bytes);
-        let (request, permit) = match self.by_multicast(&options, request, permit, &content) {
-            Ok(()) => return,
-            Err(back) => back,
-        };
+        let Some((request, permit)) = self.unless_by_multicast(&options, request, permit, &content) else { return };
         let negotiation = negotiate(&options, content.len(), self.limits_for(&request));
         let agreed = negotiation.agreed;
         let Some(socket) = self.pool(listener).and_then(|pool| pool.pick(permit.avoid, self)) else {
@@ -184,17 +181,17 @@ impl Shared {
         let _ = socket.commands.send(Command::Start(Box::new(job)));
     }
 
-    /// Takes the request into a stream where that is asked for and served.
-    fn by_multicast(
+    /// Takes the request into a stream where that is asked for and served; gives it back elsewhere.
+    fn unless_by_multicast(
         self: &Arc<Self>,
         options: &[RequestOption<'_>],
         request: ReadRequest,
         permit: Permit,
         content: &Content,
-    ) -> Result<(), (ReadRequest, Permit)> {
+    ) -> Option<(ReadRequest, Permit)> {
         let asks = |option: &RequestOption<'_>| option.name.eq_ignore_ascii_case(multicast::option::NAME.as_bytes());
         let Some(casts) = self.casts.as_ref().filter(|_| options.iter().any(asks)) else {
-            return Err((request, permit));
+            return Some((request, permit));
         };
         // The master's acknowledgement of each block is the window.
         let is_kept = |option: &&RequestOption<'_>| !option.name.eq_ignore_ascii_case(b"windowsize") && !asks(option);
@@ -203,7 +200,7 @@ impl Shared {
         let option_ack = negotiation.option_ack.unwrap_or_else(|| packet::option_ack([]));
         let (flavor, blksize) = (Flavor::Option, negotiation.agreed.blksize);
         let wish = Wish { flavor, request, permit, content: content.clone(), blksize, option_ack };
-        casts.take_up(self, wish).map_err(|back| (back.request, back.permit))
+        casts.take_up(self, wish).err().map(|back| (back.request, back.permit))
     }
 
     /// The block size that the path back to the client carries in one piece, within the configured one.

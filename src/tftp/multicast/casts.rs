@@ -289,19 +289,18 @@ impl StreamTask {
     }
 
     async fn send(&mut self, outgoing: Vec<Outgoing>, socket: &UdpSocket) -> io::Result<()> {
+        let group = match self.group {
+            SocketAddr::V4(group) => Some((*group.ip(), group.port())),
+            SocketAddr::V6(_) => None,
+        };
         for one in outgoing {
             let (packet, to) = match one {
                 Outgoing::Accept { to, is_master } => {
-                    let group = match self.group {
-                        SocketAddr::V4(group) => Some((*group.ip(), group.port())),
-                        SocketAddr::V6(_) => None,
-                    };
                     let head = self.machines.get(&to).map(|machine| machine.option_ack.clone()).unwrap_or_default();
                     (option_ack(head, Offer { group, is_master }), to)
                 }
-                Outgoing::HandOver { to } => {
-                    (option_ack(packet::option_ack([]), Offer { group: None, is_master: true }), to)
-                }
+                // RFC 2090 lets address and port be left out here, which atftp takes for a mistake.
+                Outgoing::HandOver { to } => (option_ack(packet::option_ack([]), Offer { group, is_master: true }), to),
                 Outgoing::Block(block) => (self.block(block).await?, self.group),
                 Outgoing::BlockTo { to, block } => (self.block(block).await?, to),
             };

@@ -6,6 +6,8 @@
 //! * An acknowledgement that repeats the last one is not answered: iPXE sends one for each packet that it hears, and each
 //!   answer would be another packet to all (RFC 1123 section 4.2.3.1).
 //! * A master that falls silent is left behind after [`SILENCE_MAX`] tries, and the next is asked.
+//! * A master that does not hear the group is sent its blocks directly as well: where a switch holds groups back, and
+//!   for builds of iPXE that bind their socket for `tftm://` to an address with garbage behind it.
 //! * A machine that had all as a listener may be gone without a word, as iPXE is. It is asked a few times when its turn
 //!   comes, those first that asked again or came late.
 //!
@@ -25,6 +27,8 @@ pub const BLOCKS_MAX: u64 = 65_534;
 const ASKED_MAX: u32 = 4;
 /// Times that a block is sent to a master that does not acknowledge it.
 const SILENCE_MAX: u32 = 8;
+/// From this try on a block is sent to the master itself too.
+const DIRECT_FROM: u32 = 2;
 /// Waiting time for a master's first answer to something; doubled with each try up to the longest.
 const PATIENCE: Duration = Duration::from_millis(250);
 const PATIENCE_LONGEST: Duration = Duration::from_secs(1);
@@ -55,7 +59,7 @@ pub enum Outgoing {
     },
     /// A block to the group.
     Block(u64),
-    /// A block to one machine, which makes it the master (MTFTP).
+    /// A block to one machine: it makes it the master (MTFTP), or does not hear the group.
     BlockTo {
         /// The machine.
         to: SocketAddr,
@@ -74,6 +78,8 @@ struct Member {
     acknowledged: u64,
     /// It asked again: it is there, and lacks something.
     asks: bool,
+    /// It acknowledged a block only once it was sent to itself.
+    is_deaf: bool,
     /// Packets sent again because of it.
     repeated: u64,
 }
@@ -149,6 +155,7 @@ impl Session {
                 missed: self.highest_sent,
                 acknowledged: 0,
                 asks: false,
+                is_deaf: false,
                 repeated: 0,
             }),
             None => return Vec::new(),
@@ -185,6 +192,10 @@ impl Session {
                 if self.master() != Some(peer) || self.state == State::Sending(block + 1) {
                     return Vec::new();
                 }
+                let only_directly = self.tries >= DIRECT_FROM && matches!(self.state, State::Sending(_));
+                if let Some(master) = self.members.first_mut().filter(|_| only_directly) {
+                    master.is_deaf = true;
+                }
                 self.tries = 0;
                 self.send(block + 1, now)
             }
@@ -220,6 +231,9 @@ impl Session {
         master.repeated += 1;
         self.due = now + self.patience();
         match (self.state, self.flavor) {
+            (State::Sending(block), _) if self.tries >= DIRECT_FROM => {
+                vec![Outgoing::Block(block), Outgoing::BlockTo { to: peer, block }]
+            }
             (State::Sending(block), _) => vec![Outgoing::Block(block)],
             (_, Flavor::Option) if self.highest_sent == 0 => vec![Outgoing::Accept { to: peer, is_master: true }],
             (_, Flavor::Option) => vec![Outgoing::HandOver { to: peer }],
@@ -252,7 +266,9 @@ impl Session {
         self.state = State::Sending(block);
         self.highest_sent = self.highest_sent.max(block);
         self.due = now + self.patience();
-        vec![Outgoing::Block(block)]
+        let deaf = self.members.first().filter(|master| master.is_deaf);
+        let direct = deaf.map(|master| Outgoing::BlockTo { to: master.peer, block });
+        [Outgoing::Block(block)].into_iter().chain(direct).collect()
     }
 
     /// MTFTP: the first block makes its receiver the master. The first time, all others need it too.

@@ -95,7 +95,7 @@ fn a_master_that_dies_is_left_behind() {
     loop {
         now = session.deadline().unwrap();
         match session.timeout(now).as_slice() {
-            [Outgoing::Block(1)] => again += 1,
+            [Outgoing::Block(1)] | [Outgoing::Block(1), Outgoing::BlockTo { block: 1, .. }] => again += 1,
             [Outgoing::HandOver { to }] if *to == peer(2) => break,
             other => panic!("{other:?}"),
         }
@@ -106,6 +106,24 @@ fn a_master_that_dies_is_left_behind() {
     assert_eq!(session.packet(peer(2), &Packet::Error { code: 0, text: b"" }, now), []);
     assert_eq!(ended(&mut session), [(peer(2), TransferResult::Aborted(0))]);
     assert_eq!(session.deadline(), None);
+}
+
+#[test]
+fn a_master_that_hears_no_group_is_served_directly() {
+    let mut now = Instant::now();
+    let mut session = session(Flavor::Option, 3, now);
+    session.join(peer(1), now);
+    session.join(peer(2), now);
+    assert_eq!(session.packet(peer(1), &ack(0), now), [Outgoing::Block(1)]);
+    now = session.deadline().unwrap();
+    assert_eq!(session.timeout(now), [Outgoing::Block(1)]);
+    now = session.deadline().unwrap();
+    let both = |block| [Outgoing::Block(block), Outgoing::BlockTo { to: peer(1), block }];
+    assert_eq!(session.timeout(now), both(1));
+    assert_eq!(session.packet(peer(1), &ack(1), now), both(2), "from now on at once");
+    assert_eq!(session.packet(peer(1), &ack(2), now), both(3));
+    session.packet(peer(1), &ack(3), now);
+    assert_eq!(session.packet(peer(2), &ack(0), now), [Outgoing::Block(1)], "the next one hears");
 }
 
 #[test]

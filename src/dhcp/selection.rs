@@ -243,11 +243,14 @@ pub(super) fn host_is_address(url: &str) -> bool {
     authority.starts_with('[') || host.parse::<Ipv4Addr>().is_ok()
 }
 
+/// An offer that iPXE holds, with its place in the list.
+type Held<'a> = Option<(usize, &'a Offer)>;
+
 fn ipxe(offers: &[Offer]) -> Choice {
-    let (mut lease, mut proxy): (Option<(usize, &Offer)>, Option<(usize, &Offer)>) = (None, None);
+    let (mut lease, mut proxy): (Held<'_>, Held<'_>) = (None, None);
     for (at, offer) in offers.iter().enumerate() {
         // Of equal priority the later one stays.
-        let wins = |held: Option<(usize, &Offer)>| held.is_none_or(|(_, held)| offer.priority() >= held.priority());
+        let wins = |held: Held<'_>| held.is_none_or(|(_, held)| offer.priority() >= held.priority());
         let is_lease = offer.leases() && (offer.is_dhcp() || offer.message.message_type().is_none());
         if is_lease && wins(lease) {
             lease = Some((at, offer));

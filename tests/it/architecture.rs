@@ -65,6 +65,7 @@ const PURE: &[&str] = &[
     "dhcp/v6/client.rs",
     "dhcp/v6/question.rs",
     "dhcp/v6/reply.rs",
+    "dhcp/offer.rs",
     "dhcp/selection.rs",
     "dhcp/faults.rs",
     "tftp/multicast/option.rs",

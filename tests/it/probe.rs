@@ -2,6 +2,7 @@
 //! a few lines, and the real server. Needs root and the `ip` program; without them there is nothing to test, and it says so.
 //!
 //! The test runs itself in the namespaces: `ROLE` says as what.
+#![expect(clippy::print_stdout, reason = "it speaks to its other half")]
 
 use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;

@@ -91,8 +91,8 @@ fn the_class_is_compared_as_a_prefix() {
 fn a_request_on_67_gets_silence() {
     let request = discover(7).with(53, &[3]);
     assert_eq!(request.ask().unwrap_err(), Dropped::MessageType);
-    let with_item = request.with(43, &[71, 4, 0x80, 1, 0, 0, 255]);
-    assert_eq!(with_item.ask().unwrap_err(), Dropped::MessageType, "no menus are configured");
+    let with_control = request.with(43, &[6, 1, 8, 255]);
+    assert_eq!(with_control.ask().unwrap_err(), Dropped::MessageType, "it names no line of a menu");
 }
 
 #[test]

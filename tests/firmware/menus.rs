@@ -8,6 +8,8 @@ use crate::server::Site;
 
 const OFFER: &str = r#"
 fn allow_boot(request) {
+    // After PXE, UEFI tries HTTP Boot, and its disk only then.
+    if request.architecture.ends_with("-http") { return ignore("its menu comes by PXE"); }
     allow(#{ menu: pxe_menu(#{ timeout: TIMEOUT, prompt: "Press M for the lab menu", local: "Own disk", entries: [
         #{ title: "Lab system", image: "lab" },
         #{ title: "Another", image: "other" },

@@ -58,10 +58,11 @@ fn read(daemon: &Daemon, name: &str) -> Result<String, u8> {
 
 /// The path of a session of this machine, with its token.
 fn base(daemon: &Daemon, mac: &str) -> String {
-    let output = daemon.simulate(&["--mac", mac, "--pick", "disk"]);
-    let text = printed(&output);
-    let from = text.find("b/").map(|at| &text[at..]).unwrap();
-    let token = from.split('/').nth(1).unwrap();
+    let report = daemon.boot(&["--mac", mac, "--pick", "disk"]);
+    let script = report["script"].as_str().unwrap();
+    let from =
+        script.find("/b/").map(|at| &script[at..]).unwrap_or_else(|| panic!("no path of a session in {report:#}"));
+    let token = from.split('/').nth(2).unwrap();
     format!("b/{token}/")
 }
 

@@ -1,15 +1,12 @@
 //! Cases where the firmware itself shows a menu, before anything was loaded.
 
 use crate::assets::{BOOTED, COMMAND_LINE};
-use crate::disk::{self, OWN_DISK};
 use crate::lab::{BOOT_LIMIT, Lab};
 use crate::machine::{Firmware, Plan};
 use crate::server::Site;
 
 const OFFER: &str = r#"
 fn allow_boot(request) {
-    // After PXE, UEFI tries HTTP Boot, and its disk only then.
-    if request.architecture.ends_with("-http") { return ignore("its menu comes by PXE"); }
     allow(#{ menu: pxe_menu(#{ timeout: TIMEOUT, prompt: "Press M for the lab menu", local: "Own disk", entries: [
         #{ title: "Lab system", image: "lab" },
         #{ title: "Another", image: "other" },
@@ -40,17 +37,4 @@ fn a_uefi_machine_shows_the_menu_and_starts_the_line_that_is_chosen() {
     let command_line = lab.see_line(&machine, COMMAND_LINE, BOOT_LIMIT);
     assert!(command_line.contains("lab.chosen=lab lab.id=lab"), "{command_line}\n{}", lab.tails());
     lab.decision(&server, &[("mac", plan.mac), ("verdict", "allow"), ("stage", "discover")]);
-}
-
-#[test]
-fn a_uefi_machine_starts_its_own_disk_when_nobody_chooses() {
-    let Some(mut lab) = Lab::open("uefi-pxe-menu-disk") else { return };
-    let mut plan = Plan::new(Firmware::UefiX64, "52:54:00:aa:00:42", "aa000000-0000-4000-8000-000000000042");
-    plan.disk = Some(disk::uefi(&lab.evidence));
-    let offer = OFFER.replace("TIMEOUT", "3");
-    let server = lab.serve(&Site::new(&offer, IMAGES));
-    let machine = lab.power_on(&plan);
-    lab.see(&machine, "Press M for the lab menu", BOOT_LIMIT);
-    lab.see(&machine, OWN_DISK, BOOT_LIMIT);
-    assert!(server.files_sent().is_empty(), "nothing was loaded\n{}", lab.tails());
 }

@@ -6,8 +6,8 @@
 //!
 //! | module | is |
 //! |---|---|
-//! | [`name`] | the names that they look for |
-//! | [`grub`], [`pxelinux`] | the text for each |
+//! | `name` | the names that they look for |
+//! | `grub`, `pxelinux` | the text for each |
 //!
 //! **Invariant**: no socket, no clock, no decision; a value from outside never becomes a command of the loader's language,
 //! and nothing that needs the server's consent first (an assignment, a question to a person) is in the text.

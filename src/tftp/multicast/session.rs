@@ -5,7 +5,7 @@
 //!
 //! * An acknowledgement that repeats the last one is not answered: iPXE sends one for each packet that it hears, and each
 //!   answer would be another packet to all (RFC 1123 section 4.2.3.1).
-//! * A master that falls silent is left behind after [`SILENCE_MAX`] tries, and the next is asked.
+//! * A master that falls silent is left behind after `SILENCE_MAX` tries, and the next is asked.
 //! * A master that does not hear the group is sent its blocks directly as well: where a switch holds groups back, and
 //!   for builds of iPXE that bind their socket for `tftm://` to an address with garbage behind it.
 //! * A machine that had all as a listener may be gone without a word, as iPXE is. It is asked a few times when its turn

@@ -25,6 +25,21 @@ pub enum HardwareAddressError {
 }
 
 impl HardwareAddress {
+    /// How the addresses of Raspberry Pis begin. Their boot ROM says that it is a PC BIOS.
+    pub const RASPBERRY_PI: [[u8; 3]; 6] = [
+        [0xb8, 0x27, 0xeb],
+        [0xdc, 0xa6, 0x32],
+        [0xe4, 0x5f, 0x01],
+        [0x28, 0xcd, 0xc1],
+        [0xd8, 0x3a, 0xdd],
+        [0x2c, 0xcf, 0x67],
+    ];
+
+    /// Whether it is the address of a Raspberry Pi.
+    pub fn is_raspberry_pi(&self) -> bool {
+        self.octets().len() == 6 && Self::RASPBERRY_PI.iter().any(|start| self.octets().starts_with(start))
+    }
+
     /// The address with these octets.
     ///
     /// # Errors

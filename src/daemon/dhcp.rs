@@ -66,6 +66,9 @@ impl DhcpAnswers {
         let session = self.shared.engine.session_for(client, question.xid, stage, now);
         let asked = Instant::now();
         let network = question.network.clone();
+        if let (Stage::BootServer, Some(address)) = (stage, network.client) {
+            self.shared.engine.sessions().note_address(&session, address);
+        }
         let decision = self.shared.engine.allow_boot(&session, stage, network, now).await;
         let manner = self.shared.engine.manner(&session, &decision.verdict).or(&self.usual);
         let answer = self.told(&question, &session, &decision, &manner);
@@ -140,7 +143,12 @@ impl DhcpAnswers {
             (None, Some(_)) => return Err(Silence::NoSuchLine),
             (Some(menu), None) => {
                 session.choose(None);
+                session.at_menu(Some(Timestamp::now()));
                 return Ok(DhcpAnswer::Menu(menu.clone()));
+            }
+            // EDK2 leaves its menu by the line of the own disk for the next entry of its boot order: HTTP Boot by this NIC.
+            (None, None) if question.client.is_http_boot() && session.is_at_menu(Timestamp::now()) => {
+                return Err(Silence::OwnDisk);
             }
             (None, None) => self.loader(question, session, manner.loader.as_ref()).ok_or(Silence::NoLoader)?,
         };
@@ -162,6 +170,7 @@ impl DhcpAnswers {
             MenuBoots::Image(id) => (manner.loader.as_ref(), Some(id.as_str())),
         };
         session.choose(image);
+        session.at_menu(None);
         self.loader(question, session, loader).ok_or(Silence::NoLoader)
     }
 
@@ -252,7 +261,3 @@ fn speaker(client: &Client) -> Speaker {
         (false, false) => Speaker::Firmware,
     }
 }
-
-#[cfg(test)]
-#[path = "dhcp_tests.rs"]
-mod tests;

@@ -85,6 +85,8 @@ pub(super) enum Silence {
     Verdict,
     /// There is no loader for it.
     NoLoader,
+    /// Its own disk was chosen in the menu of its firmware.
+    OwnDisk,
     /// It asks for a line that no menu of ours has.
     NoSuchLine,
     /// Another server has so many seconds to answer.
@@ -97,6 +99,7 @@ fn why_silent(client: &Client, decision: &BootDecision, silence: Silence) -> Str
     match silence {
         Silence::Verdict | Silence::NoLoader => {}
         Silence::NoSuchLine => return "the machine's menu has no such line".to_owned(),
+        Silence::OwnDisk => return "its own disk was chosen in the menu: HTTP Boot would come before it".to_owned(),
         Silence::StandsBy(secs) => return format!("another server has {secs} s to answer (secs_min)"),
         Silence::NotOurs => return "no rule says that it is ours (dhcp.authoritative = false)".to_owned(),
     }

@@ -15,6 +15,7 @@ mod history;
 mod http;
 mod listeners;
 mod observing;
+mod raspberry_pi;
 mod reload;
 mod rollouts;
 mod secret;

@@ -8,17 +8,18 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tracing::{debug, info};
 
-use crate::boot::{FileName, Network, Stage, Verdict};
+use crate::boot::{Architecture, FileName, Network, Stage, Verdict};
 use crate::chainload::ConfigFile;
 use crate::decision::{BootEvent, Carrier, MadeFile, Progress, Session, Sessions, Transport};
 use crate::files::{Content, OpenError};
 use crate::ipxe::{self, Leaving};
+use crate::net::arp;
 use crate::observe::Funnel;
 use crate::paths::{self, Wanted};
 use crate::tftp::{ReadRequest, Refusal, TftpSource, TransferOutcome, TransferResult};
 
-use super::exchanges;
 use super::shared::Shared;
+use super::{exchanges, raspberry_pi};
 
 /// Gives TFTP clients what their sessions allow.
 pub(super) struct TftpAnswers(pub(super) Arc<Shared>);
@@ -58,23 +59,15 @@ impl TftpAnswers {
                     MadeFile::Late => return Err(Refusal::Busy),
                     MadeFile::NoOpinion => {}
                 }
+                if session.client().architecture == Architecture::ARM_RPIBOOT {
+                    return self.raspberry_pi(session, name).await;
+                }
                 match self.0.made_file(name) {
                     None => site.loaders.open(name).ok_or(Refusal::NotFound),
                     Some(file) => self.config(request, session, file).await,
                 }
             }
-            Wanted::Image(name) => site.images.open(name).await.map_err(|error| match error {
-                OpenError::NotFound => Refusal::NotFound,
-                OpenError::Denied => Refusal::Denied("not a file of this server".into()),
-                OpenError::Io(error) => {
-                    tracing::warn!(file = %name, %error, "cannot read an image");
-                    Refusal::NotFound
-                }
-                OpenError::NotNow(_) | OpenError::NotGiven(_) => {
-                    tracing::warn!(session = %session.id(), file = %name, %error, "file not served");
-                    Refusal::Denied(error.in_public())
-                }
-            }),
+            Wanted::Image(name) => site.images.open(name).await.map_err(|error| refusal(session, name, error)),
             Wanted::Autoexec => Ok(Content::from_bytes(self.autoexec(request, session))),
             // These need HTTP: nothing can be reported by TFTP.
             Wanted::Bootstrap
@@ -85,6 +78,18 @@ impl TftpAnswers {
             | Wanted::Done
             | Wanted::Failed => Err(Refusal::NotFound),
         }
+    }
+
+    /// A file that a Raspberry Pi names.
+    async fn raspberry_pi(&self, session: &Session, name: &FileName) -> Result<Content, Refusal> {
+        let site = self.0.site.load_full();
+        for place in raspberry_pi::places(name, session.client().hardware) {
+            match site.images.open(&place).await {
+                Err(OpenError::NotFound) => {}
+                opened => return opened.map_err(|error| refusal(session, &place, error)),
+            }
+        }
+        Err(Refusal::NotFound)
     }
 
     /// What GRUB or PXELINUX shall do.
@@ -117,10 +122,33 @@ impl TftpAnswers {
     }
 }
 
-/// The session of a name without a token: of the machine in the name of a configuration file, else of the client's address.
+/// The session of a name without a token: of the machine in the name of a configuration file, else of the client's
+/// address. A Raspberry Pi comes with an address that we have not seen: then that of the card which has it.
 fn without_token(sessions: &Sessions, name: &FileName, address: IpAddr) -> Option<Arc<Session>> {
-    let hardware = ConfigFile::parse(name).and_then(|file| file.hardware);
-    hardware.and_then(|hardware| sessions.of_hardware(hardware)).or_else(|| sessions.of_address(address))
+    let named = ConfigFile::parse(name).and_then(|file| file.hardware);
+    let known = || named.and_then(|hardware| sessions.of_hardware(hardware)).or_else(|| sessions.of_address(address));
+    known().or_else(|| {
+        let IpAddr::V4(address) = address.to_canonical() else { return None };
+        let session = sessions.of_hardware(arp::hardware_of(address)?)?;
+        sessions.note_address(&session, address.into());
+        Some(session)
+    })
+}
+
+/// What the client is told of a file that cannot be opened.
+fn refusal(session: &Session, name: &FileName, error: OpenError) -> Refusal {
+    match error {
+        OpenError::NotFound => Refusal::NotFound,
+        OpenError::Denied => Refusal::Denied("not a file of this server".into()),
+        OpenError::Io(error) => {
+            tracing::warn!(file = %name, %error, "cannot read an image");
+            Refusal::NotFound
+        }
+        OpenError::NotNow(_) | OpenError::NotGiven(_) => {
+            tracing::warn!(session = %session.id(), file = %name, %error, "file not served");
+            Refusal::Denied(error.in_public())
+        }
+    }
 }
 
 fn network(request: &ReadRequest) -> Network {

@@ -224,13 +224,6 @@ impl DecisionEngine {
         }
     }
 
-    /// The names of the quirks that a machine's client matches, for people.
-    pub fn quirks(&self, session: &Session) -> Vec<Arc<str>> {
-        let era = self.era.load();
-        let (client, machine) = (session.client(), session.machine());
-        era.world.quirks.of(&client, &machine).map(|quirk| Arc::clone(&quirk.name)).collect()
-    }
-
     /// The same by the verdict that this boot has. What a forgotten one said beside yes or no is lost with it.
     pub fn manner_of(&self, session: &Session) -> Manner {
         let era = self.era.load_full();

@@ -44,6 +44,8 @@ pub struct Session {
     choice: ArcSwapOption<Arc<str>>,
     /// What its token says, when the session was taken up by one.
     pub(super) token_allows: Option<bool>,
+    /// When its firmware was last given a menu, in Unix seconds; 0 when something of it was chosen since.
+    menu_at: AtomicU32,
     xid: AtomicU32,
     /// The largest TFTP block that the client can take; 0 when nothing is known.
     blksize_max: AtomicU16,
@@ -64,6 +66,7 @@ impl Session {
             token_allows: None,
             machine: Mutex::default(),
             choice: ArcSwapOption::default(),
+            menu_at: AtomicU32::new(0),
             xid: AtomicU32::new(xid),
             blksize_max: AtomicU16::new(0),
             progress: AtomicU8::new(Progress::Discovered as u8),
@@ -131,6 +134,17 @@ impl Session {
         if image.is_some() || self.choice.load().is_some() {
             self.choice.store(image.map(|image| Arc::new(Arc::from(image))));
         }
+    }
+
+    /// Notes that the firmware was given a menu, or that a line of it was chosen.
+    pub fn at_menu(&self, since: Option<Timestamp>) {
+        self.menu_at.store(since.map_or(0, unix_seconds), Ordering::Relaxed);
+    }
+
+    /// Whether the firmware was given a menu a short while ago, and nothing of it was chosen but the own disk.
+    pub fn is_at_menu(&self, now: Timestamp) -> bool {
+        let since = self.menu_at.load(Ordering::Relaxed);
+        since != 0 && unix_seconds(now).saturating_sub(since) <= AT_MENU_S
     }
 
     /// The largest TFTP block that the client can take, in octets, where that is known.
@@ -213,6 +227,8 @@ pub struct Sessions {
 /// A boot at a site: a site that calls the boots of two machines the same means two.
 type SiteBoot = (Arc<str>, SessionId, HardwareAddress);
 
+/// For so long firmware that was given a menu is on its way to the disk that was chosen, and tries HTTP Boot before it.
+const AT_MENU_S: u32 = 600;
 /// A boot without a packet for this long is over; its token still opens it.
 const IDLE: Duration = Duration::from_secs(30 * 60);
 /// A DISCOVER this long after the first begins another boot.

@@ -76,7 +76,7 @@ pub(crate) fn caller(message: &Message) -> Result<Caller, NotACaller> {
         (None, false) => Speaker::Firmware,
     };
     let architecture = architecture(message.option(code::ARCHITECTURE), vendor_class);
-    let is_pi = speaker == Speaker::Firmware && architecture == Architecture::X86_BIOS && is_raspberry_pi(&hardware);
+    let is_pi = speaker == Speaker::Firmware && architecture == Architecture::X86_BIOS && hardware.is_raspberry_pi();
     let client = Client {
         hardware,
         machine_id: machine_id(message.option(code::MACHINE_ID)),
@@ -88,19 +88,6 @@ pub(crate) fn caller(message: &Message) -> Result<Caller, NotACaller> {
         hostname: printable(message.option(code::HOST_NAME).unwrap_or_default()),
     };
     Ok(Caller { speaker, client })
-}
-
-/// Whether the address is one of Raspberry Pi's: its boot ROM says that it is a PC BIOS.
-fn is_raspberry_pi(hardware: &HardwareAddress) -> bool {
-    const PREFIXES: [[u8; 3]; 6] = [
-        [0xb8, 0x27, 0xeb],
-        [0xdc, 0xa6, 0x32],
-        [0xe4, 0x5f, 0x01],
-        [0x28, 0xcd, 0xc1],
-        [0xd8, 0x3a, 0xdd],
-        [0x2c, 0xcf, 0x67],
-    ];
-    hardware.octets().len() == 6 && PREFIXES.iter().any(|prefix| hardware.octets().starts_with(prefix))
 }
 
 /// What a relay agent said; `None` when none relayed the packet.

@@ -1,6 +1,8 @@
 //! dnsmasq: lines for `dnsmasq.conf`, or a file in `/etc/dnsmasq.d`.
 
-use super::{Choice, NO_PROXY, Option175, Plan, RASPBERRY_PI, RASPBERRY_PI_OPTION_43, hex};
+use super::{Choice, NO_PROXY, Option175, Plan, hex};
+use crate::boot::HardwareAddress;
+use crate::dhcp::pxe::VendorOptions;
 
 pub(super) fn text(plan: &Plan) -> String {
     let (server, way_in) = (plan.server, &plan.way_in);
@@ -19,9 +21,9 @@ pub(super) fn text(plan: &Plan) -> String {
     lines.push("dhcp-option-force=tag:pointsman-http,60,HTTPClient".to_owned());
     if plan.raspberry_pi {
         let mac = |first: &[u8; 3]| format!("dhcp-mac=set:pointsman-pi,{}:*:*:*", hex(first, ":"));
-        lines.extend(RASPBERRY_PI.iter().map(mac));
+        lines.extend(HardwareAddress::RASPBERRY_PI.iter().map(mac));
         lines.push("dhcp-option-force=tag:pointsman-pi,60,PXEClient".to_owned());
-        lines.push(format!("dhcp-option-force=tag:pointsman-pi,43,{}", hex(RASPBERRY_PI_OPTION_43, ":")));
+        lines.push(format!("dhcp-option-force=tag:pointsman-pi,43,{}", hex(VendorOptions::RASPBERRY_PI, ":")));
         // No file: the ROM has its own. The address is all that it needs.
         lines.push(format!("dhcp-boot=tag:pointsman-pi,bootcode.bin,,{server}"));
     }

@@ -1,6 +1,8 @@
 //! ISC dhcpd: statements for the top of `dhcpd.conf`.
 
-use super::{NO_PROXY, Option175, Plan, RASPBERRY_PI, RASPBERRY_PI_OPTION_43, hex};
+use super::{NO_PROXY, Option175, Plan, hex};
+use crate::boot::HardwareAddress;
+use crate::dhcp::pxe::VendorOptions;
 
 pub(super) fn text(plan: &Plan) -> String {
     let mut text = String::from(
@@ -50,7 +52,7 @@ fn by_architecture(plan: &Plan, is_http: bool) -> String {
 
 fn raspberry_pi(plan: &Plan) -> String {
     let is = |first: &[u8; 3]| format!("substring (hardware, 1, 3) = {}", hex(first, ":"));
-    let macs = RASPBERRY_PI.iter().map(is).collect::<Vec<_>>().join("\n    or ");
+    let macs = HardwareAddress::RASPBERRY_PI.iter().map(is).collect::<Vec<_>>().join("\n    or ");
     format!(
         "}} elsif {macs} {{\n\
          \x20   # No option 66: with it a Raspberry Pi 3 does not boot.\n\
@@ -59,6 +61,6 @@ fn raspberry_pi(plan: &Plan) -> String {
          \x20   option vendor-encapsulated-options {};\n\
          \x20   option dhcp-parameter-request-list = concat (option dhcp-parameter-request-list, 2b, 3c);\n",
         plan.server,
-        hex(RASPBERRY_PI_OPTION_43, ":")
+        hex(VendorOptions::RASPBERRY_PI, ":")
     )
 }

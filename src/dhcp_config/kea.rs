@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Choice, NO_PROXY, Option175, Plan, RASPBERRY_PI, RASPBERRY_PI_OPTION_43, hex};
+use super::{Choice, NO_PROXY, Option175, Plan, hex};
+use crate::boot::HardwareAddress;
+use crate::dhcp::pxe::VendorOptions;
 
 const IPXE: &str = "pointsman-ipxe";
 const PI: &str = "pointsman-raspberry-pi";
@@ -71,8 +73,8 @@ fn by_tftp(plan: &Plan, choice: &Choice) -> Value {
 
 fn raspberry_pi(plan: &Plan) -> Value {
     let is = |first: &[u8; 3]| format!("substring(pkt4.mac,0,3) == 0x{}", hex(first, ""));
-    let macs = RASPBERRY_PI.iter().map(is).collect::<Vec<_>>().join(" or ");
-    let menu = hex(RASPBERRY_PI_OPTION_43, "");
+    let macs = HardwareAddress::RASPBERRY_PI.iter().map(is).collect::<Vec<_>>().join(" or ");
+    let menu = hex(VendorOptions::RASPBERRY_PI, "");
     json!({
         "name": PI,
         "test": format!("substring(option[60].hex,0,9) == 'PXEClient' and ({macs})"),

@@ -80,20 +80,6 @@ struct Choice {
     is_http: bool,
 }
 
-/// The first octets of the MAC addresses of Raspberry Pis. Their ROM says that it is a PC.
-const RASPBERRY_PI: [[u8; 3]; 6] = [
-    [0xb8, 0x27, 0xeb],
-    [0xdc, 0xa6, 0x32],
-    [0xe4, 0x5f, 0x01],
-    [0x28, 0xcd, 0xc1],
-    [0xd8, 0x3a, 0xdd],
-    [0x2c, 0xcf, 0x67],
-];
-
-/// Option 43 for Raspberry Pis: their ROM looks for the text `Raspberry Pi Boot` in a boot menu. Discovery control 3, the
-/// prompt `PXE` at once, one item.
-const RASPBERRY_PI_OPTION_43: &[u8] = b"\x06\x01\x03\x0a\x04\x00PXE\x09\x14\x00\x00\x11Raspberry Pi Boot\xff";
-
 /// Options for iPXE within option 175: 176, do not wait for a proxy.
 const NO_PROXY: [u8; 3] = [176, 1, 1];
 

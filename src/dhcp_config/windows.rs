@@ -1,6 +1,8 @@
 //! The DHCP server of Windows Server: commands for PowerShell.
 
-use super::{Choice, NO_PROXY, Option175, Plan, RASPBERRY_PI, RASPBERRY_PI_OPTION_43, hex};
+use super::{Choice, NO_PROXY, Option175, Plan, hex};
+use crate::boot::HardwareAddress;
+use crate::dhcp::pxe::VendorOptions;
 
 pub(super) fn text(plan: &Plan) -> String {
     let (kind, value) = match &plan.option_175 {
@@ -19,12 +21,13 @@ pub(super) fn text(plan: &Plan) -> String {
     text += &values("Pointsman iPXE", &[(66, format!("\"{}\"", plan.server)), (67, way_in), (175, value.clone())]);
     let mut order = 2;
     if plan.raspberry_pi {
-        let macs = RASPBERRY_PI.map(|first| format!("EQ,\"{}*\"", hex(&first, "").to_uppercase())).join(",");
+        let macs =
+            HardwareAddress::RASPBERRY_PI.map(|first| format!("EQ,\"{}*\"", hex(&first, "").to_uppercase())).join(",");
         text += &format!(
             "\nAdd-DhcpServerv4Policy @scope -Name \"Pointsman Raspberry Pi\" -Condition OR -MacAddress {macs} \
              -ProcessingOrder {order}\n"
         );
-        let menu = octets(RASPBERRY_PI_OPTION_43);
+        let menu = octets(VendorOptions::RASPBERRY_PI);
         text += &values("Pointsman Raspberry Pi", &[(43, menu), (60, "\"PXEClient\"".into())]);
         order += 1;
     }

@@ -4,6 +4,7 @@
 //! * `multicast`: groups: heard by a socket, or sent to.
 //! * [`tcp`]: a listening TCP socket, or an error that says who has the port.
 //! * [`interfaces`]: which addresses this host has, on which interface.
+//! * [`arp`]: whose card is behind an address of this link.
 //! * [`advertise`]: the addresses that clients are told, where they are not this host's.
 //! * [`packet`]: a port that another program has, heard all the same.
 //! * [`port_holder`]: who holds a port that we could not bind.
@@ -11,6 +12,7 @@
 //! **Invariant**: nothing here knows DHCP, TFTP or HTTP.
 
 pub mod advertise;
+pub mod arp;
 pub mod interfaces;
 mod multicast;
 pub mod packet;

@@ -254,3 +254,18 @@ impl Site {
         (self, daemon)
     }
 }
+
+/// EDK2 leaves its menu for the next entry of its boot order, which is HTTP Boot by the same card.
+#[test]
+fn http_boot_does_not_come_before_the_disk_that_was_chosen() {
+    let daemon = Site::with_rules(RULES).serve_kept();
+    let ending = |arguments: &[&str]| -> Value {
+        let report: Value = serde_json::from_slice(&daemon.1.simulate(arguments).stdout).unwrap();
+        report["ending"].clone()
+    };
+    let http = ["--arch", "x64-uefi-http"];
+    assert_eq!(ending(&["--arch", "x64-uefi"]), "local_disk");
+    assert_eq!(ending(&http), "no_offer", "the own disk was chosen");
+    assert_eq!(ending(&["--arch", "x64-uefi", "--pick", "debian"]), "booted");
+    assert_ne!(ending(&http), "no_offer", "something else was chosen since");
+}

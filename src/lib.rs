@@ -24,6 +24,11 @@
 //! 6. [`DecisionEngine::boot_images`](decision::DecisionEngine::boot_images) asks the handlers what to boot; [`ipxe`]
 //!    renders the answer; kernels and images come from [`files`], below the same token.
 //!
+//! In which form firmware is answered, when, and with which loader is its [`boot::Manner`]: what the rules say, else what the
+//! [`quirks`] say of such firmware. The answer may be a menu that the firmware shows; the line that is chosen comes to port
+//! 4011. A loader that is not iPXE asks by TFTP or HTTP for a configuration file, which [`chainload`] makes of the same
+//! images. By IPv6 it goes the same way through [`dhcp::v6`].
+//!
 //! Where the answer is a question to the person at the machine, [`http`] has it answered and verified by [`people`], and
 //! asks again with who it is. Every question with its answer is kept in the [`store`], so that [`review`] can explain the
 //! boot.

@@ -12,7 +12,7 @@ fn allow_boot(request) {
 }
 fn boot_images(request) { local_disk() }
 fn boot_file(request, name) {
-    if name == "cmdline.txt" { return `serial0 mac=${request.mac}`; }
+    if name == "cmdline.txt" { `serial0 mac=${request.mac}` } else { pass() }
 }
 "#;
 

@@ -4,6 +4,7 @@
 //! field by field.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -80,6 +81,26 @@ pub struct Manner {
 }
 
 impl Manner {
+    /// The longest delay, in milliseconds: firmware has given up by then.
+    pub const DELAY_MAX_MS: u16 = 10_000;
+    /// The most seconds that a standby server waits for.
+    pub const SECS_MAX: u16 = 60;
+    /// What a largest TFTP block may be, in octets (RFC 1350, RFC 2348).
+    pub const BLKSIZE: RangeInclusive<u16> = 512..=65_464;
+
+    /// What is out of range, in words.
+    pub fn out_of_range(&self) -> Option<String> {
+        let fields = [
+            ("delay_ms", self.delay_ms, 0..=Manner::DELAY_MAX_MS),
+            ("secs_min", self.secs_min, 0..=Manner::SECS_MAX),
+            ("blksize_max", self.blksize_max, Manner::BLKSIZE),
+        ];
+        fields.into_iter().find_map(|(name, value, range)| {
+            let wrong = value.filter(|value| !range.contains(value))?;
+            Some(format!("`{name}` is {wrong}; use {} to {}", range.start(), range.end()))
+        })
+    }
+
     /// This, and what `usual` says of everything that this leaves open.
     pub fn or(self, usual: &Manner) -> Manner {
         Manner {
@@ -204,6 +225,13 @@ mod tests {
         assert_eq!((both.style, both.delay_ms, both.blksize_max), (Some(Style::Pxe10), Some(200), Some(1024)));
         assert_eq!(said.clone().or(&Manner::default()), said);
         assert!(Manner::default().is_usual() && !said.is_usual());
+    }
+
+    #[test]
+    fn what_no_client_could_do_is_told() {
+        assert_eq!(Manner::default().out_of_range(), None);
+        let small = Manner { blksize_max: Some(7), ..Manner::default() };
+        assert_eq!(small.out_of_range().as_deref(), Some("`blksize_max` is 7; use 512 to 65464"));
     }
 
     #[test]

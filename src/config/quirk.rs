@@ -35,6 +35,9 @@ impl Reader<'_> {
                 let what = format!("quirk[{index}].match: `{}` has no condition and means every client", quirk.name);
                 self.problem(start, what, "write at least one, such as match = { arch = [\"x86-bios\"] }");
             }
+            if let Some(what) = quirk.manner.out_of_range() {
+                self.problem(start, format!("quirk[{index}].set: {what}"), "");
+            }
             if quirks.iter().any(|other| other.name == quirk.name) {
                 self.problem(start, format!("quirk[{index}].name: `{}` is there twice", quirk.name), "rename one");
             }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use super::multicast::session::Flavor;
 use super::multicast::{self, Wish};
-use super::options::{Limits, negotiate};
+use super::options::{BLKSIZE_DEFAULT, Limits, negotiate};
 use super::packet::{self, ErrorCode, Mode, Packet, Request, RequestOption};
 use super::pool::Pool;
 use super::reader::Reader;
@@ -207,7 +207,10 @@ impl Shared {
     fn limits_for(&self, request: &ReadRequest) -> Limits {
         let overhead = if is_ipv4(request.peer.ip()) { OVERHEAD_IPV4 } else { OVERHEAD_IPV6 };
         let fits = self.mtus.of(request.ifindex).saturating_sub(overhead);
-        let configured = self.config.blksize_max.min(self.source.blksize_max(request).unwrap_or(u16::MAX));
+        let configured = self
+            .config
+            .blksize_max
+            .min(self.source.blksize_max(request).map_or(u16::MAX, |octets| octets.max(BLKSIZE_DEFAULT)));
         Limits {
             blksize_max: u16::try_from(fits).unwrap_or(u16::MAX).min(configured),
             windowsize_max: self.config.windowsize_max,

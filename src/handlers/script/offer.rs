@@ -3,6 +3,7 @@
 //! **Invariant**: what firmware would stop on is an error of the script, with the line, before any client meets it.
 
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use rhai::{Dynamic, Engine, EvalAltResult, Map};
@@ -36,11 +37,11 @@ pub(super) fn offer(options: Map) -> Read<Offer> {
     };
     let manner = Manner {
         style: word(&mut options, "style")?,
-        delay_ms: number(&mut options, "delay", 0, 10_000)?,
-        secs_min: number(&mut options, "secs_min", 0, 60)?,
+        delay_ms: number(&mut options, "delay", 0..=Manner::DELAY_MAX_MS)?,
+        secs_min: number(&mut options, "secs_min", 0..=Manner::SECS_MAX)?,
         loader: file_name(&mut options, "loader")?,
         local_boot: word(&mut options, "local_boot")?,
-        blksize_max: number(&mut options, "blksize_max", 512, 65_464)?,
+        blksize_max: number(&mut options, "blksize_max", Manner::BLKSIZE)?,
         file_option: options.truth("file_option")?,
         file_size: options.truth("file_size")?,
         ipxe_option: word(&mut options, "ipxe_option")?,
@@ -52,7 +53,7 @@ fn pxe_menu(options: Map) -> Read<BootMenu> {
     let mut options = Options::new("pxe_menu", options, contract::PXE_MENU)?;
     let prompt = line(&mut options, "prompt")?.unwrap_or_else(|| Line::clean("Press F8 for the boot menu"));
     let local = line(&mut options, "local")?.unwrap_or_else(|| Line::clean("Local disk"));
-    let timeout_s = number(&mut options, "timeout", 0, 255)?;
+    let timeout_s = number(&mut options, "timeout", 0..=255)?;
     let timeout_s = timeout_s.and_then(|seconds| u8::try_from(seconds).ok()).unwrap_or(BootMenu::TIMEOUT_S);
     let entries = options.array("entries")?;
     let entries =
@@ -79,11 +80,11 @@ fn entry(index: usize, value: Dynamic) -> Read<MenuEntry> {
     Ok(MenuEntry { title, boots })
 }
 
-fn number(options: &mut Options, key: &str, min: u16, max: u16) -> Read<Option<u16>> {
+fn number(options: &mut Options, key: &str, range: RangeInclusive<u16>) -> Read<Option<u16>> {
     let Some(number) = options.number(key)? else { return Ok(None) };
-    match u16::try_from(number).ok().filter(|number| (min..=max).contains(number)) {
+    match u16::try_from(number).ok().filter(|number| range.contains(number)) {
         Some(number) => Ok(Some(number)),
-        None => options.fail(&format!("`{key}` is {number}; use {min} to {max}")),
+        None => options.fail(&format!("`{key}` is {number}; use {} to {}", range.start(), range.end())),
     }
 }
 

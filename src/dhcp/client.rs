@@ -125,8 +125,9 @@ fn hardware(message: &Message) -> Option<HardwareAddress> {
     HardwareAddress::new(identifier.get(identifier.len().saturating_sub(16)..)?).ok()
 }
 
-/// The first type of the list: the most preferred one (RFC 5970 section 3.3). A list of odd length is no list.
-fn architecture(list: Option<&[u8]>, vendor_class: &[u8]) -> Architecture {
+/// The first type of the list: the most preferred one (RFC 5970 section 3.3), else that of the vendor class. A list of odd
+/// length is no list.
+pub(super) fn architecture(list: Option<&[u8]>, vendor_class: &[u8]) -> Architecture {
     let first = match list {
         Some(list @ [high, low, ..]) if list.len().is_multiple_of(2) => Some(u16::from_be_bytes([*high, *low])),
         _ => None,
@@ -144,7 +145,8 @@ fn machine_id(value: Option<&[u8]>) -> Option<MachineId> {
     Some(MachineId::from_wire(raw.try_into().ok()?))
 }
 
-fn undi(value: Option<&[u8]>) -> Option<(u8, u8)> {
+/// Type 1, major and minor version (RFC 4578 section 2.2; DHCPv6: RFC 5970 section 3.4).
+pub(super) fn undi(value: Option<&[u8]>) -> Option<(u8, u8)> {
     match value? {
         [1, major, minor] => Some((*major, *minor)),
         _ => None,

@@ -27,7 +27,7 @@ pub const BOOT_SERVER_PORT: u16 = 4011;
 /// Which of the two ports a packet came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Port {
-    /// UDP 67: DISCOVER.
+    /// UDP 67: DISCOVER. By IPv6 UDP 547: SOLICIT.
     Dhcp,
     /// UDP 4011: REQUEST and INFORM to the PXE boot server.
     BootServer,

@@ -29,6 +29,17 @@ pub struct Code {
     pub check: &'static str,
 }
 
+/// A row of the table: the fields of [`Code`] in their order.
+const fn row(
+    codes: &'static [&'static str],
+    means: &'static str,
+    causes: &'static str,
+    look_at: &'static str,
+    check: &'static str,
+) -> Code {
+    Code { codes, means, causes, look_at, check }
+}
+
 /// What somebody typed who has a code on a screen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Typed {

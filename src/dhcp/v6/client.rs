@@ -10,9 +10,9 @@
 use std::net::Ipv6Addr;
 use std::ops::RangeInclusive;
 
-use super::super::client::{Caller, HTTP_CLIENT, NotACaller, PXE_CLIENT, Speaker, printable};
+use super::super::client::{Caller, HTTP_CLIENT, NotACaller, PXE_CLIENT, Speaker, architecture, printable, undi};
 use super::packet::{Options, Packet, code, texts};
-use crate::boot::{Architecture, Client, HardwareAddress, IpxeBuild, MachineId};
+use crate::boot::{Client, HardwareAddress, IpxeBuild, MachineId};
 
 /// Intel's enterprise number, which PXE uses (RFC 5970 section 3.3 leaves it to the vendor; EDK2 and iPXE send this one).
 pub const ENTERPRISE: u32 = 343;
@@ -123,26 +123,6 @@ fn machine_id(duid: &[u8], speaker: Speaker) -> Option<MachineId> {
         Speaker::Ipxe => MachineId::from_uuid(uuid::Uuid::from_bytes(octets)),
         Speaker::Firmware | Speaker::HttpBoot => MachineId::from_wire(octets),
     })
-}
-
-/// The first type of option 61, else what the vendor class says.
-fn architecture(list: Option<&[u8]>, vendor_class: &[u8]) -> Architecture {
-    let first = match list {
-        Some(list @ [high, low, ..]) if list.len().is_multiple_of(2) => Some(u16::from_be_bytes([*high, *low])),
-        _ => None,
-    };
-    let in_vendor_class = || {
-        let text = str::from_utf8(vendor_class).ok()?;
-        text.split_once(":Arch:")?.1.split(':').next()?.parse().ok()
-    };
-    first.or_else(in_vendor_class).map_or(Architecture::X86_BIOS, Architecture::from_code)
-}
-
-fn undi(value: Option<&[u8]>) -> Option<(u8, u8)> {
-    match value? {
-        [1, major, minor] => Some((*major, *minor)),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use super::super::packet::{MessageType, by_relay};
 use super::super::sample::{self, MAC, SMBIOS_UUID};
 use super::*;
+use crate::boot::Architecture;
 
 const LINK_LOCAL: &str = "fe80::5054:ff:fe77:1";
 const LEASED: &str = "fd77::1be";

@@ -13,33 +13,15 @@
 use std::net::{Ipv6Addr, SocketAddrV6};
 
 use super::super::client::{Caller, NotACaller, Speaker};
+pub use super::super::question::Port;
 use super::client;
 use super::packet::{MessageType, Packet, code};
-use crate::boot::{HardwareAddress, Stage};
+use crate::boot::HardwareAddress;
 
 /// The port of DHCPv6 servers and relay agents.
 pub const SERVER_PORT: u16 = 547;
 /// Every DHCPv6 server and relay agent of a link (RFC 8415 section 7.1).
 pub const ALL_SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
-
-/// Which of the two ports a packet came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Port {
-    /// UDP 547.
-    Dhcp,
-    /// UDP 4011: what EDK2 asks again (RFC 5970 has no such step; it does as in IPv4).
-    BootServer,
-}
-
-impl Port {
-    /// The stage of the boot that a question on this port belongs to.
-    pub fn stage(self) -> Stage {
-        match self {
-            Port::Dhcp => Stage::Discover,
-            Port::BootServer => Stage::BootServer,
-        }
-    }
-}
 
 /// A packet as it arrived.
 #[derive(Debug, Clone)]

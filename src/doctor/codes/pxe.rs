@@ -2,17 +2,7 @@
 //!
 //! **Invariant**: data only.
 
-use super::Code;
-
-const fn row(
-    codes: &'static [&'static str],
-    means: &'static str,
-    causes: &'static str,
-    look_at: &'static str,
-    check: &'static str,
-) -> Code {
-    Code { codes, means, causes, look_at, check }
-}
+use super::{Code, row};
 
 /// The table, in the order of the codes.
 pub const PXE: &[Code] = &[

@@ -110,7 +110,7 @@ static LIST: Statement = Statement::new(
 );
 
 static PENDING: Statement = Statement::new(
-    "SELECT {approval} FROM approval WHERE state = 'pending' AND last_asked >= :since AND (id = :which OR mac = :which) \
+    "SELECT {approval} FROM approval WHERE state = 'pending' AND last_asked >= :since AND (id = :id OR mac = :mac) \
      ORDER BY asked DESC LIMIT :limit",
 );
 
@@ -206,9 +206,15 @@ impl Store {
         now: Timestamp,
         limit: Duration,
     ) -> Result<Approval, StoreError> {
-        let which = which.parse::<HardwareAddress>().map_or_else(|_| which.to_lowercase(), |mac| mac.to_string());
-        let limit_rows = Value::Integer(2);
-        let values = parameters([("which", which.as_str().into()), ("since", millis(since)), ("limit", limit_rows)]);
+        // Six letters may all be hexadecimal digits: what looks like an address may be an id too.
+        let mac = which.parse::<HardwareAddress>().map_or(Value::Null, |mac| mac.to_string().into());
+        let which = which.to_lowercase();
+        let values = parameters([
+            ("id", which.as_str().into()),
+            ("mac", mac),
+            ("since", millis(since)),
+            ("limit", Value::Integer(2)),
+        ]);
         let found = self.fresh(&PENDING, &values, limit).await?;
         let approval = match &*found {
             [one] => Approval::read(one)?,

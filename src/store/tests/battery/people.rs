@@ -8,6 +8,7 @@ pub(super) const CASES: &[(&str, Case)] = &[
     ("so many may be wrong, and then none for a while", |place| Box::pin(locked(place))),
     ("of many at once only so many are allowed", |place| Box::pin(at_once(place))),
     ("an approval is decided once", |place| Box::pin(approval(place))),
+    ("an id of hexadecimal digits is no address", |place| Box::pin(hexadecimal(place))),
     ("what waits no more is not approved", |place| Box::pin(left(place))),
 ];
 
@@ -78,6 +79,20 @@ async fn approval(place: Place) {
     store.rule("02-00-00-00-00-01", &no, at(0), at(9), LIMIT).await.unwrap();
     let state = store.ask_approval(&request(1, "wipe"), at(10), LIMIT).await.unwrap().state;
     assert_eq!(state, ApprovalState::Denied { by: Line::clean("ann"), reason: Line::clean("not today") });
+}
+
+/// One id in 64 looks like an address of three octets.
+async fn hexadecimal(place: Place) {
+    let store = place.open();
+    for image in 0..2_000 {
+        let asked = store.ask_approval(&request(1, &image.to_string()), at(0), LIMIT).await.unwrap();
+        if asked.id.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            let ruled = store.rule(&asked.id, &agreed("ann", &[]), at(0), at(1), LIMIT).await.unwrap();
+            assert_eq!((ruled.id, ruled.mac), (asked.id, asked.mac));
+            return;
+        }
+    }
+    panic!("no such id in 2,000");
 }
 
 async fn left(place: Place) {

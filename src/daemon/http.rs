@@ -59,6 +59,10 @@ impl Site for Shared {
         Some(Arc::clone(&self.site.load().people))
     }
 
+    fn host_name(&self) -> Option<String> {
+        self.name.clone()
+    }
+
     fn has_entry(&self) -> bool {
         self.site.load().has_entry
     }

@@ -131,7 +131,7 @@ impl Daemon {
             false => Vec::new(),
         };
         let ports = WebPorts { http: port_of(&http).unwrap_or(config.http.port), https: port_of(&https) };
-        let told = Told { ports, advertise: config.server.advertised() };
+        let told = Told { ports, advertise: config.server.advertised(), name: config.server.name.clone() };
         let acceptor = tls.as_ref().map(|tls| Acceptor::new(&tls.identity)).transpose().context("https")?;
         let authority = tls.and_then(|tls| tls.authority);
         let folders = site.folders();

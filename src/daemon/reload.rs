@@ -244,7 +244,7 @@ fn warn_of_restart(old: &Config, new: &Config) {
     let bound = |config: &Config| {
         (
             config.server.interfaces.clone(),
-            (config.server.address, config.server.advertised()),
+            (config.server.address, config.server.advertised(), config.server.name.clone()),
             format!("{:?} {:?} {:?}", config.dhcp, config.dhcp6, config.tftp),
             (config.http.port, config.http.connections_max),
             (config.https.enabled, config.https.port, config.api.enabled, config.api.port),

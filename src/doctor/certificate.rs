@@ -51,11 +51,18 @@ pub(super) fn certificate(patient: &Patient) -> Found {
     }
     match chain(config) {
         Ok(chain) => {
-            judge(&chain, &own_addresses(config), &config.https.names, Timestamp::now().as_second(), &mut found)
+            judge(&chain, &own_addresses(config), &names(config), Timestamp::now().as_second(), &mut found)
         }
         Err(error) => found.fail(error, "see `https.certificate` and `server.state`; `pointsman check` says more"),
     }
     found
+}
+
+/// The host names that the certificate must have: those of URLs are among them.
+fn names(config: &Config) -> Vec<String> {
+    let mut names = config.https.certificate_names(&config.server);
+    names.extend(config.https.http_boot_name.clone().filter(|name| !names.contains(name)));
+    names
 }
 
 /// The addresses that URLs name.

@@ -114,6 +114,10 @@ pub trait Site: Send + Sync + 'static {
         vec![self.urls(session, via)]
     }
 
+    /// The host name that machines are told in URLs; our address when absent.
+    fn host_name(&self) -> Option<String> {
+        None
+    }
     /// Whether machines may come by [`paths::ENTRY`] without a token.
     fn has_entry(&self) -> bool {
         false
@@ -155,11 +159,15 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// The URL of a path of ours, as this client reaches it.
-    fn url(&self, path: &str) -> Word {
+    /// The URL of a path of ours, as this client reaches it: by the site's name, else by our address.
+    fn url(&self, path: &str, name: Option<String>) -> Word {
         let scheme = if self.secure { ("https", 443) } else { ("http", 80) };
         let at = SocketAddr::new(self.local.ip().to_canonical(), self.local.port());
-        Word::new(&format!("{}/{path}", paths::origin(scheme.0, scheme.1, at)))
+        let origin = match name {
+            Some(name) => paths::origin_of(scheme.0, scheme.1, &name, at.port()),
+            None => paths::origin(scheme.0, scheme.1, at),
+        };
+        Word::new(&format!("{origin}/{path}"))
     }
 
     /// Where the client was seen.

@@ -32,6 +32,7 @@ mod menus;
 mod person;
 mod probe;
 mod probe_servers;
+mod public_name;
 mod raspberry_pi;
 mod reach;
 mod redirect;

@@ -31,12 +31,15 @@
 //!
 //! **Invariant**: a path opens something only with the token of a session; tokens are not logged.
 
+mod answers;
 mod api;
 mod body;
 mod boot;
+mod boot_files;
 mod compat;
 mod entry;
 mod files;
+mod form;
 mod person;
 mod ready;
 mod reports;

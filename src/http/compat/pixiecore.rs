@@ -12,7 +12,8 @@ use jiff::Timestamp;
 use serde_json::json;
 use tracing::info;
 
-use super::super::boot::{Asked, shown_reason, text};
+use super::super::answers::{shown_reason, text};
+use super::super::boot::Asked;
 use super::super::{Connection, HttpState, entry};
 use crate::boot::{BootImage, BootImages, HardwareAddress, ImageKind, Machine, Stage};
 use crate::ipxe::SessionUrls;

@@ -77,9 +77,23 @@ pub async fn absent_in<'a>(library: &Library, images: impl IntoIterator<Item = &
 
 /// The names of files that images consist of, each once.
 pub fn files_of<'a>(images: impl IntoIterator<Item = &'a BootImages>) -> BTreeSet<FileName> {
-    let images = images.into_iter().flat_map(|images| images.images());
-    let sources = images.flat_map(|image| image.kind.sources());
-    sources.filter_map(|source| if let Source::File(name) = source { Some(name.clone()) } else { None }).collect()
+    let mut names = BTreeSet::new();
+    let mut add = |source: &Source| {
+        if let Source::File(name) = source {
+            names.insert(name.clone());
+        }
+    };
+    for images in images {
+        let look = images.menu().and_then(|menu| menu.look.as_ref());
+        look.and_then(|look| look.picture.as_ref()).into_iter().for_each(&mut add);
+        for image in images.images() {
+            for source in image.kind.sources() {
+                add(source);
+                image.signature(source).iter().for_each(&mut add);
+            }
+        }
+    }
+    names
 }
 
 /// The files that a configuration leads to. Blocks on the disk.

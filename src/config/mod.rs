@@ -11,6 +11,7 @@ mod casts;
 mod compat;
 mod database;
 mod defaults;
+mod menu;
 mod parse;
 mod people;
 mod problem;
@@ -31,6 +32,7 @@ use crate::quirks::Quirks;
 pub use casts::{Dhcp6Section, MulticastSection};
 pub use compat::{AltirisSection, CompatSection, DoorSection};
 pub use database::{Ambiguous, DatabaseSection, NoImage, SqlSection, StoreSection, UnknownMachine};
+pub use menu::MenuSection;
 pub use people::{LdapSection, PeopleSection, PersonSection};
 pub use problem::{Problem, Problems};
 pub use sections::{
@@ -93,6 +95,8 @@ pub struct Config {
     pub compat: CompatSection,
     /// `[people]`
     pub people: PeopleSection,
+    /// `[menu]`
+    pub menu: MenuSection,
     /// `[[handler]]`, in the order they are asked.
     pub handlers: Vec<HandlerSection>,
     /// `[log]`

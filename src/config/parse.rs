@@ -15,9 +15,10 @@ use crate::decision::KeyRules;
 use crate::nearest::remedy;
 
 /// The tables there are.
-const TABLES: [&str; 22] = [
+const TABLES: [&str; 23] = [
     "server", "dhcp", "dhcp6", "tftp", "http", "https", "loaders", "images", "decision", "store", "database",
-    "upstream", "storage", "web", "identity", "quirk", "cache", "api", "compat", "people", "handler", "log",
+    "upstream", "storage", "web", "identity", "quirk", "cache", "api", "compat", "people", "menu", "handler",
+    "log",
 ];
 
 pub(super) struct Reader<'a> {
@@ -58,6 +59,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Config, Problems> {
         api: reader.section(&mut table, "api"),
         compat: reader.section(&mut table, "compat"),
         people: reader.section(&mut table, "people"),
+        menu: reader.section(&mut table, "menu"),
         handlers: reader.handlers(&mut table),
         log: reader.section(&mut table, "log"),
     };

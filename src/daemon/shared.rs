@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::boot::{Architecture, BootDecision, Client, FileName, Network, Platform, Verdict};
+use crate::boot::{Architecture, BootDecision, Client, FileName, Look, Network, Platform, Verdict};
 use crate::cache::Library;
 use crate::chainload::{self, ConfigFile, Said, Syntax, Target};
 use crate::config::{CompatSection, IpxeScheme};
@@ -75,6 +75,8 @@ pub(super) struct SitePart {
     pub(super) compat: CompatSection,
     /// Whether the loaders have paths that need no session.
     pub(super) plain_loaders: bool,
+    /// How menus look that do not say it.
+    pub(super) look: Option<Look>,
 }
 
 impl SitePart {
@@ -84,7 +86,7 @@ impl SitePart {
         let store = Store::on(databases.store().clone()).ok();
         let (ipxe_scheme, has_entry) = (config.https.ipxe, config.http.entry);
         let http_boot = (config.https.http_boot, config.https.http_boot_name);
-        let (plain_loaders, compat) = (config.loaders.plain_paths, config.compat);
+        let (plain_loaders, compat, look) = (config.loaders.plain_paths, config.compat, config.menu.look());
         SitePart {
             databases,
             upstreams,
@@ -98,6 +100,7 @@ impl SitePart {
             has_entry,
             compat,
             plain_loaders,
+            look,
         }
     }
 
@@ -172,7 +175,10 @@ impl Shared {
 
     /// The URLs of an allowed session, for its scripts.
     pub(super) fn urls(&self, session: &Session, server: IpAddr, secure: bool) -> SessionUrls {
-        #[expect(clippy::expect_used, reason = "made of an address or a checked host name, a port and base32 digits only")]
+        #[expect(
+            clippy::expect_used,
+            reason = "made of an address or a checked host name, a port and base32 digits only"
+        )]
         self.base(session, true, server, secure).parse().expect("a base of our own making")
     }
 

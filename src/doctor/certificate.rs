@@ -50,9 +50,7 @@ pub(super) fn certificate(patient: &Patient) -> Found {
         return found;
     }
     match chain(config) {
-        Ok(chain) => {
-            judge(&chain, &own_addresses(config), &names(config), Timestamp::now().as_second(), &mut found)
-        }
+        Ok(chain) => judge(&chain, &own_addresses(config), &names(config), Timestamp::now().as_second(), &mut found),
         Err(error) => found.fail(error, "see `https.certificate` and `server.state`; `pointsman check` says more"),
     }
     found

@@ -150,7 +150,7 @@ impl Asked {
         let images =
             chosen(self.settled(decision.images.clone().unwrap_or_default()), self.session.choice().as_deref());
         if is_head {
-            return script(&ipxe::images(&images, self.leaving(), &self.urls()));
+            return script(&self.booting(images));
         }
         self.served(images, &[]).await
     }
@@ -168,7 +168,16 @@ impl Asked {
             Err(response) => return response,
         };
         self.advanced(Progress::ScriptServed, Funnel::script_served, "script served");
-        script(&[before, &ipxe::images(&images, self.leaving(), &self.urls())].concat())
+        script(&[before, &self.booting(images)].concat())
+    }
+
+    /// The commands that boot one of these.
+    fn booting(&self, images: BootImages) -> Vec<Command> {
+        let images = match self.state.site.look() {
+            Some(look) => images.with_look(&look),
+            None => images,
+        };
+        ipxe::images(&images, self.leaving(), &self.urls())
     }
 
     /// The addresses of the session, with our word of who is there.

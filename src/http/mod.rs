@@ -61,7 +61,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 
-use crate::boot::{BootDecision, Client, FileName, Network};
+use crate::boot::{BootDecision, Client, FileName, Look, Network};
 use crate::cache::Library;
 use crate::chainload::ConfigFile;
 use crate::decision::{DecisionEngine, Session};
@@ -119,6 +119,10 @@ pub trait Site: Send + Sync + 'static {
 
     /// The host name that machines are told in URLs; our address when absent.
     fn host_name(&self) -> Option<String> {
+        None
+    }
+    /// How menus look that do not say it.
+    fn look(&self) -> Option<Look> {
         None
     }
     /// Whether machines may come by [`paths::ENTRY`] without a token.

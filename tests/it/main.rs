@@ -28,6 +28,7 @@ mod http_boot;
 mod lan;
 mod library;
 mod loaders;
+mod look;
 mod menus;
 mod person;
 mod probe;

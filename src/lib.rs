@@ -60,6 +60,7 @@
 //! | [`quirks`] | what is known of firmware that is not as the others |
 //! | [`config`] | the TOML file, with every problem at once |
 //! | [`observe`] | log and metrics |
+//! | [`events`] | others are told what happens: webhooks |
 //! | [`site`] | a configuration with everything it names, read and compiled |
 //! | [`review`] | looking back: a boot explained, and old questions asked again of other scripts |
 //! | [`daemon`] | a site with sockets: wiring, reload, orderly end |
@@ -106,6 +107,7 @@ pub mod decision;
 pub mod dhcp;
 pub mod dhcp_config;
 pub mod doctor;
+pub mod events;
 pub mod files;
 pub mod handlers;
 mod hex;

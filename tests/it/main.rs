@@ -19,6 +19,7 @@ mod directory;
 mod doctor;
 mod documents;
 mod entry;
+mod events;
 mod explain;
 mod front_doors;
 mod harness;

@@ -91,6 +91,7 @@
 //!   it is known by its address, and gets no more than anybody who asks DHCP in the machine's name.
 //! * Nobody gets the end of a file that comes from elsewhere before its digest was found to be right.
 //! * What an upstream answers is data with limits; it is trusted by the one CA that it was enrolled with.
+//! * The history and webhooks hold no boot up: their queues have an end, and what is dropped is counted.
 //! * The engine always answers, in bounded time, and closed where it cannot tell. A handler that fails, hangs or panics
 //!   costs one question.
 //! * A reload builds the new world completely and swaps it; a broken one never replaces a good one.

@@ -181,7 +181,7 @@ fn judge_names(leaf: &CertificateFacts, addresses: &[IpAddr], names: &[String], 
     for name in names.iter().filter(|name| !has(name)) {
         found.fail(
             format!("{}: does not name {name}", leaf.subject),
-            "it is in `https.names`: reload the server, or get another certificate",
+            "it is in `https.names`, or the name of URLs: restart the server, or get another certificate",
         );
     }
 }

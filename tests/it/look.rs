@@ -98,7 +98,7 @@ fn what_must_be_signed_does_not_boot_where_nobody_can_verify_it() {
     assert!(!report["steps"].to_string().contains("debian/linux"), "nothing was loaded: {report:#}");
     assert_ne!(report["ending"], "booted", "{report:#}");
     // The server hears of it.
-    daemon.wait_for_log(|line| line["image"] == "debian" && line.to_string().contains("load"));
+    daemon.wait_for_log(|line| line["image"] == "debian" && line["message"].to_string().contains("did not boot"));
     let lenient = site(&image("if-able"));
     let report = lenient.serve().boot(&["--arch", "x64-uefi"]);
     assert!(report["screen"].to_string().contains("Debian starts without"), "{report:#}");

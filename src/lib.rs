@@ -60,6 +60,7 @@
 //! | [`quirks`] | what is known of firmware that is not as the others |
 //! | [`config`] | the TOML file, with every problem at once |
 //! | [`observe`] | log and metrics |
+//! | [`events`] | others are told what happens: webhooks |
 //! | [`site`] | a configuration with everything it names, read and compiled |
 //! | [`review`] | looking back: a boot explained, and old questions asked again of other scripts |
 //! | [`daemon`] | a site with sockets: wiring, reload, orderly end |
@@ -90,6 +91,7 @@
 //!   it is known by its address, and gets no more than anybody who asks DHCP in the machine's name.
 //! * Nobody gets the end of a file that comes from elsewhere before its digest was found to be right.
 //! * What an upstream answers is data with limits; it is trusted by the one CA that it was enrolled with.
+//! * The history and webhooks hold no boot up: their queues have an end, and what is dropped is counted.
 //! * The engine always answers, in bounded time, and closed where it cannot tell. A handler that fails, hangs or panics
 //!   costs one question.
 //! * A reload builds the new world completely and swaps it; a broken one never replaces a good one.
@@ -106,6 +108,7 @@ pub mod decision;
 pub mod dhcp;
 pub mod dhcp_config;
 pub mod doctor;
+pub mod events;
 pub mod files;
 pub mod handlers;
 mod hex;

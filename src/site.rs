@@ -11,12 +11,13 @@ use crate::cache::{Library, NotFound, Origin};
 use crate::config::{Config, HandlerSection, Problem, Problems};
 use crate::database::Databases;
 use crate::decision::{DecisionEngine, Sessions, TokenKey, World};
+use crate::events;
 use crate::handlers::rollout::Rollouts;
 use crate::handlers::{self, Built};
 use crate::loaders::Loaders;
 use crate::people::People;
 use crate::store::Store;
-use crate::upstream::{Storages, Upstreams};
+use crate::upstream::{Storages, Upstreams, Webhook};
 
 pub use crate::handlers::Purpose;
 
@@ -38,6 +39,8 @@ pub struct Site {
     pub people: Arc<People>,
     /// The scripts that are to become its own, and what became of them so far; nothing where it does not serve.
     pub rollouts: Rollouts,
+    /// Who is told what happens; nobody is before it serves.
+    pub webhooks: Vec<Webhook>,
 }
 
 /// What goes on when a site that runs is made anew: connections, what was remembered, downloads.
@@ -77,9 +80,23 @@ pub async fn absent_in<'a>(library: &Library, images: impl IntoIterator<Item = &
 
 /// The names of files that images consist of, each once.
 pub fn files_of<'a>(images: impl IntoIterator<Item = &'a BootImages>) -> BTreeSet<FileName> {
-    let images = images.into_iter().flat_map(|images| images.images());
-    let sources = images.flat_map(|image| image.kind.sources());
-    sources.filter_map(|source| if let Source::File(name) = source { Some(name.clone()) } else { None }).collect()
+    let mut names = BTreeSet::new();
+    let mut add = |source: &Source| {
+        if let Source::File(name) = source {
+            names.insert(name.clone());
+        }
+    };
+    for images in images {
+        let look = images.menu().and_then(|menu| menu.look.as_ref());
+        look.and_then(|look| look.picture.as_ref()).into_iter().for_each(&mut add);
+        for image in images.images() {
+            for source in image.kind.sources() {
+                add(source);
+                image.signature(source).iter().for_each(&mut add);
+            }
+        }
+    }
+    names
 }
 
 /// The files that a configuration leads to. Blocks on the disk.
@@ -152,6 +169,7 @@ impl Site {
         let images = images.map_err(|found| problems.extend(found)).ok();
         let store = databases.as_ref().and_then(|databases| Store::on(databases.store().clone()).ok());
         let people = People::open(&config, store).map_err(|found| problems.extend(found)).ok();
+        let webhooks = events::webhooks(&config).map_err(|found| problems.extend(found)).unwrap_or_default();
         match (images, databases, upstreams, people) {
             (Some(images), Some(databases), Some(upstreams), Some(people)) if problems.is_empty() => {
                 let rollouts = match purpose {
@@ -159,7 +177,7 @@ impl Site {
                     Purpose::Check | Purpose::DryRun => Rollouts::default(),
                 };
                 let people = Arc::new(people);
-                Ok(Site { config, databases, upstreams, handlers, loaders, images, people, rollouts })
+                Ok(Site { config, databases, upstreams, handlers, loaders, images, people, rollouts, webhooks })
             }
             _ => Err(problems),
         }
@@ -210,6 +228,8 @@ impl Site {
         let keys = storages.flat_map(|storage| [&storage.ca, &storage.secret_key_file]);
         let webs = self.config.webs.values();
         let keys = keys.chain(webs.flat_map(|web| [&web.ca, &web.bearer_file, &web.headers_file]));
+        let webhooks = self.config.events.webhook.iter().flat_map(|hook| [&hook.ca, &hook.secret_file]);
+        let keys = keys.chain(webhooks);
         folders.extend(own.chain(theirs).chain(keys).flatten().filter_map(|file| file.parent()).map(Into::into));
         folders.sort();
         folders.dedup();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Line, Method, Person};
+use super::{Line, Method, Person, Prompt};
 
 /// A question to the person at the machine. Only who answers it well goes on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -153,6 +153,9 @@ pub struct Choice {
     /// What is asked when it is chosen, before it is booted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub needs: Option<Box<Ask>>,
+    /// The key that is waited for where it would boot by itself; nobody there is the own disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<Prompt>,
 }
 
 #[cfg(test)]

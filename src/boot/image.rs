@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Choice, FactsForm, FileName, FileNameError, Line, LocalBoot, Url, UrlError};
+use super::{Choice, FactsForm, FileName, FileNameError, Line, LocalBoot, Url, UrlError, Verify};
 
 /// Where a file of an image comes from: this server's images folder, or a URL elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -41,6 +41,13 @@ impl FromStr for Source {
     }
 }
 
+impl BootImage {
+    /// The signature of one of its files, where it must have one.
+    pub fn signature(&self, file: &Source) -> Option<Source> {
+        self.verify.as_ref()?.signature(file)
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -70,6 +77,9 @@ pub struct BootImage {
     /// server before it begins to load such an image, so that the work is done once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assignment: Option<String>,
+    /// That its files must be signed, and are verified before they start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<Verify>,
     /// How a person comes to it in a menu.
     #[serde(flatten)]
     pub choice: Choice,

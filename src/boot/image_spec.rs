@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{BootImage, BootImages, FactsForm, ImageError, ImageKind, InjectedFile, Line, Record, Source, Url};
+use super::{BootImage, BootImages, FactsForm, ImageError, ImageKind, InjectedFile, Line, Record, Source, Url, Verify};
 
 /// Why attributes make no image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,10 +57,14 @@ struct Shape {
 }
 
 const SHAPES: &[Shape] = &[
-    Shape { kind: "linux", attributes: &["kernel", "initrd", "cmdline"], read: linux },
-    Shape { kind: "wim", attributes: &["wim", "wimboot", "bcd", "boot_sdi", "files", "args"], read: wim },
-    Shape { kind: "chain", attributes: &["source"], read: chain },
-    Shape { kind: "efi", attributes: &["source", "cmdline"], read: efi },
+    Shape { kind: "linux", attributes: &["kernel", "initrd", "cmdline", "verify", "signature"], read: linux },
+    Shape {
+        kind: "wim",
+        attributes: &["wim", "wimboot", "bcd", "boot_sdi", "files", "args", "verify", "signature"],
+        read: wim,
+    },
+    Shape { kind: "chain", attributes: &["source", "verify", "signature"], read: chain },
+    Shape { kind: "efi", attributes: &["source", "cmdline", "verify", "signature"], read: efi },
     Shape { kind: "sanboot", attributes: &["source"], read: sanboot },
     Shape { kind: "ipxe", attributes: &["text"], read: ipxe },
     Shape { kind: "referral", attributes: &["url", "source", "facts"], read: referral },
@@ -134,6 +138,7 @@ impl Reader<'_> {
             id: id.to_owned(),
             title,
             assignment: None,
+            verify: if shape.attributes.contains(&"verify") { self.verify()? } else { None },
             choice: Default::default(),
             kind: (shape.read)(self)?,
         };
@@ -157,6 +162,18 @@ impl Reader<'_> {
         example: &'static str,
     ) -> Result<Source, ImageSpecError> {
         self.source(attribute)?.ok_or(ImageSpecError::Missing { kind, attribute, example })
+    }
+
+    /// That its files must be signed.
+    fn verify(&self) -> Result<Option<Verify>, ImageSpecError> {
+        let (word, ending) = (self.text("verify"), self.text("signature"));
+        if word.is_none() && ending.is_none() {
+            return Ok(None);
+        }
+        let word = word.unwrap_or_else(|| "required".into());
+        let unless_able = word.parse().map_err(|error| wrong("verify", &word, error))?;
+        let ending = ending.unwrap_or_else(|| Verify::ENDING.into());
+        Verify::new(&ending, unless_able).map(Some).map_err(|error| wrong("signature", &ending, error))
     }
 
     /// Words separated by spaces or line breaks.
@@ -323,8 +340,15 @@ mod tests {
         check(&[("kind", "local"), ("kernal", "k")], "an image of kind `local` has no `kernal`; it has kind, title");
         check(
             &[("kind", "efi"), ("source", "x"), ("kernel", "k")],
-            "an image of kind `efi` has no `kernel`; it has kind, title, source, cmdline",
+            "an image of kind `efi` has no `kernel`; it has kind, title, source, cmdline, verify, signature",
         );
+        check(
+            &[("kind", "chain"), ("source", "x"), ("verify", "yes")],
+            "`verify` is `yes`: `yes` is not what a build that cannot verify may do; use required or if-able",
+        );
+        let signed = define("x", &[("kind", "efi"), ("source", "x.efi"), ("signature", ".p7")]).unwrap();
+        assert!(signed.verify.as_ref().is_some_and(|verify| !verify.is_lenient()));
+        assert!(define("x", &[("kind", "sanboot"), ("source", "x"), ("verify", "required")]).is_err());
         assert!(define("a b", &[("kind", "local")]).unwrap_err().contains("`a b` is no image id"));
         assert!(define("x", &[("kind", "wim"), ("wim", "w"), ("files", "=y")]).unwrap_err().contains("NAME=SOURCE"));
     }

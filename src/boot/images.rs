@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ask, BootImage, Choice, ImageKind, Line, Person};
+use super::{Ask, BootImage, Choice, ImageKind, Line, Look, Person, Prompt};
 
 /// How several images are offered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Menu {
     /// The heading.
     pub title: Line,
@@ -16,6 +16,12 @@ pub struct Menu {
     /// How long the menu waits; for ever when absent.
     #[serde(serialize_with = "seconds", deserialize_with = "of_seconds", rename = "timeout_s", default)]
     pub timeout: Option<Duration>,
+    /// How it looks; as the site says, or as the build has it, when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub look: Option<Box<Look>>,
+    /// The key that is waited for before it is shown; nobody there is the own disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<Prompt>,
 }
 
 fn seconds<S: serde::Serializer>(timeout: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -197,7 +203,7 @@ impl BootImages {
         if kept.len() == self.images.len() {
             return self.clone();
         }
-        let waiting = || Menu { title: Line::clean("Boot"), default: None, timeout: None };
+        let waiting = || Menu { title: Line::clean("Boot"), ..Menu::default() };
         let menu = self.menu.clone().unwrap_or_else(waiting);
         let default = menu.default.as_ref().or(self.images.first().map(|image| &image.id));
         let default = kept.iter().map(|image| &image.id).find(|id| Some(*id) == default).cloned();
@@ -231,6 +237,26 @@ impl BootImages {
         }
         let left_out = Line::clean(&format!("{why} {}", titles.join(", ")));
         self.without(is_guarded).with_notice([left_out])
+    }
+
+    /// The same with this look for a menu that has none of its own.
+    pub fn with_look(mut self, look: &Look) -> BootImages {
+        if self.menu.is_none() && self.images.len() > 1 {
+            self.menu = Some(Menu { title: Line::clean("Boot"), ..Menu::default() });
+        }
+        if let Some(menu) = self.menu.as_mut().filter(|menu| menu.look.is_none()) {
+            menu.look = Some(Box::new(look.clone()));
+        }
+        self
+    }
+
+    /// The key that is waited for before anything is offered or booted.
+    pub fn prompt(&self) -> Option<&Prompt> {
+        match (&self.menu, self.images.as_slice()) {
+            (Some(menu), _) => menu.prompt.as_ref(),
+            (None, [only]) => only.choice.prompt.as_ref(),
+            (None, _) => None,
+        }
     }
 
     /// The images, in the order that the menu shows.

@@ -8,13 +8,14 @@ fn local(id: &str) -> BootImage {
         id: id.into(),
         title: Line::clean(id),
         assignment: None,
+        verify: None,
         choice: Default::default(),
         kind: ImageKind::LOCAL,
     }
 }
 
 fn menu(default: Option<&str>) -> Option<Menu> {
-    Some(Menu { title: Line::clean("Boot"), default: default.map(Into::into), timeout: None })
+    Some(Menu { title: Line::clean("Boot"), default: default.map(Into::into), timeout: None, ..Menu::default() })
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod image_spec;
 mod images;
 pub(crate) mod keys;
 mod line;
+mod look;
 mod machine;
 mod manner;
 mod person;
@@ -29,6 +30,7 @@ mod referral;
 mod request;
 mod session_id;
 mod url;
+mod verify;
 
 pub use account::{Account, Found, Reading};
 pub use architecture::{Architecture, Platform};
@@ -44,6 +46,7 @@ pub use image::{BootImage, ImageKind, InjectedFile, Source, SourceError};
 pub use image_spec::ImageSpecError;
 pub use images::{BootImages, ImageError, Menu};
 pub use line::{Line, LineError};
+pub use look::{Color, ColorError, Colors, Look, Prompt, PromptError, ScreenSize, ScreenSizeError};
 pub use machine::{FACTS, Fact, Machine};
 pub use manner::{IpxeOption, LocalBoot, Manner, Offer, Style, UnknownManner};
 pub use person::{Method, Person};
@@ -52,3 +55,4 @@ pub use referral::{FactsForm, FirmwareHandOver, Referral, ScriptHandOver, Unknow
 pub use request::{BootRequest, Network, Relay, Stage};
 pub use session_id::{SessionId, SessionIdError};
 pub use url::{Url, UrlError};
+pub use verify::{EndingError, UnknownUnlessAble, UnlessAble, Verify};

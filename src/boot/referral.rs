@@ -110,6 +110,7 @@ impl Referral {
             id: "referral".into(),
             title: Line::clean(&format!("Going on at {}", self.upstream)),
             assignment: None,
+            verify: None,
             choice: Default::default(),
             kind: ImageKind::Referral { url, facts },
         };

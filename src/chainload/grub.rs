@@ -105,17 +105,17 @@ fn entry(image: &BootImage, target: &Target) -> Result<String, LeftOut> {
     if image.choice.hidden {
         return Err(LeftOut("GRUB hides no entry"));
     }
-    let commands = commands(&image.kind, target)?;
+    let commands = commands(image, target)?;
     let key = image.choice.key.map_or_else(String::new, |key| format!(" --hotkey={key}"));
     let (title, id) = (quoted(image.title.as_str()), quoted(&image.id));
     Ok(format!("menuentry {title} --id {id}{key} {{\n{commands}}}\n"))
 }
 
-fn commands(kind: &ImageKind, target: &Target) -> Result<String, LeftOut> {
-    if let Some(left_out) = only_ipxe(kind) {
+fn commands(image: &BootImage, target: &Target) -> Result<String, LeftOut> {
+    if let Some(left_out) = only_ipxe(image) {
         return Err(left_out);
     }
-    match kind {
+    match &image.kind {
         ImageKind::Linux { kernel, initrd, cmdline } => linux(kernel, initrd, cmdline, target),
         ImageKind::Chain { .. } | ImageKind::Efi { .. } if target.platform != Platform::Efi => {
             Err(LeftOut("GRUB runs programs on UEFI only"))

@@ -102,6 +102,10 @@ fn start<'a>(images: &BootImages, kept: &[&'a BootImage]) -> Start<'a> {
     let is_kept = |id: &str| kept.iter().copied().find(|image| image.id == id);
     match (images.images(), images.menu()) {
         ([], _) => Start::Disk,
+        // Neither waits for a key: the menu is shown as long, with the own disk to start when nobody chooses.
+        _ if let Some(prompt) = images.prompt().filter(|_| !kept.is_empty()) => {
+            Start::Menu(None, Some(prompt.timeout().as_secs()))
+        }
         ([one], None) => is_kept(&one.id).map_or(Start::Disk, Start::AtOnce),
         (all, menu) => {
             let named = menu.and_then(|menu| menu.default.as_deref()).or(all.first().map(|first| first.id.as_str()));
@@ -133,8 +137,9 @@ fn is_ipxe_script(source: &Source) -> bool {
 }
 
 /// Why an image of this kind is nothing for a loader but iPXE; none when it may be something.
-fn only_ipxe(kind: &ImageKind) -> Option<LeftOut> {
-    match kind {
+fn only_ipxe(image: &BootImage) -> Option<LeftOut> {
+    match &image.kind {
+        _ if image.verify.is_some() => Some(LeftOut("only iPXE verifies its signatures")),
         ImageKind::Wim { .. } => Some(LeftOut("Windows images need iPXE and wimboot")),
         ImageKind::Sanboot { .. } => Some(LeftOut("network disks need iPXE")),
         ImageKind::Ipxe { .. } | ImageKind::Shell => Some(LeftOut("commands of iPXE")),

@@ -83,18 +83,18 @@ fn local(target: &Target) -> String {
 }
 
 fn label(image: &BootImage, target: &Target) -> Result<String, LeftOut> {
-    let commands = commands(&image.kind, target)?;
+    let commands = commands(image, target)?;
     let title = plain(&image.title);
     let title = image.choice.key.map_or(title.clone(), |key| format!("[^{key}] {title}"));
     let hidden = if image.choice.hidden { "MENU HIDE\n" } else { "" };
     Ok(format!("LABEL {}\nMENU LABEL {title}\n{hidden}{commands}", image.id))
 }
 
-fn commands(kind: &ImageKind, target: &Target) -> Result<String, LeftOut> {
-    if let Some(left_out) = only_ipxe(kind) {
+fn commands(image: &BootImage, target: &Target) -> Result<String, LeftOut> {
+    if let Some(left_out) = only_ipxe(image) {
         return Err(left_out);
     }
-    match kind {
+    match &image.kind {
         ImageKind::Linux { kernel, initrd, cmdline } => {
             let mut text = format!("LINUX {}\n", file(kernel, target)?);
             if !initrd.is_empty() {

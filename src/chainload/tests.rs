@@ -26,7 +26,14 @@ fn target(platform: Platform) -> Target {
 }
 
 fn image(id: &str, kind: ImageKind) -> BootImage {
-    BootImage { id: id.into(), title: Line::clean("A title"), assignment: None, choice: Choice::default(), kind }
+    BootImage {
+        id: id.into(),
+        title: Line::clean("A title"),
+        assignment: None,
+        verify: None,
+        choice: Choice::default(),
+        kind,
+    }
 }
 
 fn linux(cmdline: &str) -> ImageKind {
@@ -43,7 +50,7 @@ fn one(kind: ImageKind) -> BootImages {
 
 fn menu(images: Vec<BootImage>, default: Option<&str>, timeout: Option<u64>) -> BootImages {
     let timeout = timeout.map(Duration::from_secs);
-    let menu = Menu { title: Line::clean("Pick one"), default: default.map(Into::into), timeout };
+    let menu = Menu { title: Line::clean("Pick one"), default: default.map(Into::into), timeout, ..Menu::default() };
     BootImages::new(images, Some(menu)).unwrap()
 }
 
@@ -224,5 +231,27 @@ proptest! {
                 let _ = ConfigFile::parse(&name);
             }
         }
+    }
+}
+
+#[test]
+fn a_key_that_is_waited_for_is_a_menu_with_the_disk_to_start() {
+    let mut one = image("one", linux("quiet"));
+    one.choice.prompt = crate::boot::Prompt::new(None, Some('i'), 7).ok();
+    let images = BootImages::new(vec![one], None).unwrap();
+    let grub = render(Syntax::Grub, Said::Images(&images), &target(Platform::Efi));
+    assert!(grub.contains("set default='own disk'\n") && grub.contains("set timeout=7\n"), "{grub}");
+    let pxelinux = render(Syntax::Pxelinux, Said::Images(&images), &target(Platform::Bios));
+    assert!(pxelinux.contains("TIMEOUT 70\n") || pxelinux.contains("TIMEOUT 70"), "{pxelinux}");
+}
+
+#[test]
+fn what_must_be_signed_is_left_to_those_who_can_verify_it() {
+    let mut one = image("one", linux("secret=1"));
+    one.verify = crate::boot::Verify::new(".sig", crate::boot::UnlessAble::Boot).ok();
+    let images = BootImages::new(vec![one], None).unwrap();
+    for (syntax, platform) in [(Syntax::Grub, Platform::Efi), (Syntax::Pxelinux, Platform::Bios)] {
+        let text = render(syntax, Said::Images(&images), &target(platform));
+        assert!(!text.contains("secret=1") && text.contains("signatures"), "{text}");
     }
 }

@@ -11,7 +11,9 @@ use serde::Serialize;
 
 use super::machine::MachineArgs;
 use super::output::{say, say_json};
-use crate::boot::{BootDecision, Client, FileName, IpxeBuild, Line, MachineId, Network, Outcome, Relay, Stage};
+use crate::boot::{
+    BootDecision, BootImages, Client, FileName, IpxeBuild, Line, Look, MachineId, Network, Outcome, Relay, Stage,
+};
 use crate::chainload::{self, ConfigFile, Said, Target};
 use crate::config::Config;
 use crate::decision::{DecisionEngine, MadeFile, Session};
@@ -95,7 +97,7 @@ async fn decide(command: &Decide, config: Config) -> anyhow::Result<ExitCode> {
     let decision = ask(command, &engine, &session).await;
     let images = decision.images.as_ref();
     let script = match &command.file {
-        None => script(command, &decision),
+        None => script(command, &decision, site.config.menu.look()),
         Some(name) => Some(file_text(command, name, &site, &engine, &decision).await),
     };
     let Absent { missing: missing_files, unsure: unsure_files } = site.absent_files(images).await;
@@ -198,14 +200,17 @@ async fn file_text(
 }
 
 /// The script that the client would get; the server's address and the session's token stand as placeholders.
-fn script(command: &Decide, decision: &BootDecision) -> Option<String> {
+fn script(command: &Decide, decision: &BootDecision, look: Option<Look>) -> Option<String> {
     if command.stage != Stage::Http {
         return None;
     }
     let platform = command.machine.arch.platform();
     let urls = "http://SERVER/b/TOKEN/".parse().ok()?;
     match &decision.images {
-        Some(images) => Some(ipxe::render(&ipxe::images(images, platform, &urls))),
+        Some(images) => {
+            let images = look.iter().fold(images.clone(), BootImages::with_look);
+            Some(ipxe::render(&ipxe::images(&images, platform, &urls)))
+        }
         None if decision.verdict.name() == "deny" => {
             let reason = Line::clean(decision.verdict.reason());
             Some(ipxe::render(&ipxe::denied(&reason, platform)))

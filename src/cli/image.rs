@@ -85,6 +85,12 @@ struct Add {
     /// ipxe: the commands
     #[arg(long, value_name = "TEXT")]
     text: Option<String>,
+    /// linux, wim, chain, efi: every file must be signed: `required`, or `if-able`
+    #[arg(long, value_name = "WORD")]
+    verify: Option<String>,
+    /// What the names of the signature files end in; .sig when absent
+    #[arg(long, value_name = "ENDING")]
+    signature: Option<String>,
     /// Write an image of this id anew
     #[arg(long)]
     replace: bool,
@@ -137,6 +143,8 @@ impl Add {
             ("args", &self.args),
             ("source", &self.source),
             ("text", &self.text),
+            ("verify", &self.verify),
+            ("signature", &self.signature),
         ];
         given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect()
     }

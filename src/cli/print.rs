@@ -52,7 +52,7 @@ struct DhcpConfig {
     /// What option 175 holds: options for iPXE, or the URL of this server for 2Pint's loaders. Never both
     #[arg(long, value_name = "FORM", default_value = "encapsulated")]
     option_175: Form,
-    /// The host name in that URL; the first of https.names when absent
+    /// The host name in that URL; the first of https.names, or server.name, when absent
     #[arg(long, value_name = "HOST")]
     name: Option<String>,
     /// Raspberry Pis boot from this server too
@@ -92,13 +92,17 @@ pub(super) fn run(command: &Print, file: &Path) -> anyhow::Result<ExitCode> {
     let option_175 = match command.option_175 {
         Form::Encapsulated => Option175::Encapsulated,
         Form::Url => {
-            let name = command.name.as_ref().or(config.https.names.first());
-            let name = name.context("option 175 needs a host name: name it in https.names, or with --name")?;
+            let name = command.name.as_ref().or(config.https.names.first()).or(config.server.name.as_ref());
+            let name = name.context("option 175 needs a host name: name it in server.name, or with --name")?;
             Option175::Url(Plan::url_for_2pint(name, config.https.port)?)
         }
     };
     let there = loaders.iter().map(|(architecture, loader)| (architecture, loader.name.as_str()));
     let plan = Plan::new((server, config.http.port), there, option_175)?.with_raspberry_pi(command.raspberry_pi);
+    let plan = match &config.server.name {
+        Some(name) => plan.known_as(name, config.http.port)?,
+        None => plan,
+    };
     let make = match command.make {
         MakeName::Isc => Make::Isc,
         MakeName::Kea => Make::Kea,

@@ -154,7 +154,7 @@ fn added(known: Option<&SiteEntry>) -> &'static str {
 
 /// Where sites reach the API, as far as the configuration or this host tells.
 fn address(config: &Config) -> String {
-    let host = config.https.names.first().cloned().or_else(|| {
+    let host = config.https.certificate_names(&config.server).into_iter().next().or_else(|| {
         let address = config.server.address.or_else(first_address)?;
         Some(if address.is_ipv6() { format!("[{address}]") } else { address.to_string() })
     });

@@ -17,6 +17,7 @@ impl Default for ServerSection {
         ServerSection {
             interfaces: Vec::new(),
             address: None,
+            name: None,
             site: Line::default(),
             state: PathBuf::from("state"),
             sessions_max: 20_000,

@@ -11,6 +11,8 @@ mod casts;
 mod compat;
 mod database;
 mod defaults;
+mod events;
+mod menu;
 mod parse;
 mod people;
 mod problem;
@@ -31,6 +33,8 @@ use crate::quirks::Quirks;
 pub use casts::{Dhcp6Section, MulticastSection};
 pub use compat::{AltirisSection, CompatSection, DoorSection};
 pub use database::{Ambiguous, DatabaseSection, NoImage, SqlSection, StoreSection, UnknownMachine};
+pub use events::{EVENTS, EventsSection, WebhookSection};
+pub use menu::MenuSection;
 pub use people::{LdapSection, PeopleSection, PersonSection};
 pub use problem::{Problem, Problems};
 pub use sections::{
@@ -93,6 +97,10 @@ pub struct Config {
     pub compat: CompatSection,
     /// `[people]`
     pub people: PeopleSection,
+    /// `[menu]`
+    pub menu: MenuSection,
+    /// `[events]`
+    pub events: EventsSection,
     /// `[[handler]]`, in the order they are asked.
     pub handlers: Vec<HandlerSection>,
     /// `[log]`

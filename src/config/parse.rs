@@ -15,9 +15,10 @@ use crate::decision::KeyRules;
 use crate::nearest::remedy;
 
 /// The tables there are.
-const TABLES: [&str; 22] = [
+const TABLES: [&str; 24] = [
     "server", "dhcp", "dhcp6", "tftp", "http", "https", "loaders", "images", "decision", "store", "database",
-    "upstream", "storage", "web", "identity", "quirk", "cache", "api", "compat", "people", "handler", "log",
+    "upstream", "storage", "web", "identity", "quirk", "cache", "api", "compat", "people", "menu", "events", "handler",
+    "log",
 ];
 
 pub(super) struct Reader<'a> {
@@ -58,6 +59,8 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Config, Problems> {
         api: reader.section(&mut table, "api"),
         compat: reader.section(&mut table, "compat"),
         people: reader.section(&mut table, "people"),
+        menu: reader.section(&mut table, "menu"),
+        events: reader.section(&mut table, "events"),
         handlers: reader.handlers(&mut table),
         log: reader.section(&mut table, "log"),
     };
@@ -329,6 +332,9 @@ fn complete(config: &mut Config) {
     }
     for web in config.webs.values_mut() {
         [&mut web.ca, &mut web.bearer_file, &mut web.headers_file].into_iter().flatten().for_each(resolve);
+    }
+    for webhook in &mut config.events.webhook {
+        [&mut webhook.ca, &mut webhook.secret_file].into_iter().flatten().for_each(resolve);
     }
     for handler in &mut config.handlers {
         let HandlerSection::Script(script) = handler else { continue };

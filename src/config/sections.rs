@@ -25,6 +25,8 @@ pub struct ServerSection {
     pub interfaces: Vec<String>,
     /// The one address to listen on; all addresses when absent.
     pub address: Option<IpAddr>,
+    /// The host name in every URL that machines are told; the server's address when absent.
+    pub name: Option<String>,
     /// The name of this site, for rules and for upstream servers.
     pub site: Line,
     /// Folder of the token key and the private CA.
@@ -45,6 +47,15 @@ pub struct AdvertiseSection {
     pub subnet: Option<IpNet>,
     /// What they are told.
     pub address: IpAddr,
+}
+
+impl HttpsSection {
+    /// The names of the certificate that the private CA makes: those of the key, and the name that machines are told.
+    pub fn certificate_names(&self, server: &ServerSection) -> Vec<String> {
+        let mut names = self.names.clone();
+        names.extend(server.name.clone().filter(|name| !names.iter().any(|known| known.eq_ignore_ascii_case(name))));
+        names
+    }
 }
 
 impl ServerSection {

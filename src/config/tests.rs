@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::boot::Architecture;
 use crate::decision::Policy;
 
-use super::{Config, DatabaseSection, HandlerSection, UpstreamSection};
+use super::{Config, DatabaseSection, HandlerSection, UpstreamSection, WebhookSection};
 
 const MINIMAL: &str = "[[handler]]\nkind = \"script\"\n";
 
@@ -146,6 +146,35 @@ fn the_starter_s_upstream_shows_the_defaults() {
     };
     assert_eq!(*shown, defaults);
     assert!(keys.lines().count() >= 9, "{keys}");
+}
+
+#[test]
+fn the_starter_s_webhook_and_look_are_examples_that_can_be() {
+    let keys = example_keys("[events.webhook]");
+    let config = parse(&format!("{MINIMAL}[[events.webhook]]\n{keys}")).unwrap();
+    let shown = &config.events.webhook[0];
+    let own = (shown.url.clone(), shown.secret_file.clone(), shown.ca.clone());
+    assert!(own.0.is_some() && own.1.as_deref() == Some(Path::new("/site/state/webhook.secret")), "{shown:?}");
+    let defaults = WebhookSection { url: own.0, secret_file: own.1, ca: own.2, ..Default::default() };
+    assert_eq!(*shown, defaults);
+    assert_eq!((shown.display_name().as_str(), keys.lines().count()), ("https://hooks.example.com", 7));
+    let look = parse(&format!("{MINIMAL}[menu]\n{}", example_keys("menu"))).unwrap().menu.look().unwrap();
+    assert!(look.picture.is_some() && look.size.is_some() && look.colors.text.is_some(), "{look:?}");
+    assert_eq!(parse(MINIMAL).unwrap().menu.look(), None);
+}
+
+#[test]
+fn a_name_for_urls_is_a_host_name() {
+    let named = |name: &str| parse(&format!("{MINIMAL}[server]\nname = \"{name}\"\n"));
+    for good in ["boot", "boot.example.com", "BOOT-2.example", "3com.example"] {
+        let config = named(good).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(config.https.certificate_names(&config.server), [good]);
+    }
+    for bad in ["", ".", "a.", "a..b", "-a", "a-", "10.0.0.2", "a_b", "a/b", "a:80", "b\u{fc}ro", &"a".repeat(64)] {
+        assert!(named(bad).unwrap_err().contains("write it like boot.example.com"), "{bad}");
+    }
+    let both = parse(&format!("{MINIMAL}[server]\nname = \"Boot\"\n[https]\nnames = [\"boot\", \"b\"]\n")).unwrap();
+    assert_eq!(both.https.certificate_names(&both.server), ["boot", "b"], "it is there once");
 }
 
 fn is_key(byte: u8) -> bool {

@@ -48,7 +48,8 @@ pub(super) fn private(config: &Config, now: Timestamp) -> anyhow::Result<(Identi
     addresses.extend(config.server.advertise.iter().map(|rule| rule.address));
     addresses.sort();
     addresses.dedup();
-    let identity = ca.identity(&config.https.names, &addresses, now).context("https.names")?;
+    let identity =
+        ca.identity(&config.https.certificate_names(&config.server), &addresses, now).context("https.names")?;
     Ok((identity, ca))
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::boot::{BootDecision, Client, FileName};
+use crate::boot::{BootDecision, Client, FileName, Look};
 use crate::cache::Library;
 use crate::chainload::ConfigFile;
 use crate::database::{Database, Health};
@@ -57,6 +57,14 @@ impl Site for Shared {
 
     fn people(&self) -> Option<Arc<People>> {
         Some(Arc::clone(&self.site.load().people))
+    }
+
+    fn host_name(&self) -> Option<String> {
+        self.name.clone()
+    }
+
+    fn look(&self) -> Option<Look> {
+        self.site.load().look.clone()
     }
 
     fn has_entry(&self) -> bool {

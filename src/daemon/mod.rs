@@ -39,6 +39,7 @@ use crate::dhcp::counters::Counters;
 use crate::dhcp::question::Port;
 use crate::dhcp::server::DhcpServer;
 use crate::dhcp::v6::Dhcp6Server;
+use crate::events::Events;
 use crate::http::{HttpState, Limits, Server};
 use crate::observe::{Kind, Metrics};
 use crate::site::Site;
@@ -70,6 +71,7 @@ pub struct Daemon {
     web: Arc<Server>,
     reloader: Reloader,
     history: Option<History>,
+    events: Events,
     ports: Ports,
 }
 
@@ -105,7 +107,9 @@ impl Daemon {
         let metrics = Arc::new(Metrics::default());
         let sessions = Sessions::new(key, config.server.sessions_max);
         let history = begin_history(&site, &metrics)?;
-        let told = Observing { metrics: Arc::clone(&metrics), history: history.as_ref().map(History::sender) };
+        let events = begin_events(&site, &metrics);
+        let sender = history.as_ref().map(History::sender);
+        let told = Observing { metrics: Arc::clone(&metrics), history: sender, events: events.clone() };
         let told: Arc<dyn Observer> = Arc::new(told);
         site.rollouts.tell(Arc::clone(&told));
         let engine = Arc::new(DecisionEngine::new(site.world(), sessions).observed(told));
@@ -131,7 +135,7 @@ impl Daemon {
             false => Vec::new(),
         };
         let ports = WebPorts { http: port_of(&http).unwrap_or(config.http.port), https: port_of(&https) };
-        let told = Told { ports, advertise: config.server.advertised() };
+        let told = Told { ports, advertise: config.server.advertised(), name: config.server.name.clone() };
         let acceptor = tls.as_ref().map(|tls| Acceptor::new(&tls.identity)).transpose().context("https")?;
         let authority = tls.and_then(|tls| tls.authority);
         let folders = site.folders();
@@ -160,7 +164,7 @@ impl Daemon {
         let destination = history.as_ref().map(History::destination);
         let acceptors =
             reload::Acceptors { https: acceptor.clone(), api: api.as_ref().map(|api| api.acceptor.clone()) };
-        let reloader = Reloader::new(config, folders, Arc::clone(&shared), acceptors, destination);
+        let reloader = Reloader::new(config, folders, Arc::clone(&shared), acceptors, (destination, events.clone()));
         let ports = Ports {
             dhcp: dhcp.as_ref().and_then(|dhcp| dhcp.local_addresses(Port::Dhcp).next()).map(|at| at.port()),
             boot_server: dhcp
@@ -174,7 +178,7 @@ impl Daemon {
             api: api.as_ref().and_then(|api| port_of(&api.listeners)),
             altiris,
         };
-        Ok(Daemon { shared, dhcp, dhcp6, tftp, http, https, acceptor, api, web, reloader, history, ports })
+        Ok(Daemon { shared, dhcp, dhcp6, tftp, http, https, acceptor, api, web, reloader, history, events, ports })
     }
 
     /// The ports that were bound.
@@ -230,6 +234,7 @@ impl Daemon {
             warn!("decisions are still under way; they are dropped");
         }
         self.shared.site.load().rollouts.save();
+        self.events.finish().await;
         if let Some(history) = self.history {
             history.finish().await;
         }
@@ -264,6 +269,14 @@ fn begin_history(site: &Site, metrics: &Metrics) -> anyhow::Result<Option<Histor
     let retention =
         Retention { keep: section.keep, boots_max: section.boots_max, questions_max: section.questions_max };
     Ok(Some(History::start(store, retention, metrics)))
+}
+
+/// Begins to tell the site's webhooks what happens.
+fn begin_events(site: &Site, metrics: &Metrics) -> Events {
+    let events = Events::default();
+    events.tell(site.webhooks.clone());
+    events.show(metrics);
+    events
 }
 
 /// Shows on the metrics page how the databases are.

@@ -1,4 +1,4 @@
-//! Who is told of decisions and events: the metrics and the history.
+//! Who is told of decisions and events: the metrics, the history and webhooks.
 
 use std::sync::Arc;
 
@@ -6,15 +6,18 @@ use jiff::Timestamp;
 
 use crate::boot::{BootDecision, BootRequest};
 use crate::decision::{BootEvent, Exchange, Observer, Question, Session, Transport};
+use crate::events::Events;
 use crate::observe::{EventLabel, Metrics};
 
 use super::history::HistorySender;
 
-/// Tells both; waits for neither.
+/// Tells all; waits for none.
 pub(super) struct Observing {
     pub(super) metrics: Arc<Metrics>,
     /// Absent where the site keeps no history.
     pub(super) history: Option<HistorySender>,
+    /// Webhooks.
+    pub(super) events: Events,
 }
 
 impl Observer for Observing {
@@ -23,6 +26,7 @@ impl Observer for Observing {
         if let Some(history) = &self.history {
             history.decided(question, request, decision);
         }
+        self.events.decided(question, request, decision);
     }
 
     fn happened(&self, request: &BootRequest, event: &BootEvent) {
@@ -37,6 +41,7 @@ impl Observer for Observing {
         if let Some(history) = &self.history {
             history.happened(request, event);
         }
+        self.events.happened(request, event);
     }
 
     fn wants(&self, session: &Session, by: Transport, now: Timestamp) -> bool {

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::{Config, Problems};
+use crate::events::Events;
 use crate::observe::ReasonLabel;
 use crate::site::{Purpose, Site};
 use crate::store::Store;
@@ -54,6 +55,8 @@ pub struct Reloader {
     acceptors: Acceptors,
     /// Where the history is written to.
     history: Option<Destination>,
+    /// Who is told what happens.
+    events: Events,
     signal: mpsc::Sender<()>,
     signals: mpsc::Receiver<()>,
     /// It watches for as long as it is kept.
@@ -70,13 +73,24 @@ impl Reloader {
         folders: Vec<PathBuf>,
         shared: Arc<Shared>,
         acceptors: Acceptors,
-        history: Option<Destination>,
+        (history, events): (Option<Destination>, Events),
     ) -> Reloader {
         let (signal, signals) = mpsc::channel(1);
         let (rules_changed, bound) = (Arc::default(), config.clone());
         let watcher = None;
-        let mut reloader =
-            Reloader { config, folders, shared, acceptors, history, signal, signals, watcher, rules_changed, bound };
+        let mut reloader = Reloader {
+            config,
+            folders,
+            shared,
+            acceptors,
+            history,
+            events,
+            signal,
+            signals,
+            watcher,
+            rules_changed,
+            bound,
+        };
         reloader.watcher = reloader.watch();
         reloader
     }
@@ -168,6 +182,7 @@ impl Reloader {
         let world = site.world();
         self.write_history_to(&site);
         site.upstreams.watch();
+        self.events.tell(site.webhooks.clone());
         self.shared.site.store(Arc::new(SitePart::of(site)));
         self.shared.engine.replace(world);
         info!("reloaded: the new rules decide from now on");
@@ -244,7 +259,7 @@ fn warn_of_restart(old: &Config, new: &Config) {
     let bound = |config: &Config| {
         (
             config.server.interfaces.clone(),
-            (config.server.address, config.server.advertised()),
+            (config.server.address, config.server.advertised(), config.server.name.clone()),
             format!("{:?} {:?} {:?}", config.dhcp, config.dhcp6, config.tftp),
             (config.http.port, config.http.connections_max),
             (config.https.enabled, config.https.port, config.api.enabled, config.api.port),

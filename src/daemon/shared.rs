@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::boot::{Architecture, BootDecision, Client, FileName, Network, Platform, Verdict};
+use crate::boot::{Architecture, BootDecision, Client, FileName, Look, Network, Platform, Verdict};
 use crate::cache::Library;
 use crate::chainload::{self, ConfigFile, Said, Syntax, Target};
 use crate::config::{CompatSection, IpxeScheme};
@@ -39,6 +39,8 @@ pub(super) struct Told {
     pub(super) ports: WebPorts,
     /// The addresses that are not this host's own.
     pub(super) advertise: Advertise,
+    /// The host name in URLs; the address when absent.
+    pub(super) name: Option<String>,
 }
 
 /// What the transports share.
@@ -50,6 +52,8 @@ pub(super) struct Shared {
     pub(super) authority: Option<Bytes>,
     ports: WebPorts,
     advertise: Advertise,
+    /// The host name in URLs, where it is not the address.
+    pub(super) name: Option<String>,
 }
 
 /// What a reload replaces.
@@ -71,6 +75,8 @@ pub(super) struct SitePart {
     pub(super) compat: CompatSection,
     /// Whether the loaders have paths that need no session.
     pub(super) plain_loaders: bool,
+    /// How menus look that do not say it.
+    pub(super) look: Option<Look>,
 }
 
 impl SitePart {
@@ -80,7 +86,7 @@ impl SitePart {
         let store = Store::on(databases.store().clone()).ok();
         let (ipxe_scheme, has_entry) = (config.https.ipxe, config.http.entry);
         let http_boot = (config.https.http_boot, config.https.http_boot_name);
-        let (plain_loaders, compat) = (config.loaders.plain_paths, config.compat);
+        let (plain_loaders, compat, look) = (config.loaders.plain_paths, config.compat, config.menu.look());
         SitePart {
             databases,
             upstreams,
@@ -94,6 +100,7 @@ impl SitePart {
             has_entry,
             compat,
             plain_loaders,
+            look,
         }
     }
 
@@ -112,8 +119,8 @@ impl Shared {
         authority: Option<Bytes>,
         told: Told,
     ) -> Shared {
-        let Told { ports, advertise } = told;
-        Shared { engine, metrics, site: ArcSwap::from_pointee(site), authority, ports, advertise }
+        let Told { ports, advertise, name } = told;
+        Shared { engine, metrics, site: ArcSwap::from_pointee(site), authority, ports, advertise, name }
     }
 
     /// How a client that reached us at `server` is to know us.
@@ -125,12 +132,19 @@ impl Shared {
         self.advertise.instead_of(server, &place.interface, network.subnet_address())
     }
 
-    /// `http://10.0.0.2`, with the port where it is another than usual.
+    /// `http://10.0.0.2`, or with the host name of the site, and with the port where it is another than usual.
     pub(super) fn origin(&self, server: IpAddr, secure: bool) -> String {
-        let server = server.to_canonical();
-        match self.ports.https.filter(|_| secure) {
-            Some(port) => paths::origin("https", 443, SocketAddr::new(server, port)),
-            None => paths::origin("http", 80, SocketAddr::new(server, self.ports.http)),
+        self.origin_as(self.name.as_deref(), server, secure)
+    }
+
+    fn origin_as(&self, name: Option<&str>, server: IpAddr, secure: bool) -> String {
+        let (scheme, usual, port) = match self.ports.https.filter(|_| secure) {
+            Some(port) => ("https", 443, port),
+            None => ("http", 80, self.ports.http),
+        };
+        match name {
+            Some(name) => paths::origin_of(scheme, usual, name, port),
+            None => paths::origin(scheme, usual, SocketAddr::new(server.to_canonical(), port)),
         }
     }
 
@@ -150,32 +164,29 @@ impl Shared {
     }
 
     /// The URL of something in an allowed session, as UEFI HTTP Boot is told. Firmware does not say whether it can speak
-    /// HTTPS, nor whether it was given a DNS server: the site says what its machines can do.
+    /// HTTPS, nor whether it was given a DNS server: the site says what its machines can do. EDK2 passes over a proxy's
+    /// offer with a name where the DHCP server named no DNS server, so that the name in other URLs does not count here.
     pub(super) fn http_boot_url(&self, session: &Session, server: IpAddr, rest: &str) -> String {
         let site = self.site.load();
         let (scheme, name) = &site.http_boot;
-        let https = self.ports.https.filter(|_| *scheme == IpxeScheme::Https);
-        let Some(name) = name else { return self.url(session, true, server, https.is_some(), rest) };
-        let origin = match https {
-            Some(port) => paths::origin_of("https", 443, name, port),
-            None => paths::origin_of("http", 80, name, self.ports.http),
-        };
-        format!("{origin}/{}", self.path(session, true, rest))
+        let origin = self.origin_as(name.as_deref(), server, *scheme == IpxeScheme::Https);
+        format!("{origin}/{}{rest}", self.path(session, true, ""))
     }
 
     /// The URLs of an allowed session, for its scripts.
     pub(super) fn urls(&self, session: &Session, server: IpAddr, secure: bool) -> SessionUrls {
-        #[expect(clippy::expect_used, reason = "made of an address, a port and base32 digits only")]
+        #[expect(
+            clippy::expect_used,
+            reason = "made of an address or a checked host name, a port and base32 digits only"
+        )]
         self.base(session, true, server, secure).parse().expect("a base of our own making")
     }
 
     /// The URLs of the way in for machines without a session, in the order they are to be tried.
     pub(super) fn entry_urls(&self, server: IpAddr) -> Vec<Word> {
-        let server = server.to_canonical();
-        let https = self.ports.https.filter(|_| self.prefers_https());
-        let origins = https.map(|port| paths::origin("https", 443, SocketAddr::new(server, port)));
-        let http = paths::origin("http", 80, SocketAddr::new(server, self.ports.http));
-        origins.into_iter().chain([http]).map(|origin| Word::new(&format!("{origin}/{}", paths::ENTRY))).collect()
+        let schemes: &[bool] = if self.prefers_https() { &[true, false] } else { &[false] };
+        let entry = |&secure| Word::new(&format!("{}/{}", self.origin(server, secure), paths::ENTRY));
+        schemes.iter().map(entry).collect()
     }
 
     /// A loader by the path that needs no session, or the script beside it; none where the site does not open it.

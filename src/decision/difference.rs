@@ -220,11 +220,18 @@ mod tests {
 
     fn local(id: &str) -> BootImage {
         let kind = ImageKind::LOCAL;
-        BootImage { id: id.into(), title: Line::clean(id), assignment: None, choice: Default::default(), kind }
+        BootImage {
+            id: id.into(),
+            title: Line::clean(id),
+            assignment: None,
+            verify: None,
+            choice: Default::default(),
+            kind,
+        }
     }
 
     fn of(images: Vec<BootImage>, menu: Option<&str>) -> Compared {
-        let menu = menu.map(|title| Menu { title: Line::clean(title), default: None, timeout: None });
+        let menu = menu.map(|title| Menu { title: Line::clean(title), ..Menu::default() });
         Compared::Images(BootImages::new(images, menu).unwrap())
     }
 

@@ -74,6 +74,7 @@ impl RequestHandler for Fake {
             id,
             title: Line::clean(self.name),
             assignment: None,
+            verify: None,
             choice: Default::default(),
             kind: ImageKind::LOCAL,
         };

@@ -128,14 +128,24 @@ impl Plan {
         Plan { raspberry_pi, ..self }
     }
 
+    /// The same, with this host name in the URL that iPXE is told. UEFI HTTP Boot goes on with the address.
+    ///
+    /// # Errors
+    /// When the name is no host name.
+    pub fn known_as(self, host: &str, port: u16) -> Result<Plan, Unfit> {
+        if !is_host_name(host) {
+            return Err(Unfit::HostName(host.to_owned()));
+        }
+        let way_in = format!("{}/{}", paths::origin_of("http", 80, host, port), paths::ENTRY);
+        Ok(Plan { way_in, ..self })
+    }
+
     /// The URL that 2Pint's loaders are told in option 175: lower case, with the port, and with a slash at its end.
     ///
     /// # Errors
     /// When the name is no host name.
     pub fn url_for_2pint(host: &str, port: u16) -> Result<String, Unfit> {
-        let is_name =
-            !host.is_empty() && host.bytes().all(|octet| octet.is_ascii_alphanumeric() || b".-".contains(&octet));
-        if !is_name {
+        if !is_host_name(host) {
             return Err(Unfit::HostName(host.to_owned()));
         }
         Ok(format!("https://{}:{port}/", host.to_ascii_lowercase()))
@@ -156,6 +166,10 @@ impl Plan {
     fn choices(&self, is_http: bool) -> impl Iterator<Item = &Choice> {
         self.choices.iter().filter(move |choice| choice.is_http == is_http)
     }
+}
+
+fn is_host_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_alphanumeric() || b".-".contains(&octet))
 }
 
 /// Octets as hexadecimal digits with this between them.

@@ -130,8 +130,8 @@ pub(super) async fn https(patient: &Patient) -> Found {
         return found;
     };
     // The private CA's certificate has the addresses; a site's own has names, as a rule.
-    let name =
-        https.names.first().filter(|_| https.certificate.is_some()).cloned().unwrap_or_else(|| address.to_string());
+    let names = https.certificate_names(&patient.config.server);
+    let name = names.first().filter(|_| https.certificate.is_some()).cloned().unwrap_or_else(|| address.to_string());
     let to = SocketAddr::new(address, port);
     match timeout(PATIENCE, tls::greet(to, &name, &pem)).await {
         Ok(Ok(words)) => found.ok(format!("{to} answers as {name}: {words}")),

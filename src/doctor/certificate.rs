@@ -50,12 +50,17 @@ pub(super) fn certificate(patient: &Patient) -> Found {
         return found;
     }
     match chain(config) {
-        Ok(chain) => {
-            judge(&chain, &own_addresses(config), &config.https.names, Timestamp::now().as_second(), &mut found)
-        }
+        Ok(chain) => judge(&chain, &own_addresses(config), &names(config), Timestamp::now().as_second(), &mut found),
         Err(error) => found.fail(error, "see `https.certificate` and `server.state`; `pointsman check` says more"),
     }
     found
+}
+
+/// The host names that the certificate must have: those of URLs are among them.
+fn names(config: &Config) -> Vec<String> {
+    let mut names = config.https.certificate_names(&config.server);
+    names.extend(config.https.http_boot_name.clone().filter(|name| !names.contains(name)));
+    names
 }
 
 /// The addresses that URLs name.
@@ -176,7 +181,7 @@ fn judge_names(leaf: &CertificateFacts, addresses: &[IpAddr], names: &[String], 
     for name in names.iter().filter(|name| !has(name)) {
         found.fail(
             format!("{}: does not name {name}", leaf.subject),
-            "it is in `https.names`: reload the server, or get another certificate",
+            "it is in `https.names`, or the name of URLs: restart the server, or get another certificate",
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What a client of a boot session asks for: scripts, images and loaders.
+//! What a client of a boot session asks for, and the scripts among it; its files are in [`super::boot_files`].
 //!
 //! **Invariant**: nothing is answered before the session's verdict is known, and nothing is handed out that does an
 //! assignment before this was noted.
@@ -7,33 +7,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
-use axum::extract::{Form, FromRequest, Path, Query, Request, State};
-use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::request::Parts;
-use axum::http::{Method, StatusCode, Uri};
+use axum::extract::{Path, Request, State};
+use axum::http::header::ALLOW;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
-use super::files::{self, FileRequest};
+use super::answers::{later, leaves_ipxe_alone, script, shown_reason, text};
+use super::form::{facts_in, field, fields_of};
 use super::told::Told;
 use super::{Connection, HttpState};
 use crate::boot::{BootDecision, BootImages, FileName, Line, Machine, Platform, SessionId, Stage, Verdict};
-use crate::chainload::ConfigFile;
-use crate::decision::{BootEvent, Carrier, HandlerError, MadeFile, Progress, Session, TokenError};
-use crate::files::{Content, OpenError};
+use crate::decision::{BootEvent, HandlerError, Progress, Session, TokenError};
 use crate::ipxe::{self, Command, Leaving, SessionUrls};
 use crate::observe::{EventLabel, Funnel};
 use crate::paths::{self, Wanted};
 
-/// How long a client may take to send its form.
-pub(super) const FORM_TIME_MAX: Duration = Duration::from_secs(10);
-/// How long a client waits before it asks again for what is pending, or could not be noted.
-pub(super) const HOLD_S: u64 = 5;
 /// How often a boot is held before what stands in for the answer is final.
 const HOLDS_MAX: u32 = 6;
-/// Shown where the verdict is silence, and its reason for the log only.
-const NOTHING_HERE: &str = "This server has nothing for this machine.";
 
 /// How often each boot was told to wait.
 pub(super) struct Holds(moka::sync::Cache<SessionId, u32>);
@@ -158,7 +150,7 @@ impl Asked {
         let images =
             chosen(self.settled(decision.images.clone().unwrap_or_default()), self.session.choice().as_deref());
         if is_head {
-            return script(&ipxe::images(&images, self.leaving(), &self.urls()));
+            return script(&self.booting(images));
         }
         self.served(images, &[]).await
     }
@@ -176,7 +168,16 @@ impl Asked {
             Err(response) => return response,
         };
         self.advanced(Progress::ScriptServed, Funnel::script_served, "script served");
-        script(&[before, &ipxe::images(&images, self.leaving(), &self.urls())].concat())
+        script(&[before, &self.booting(images)].concat())
+    }
+
+    /// The commands that boot one of these.
+    fn booting(&self, images: BootImages) -> Vec<Command> {
+        let images = match self.state.site.look() {
+            Some(look) => images.with_look(&look),
+            None => images,
+        };
+        ipxe::images(&images, self.leaving(), &self.urls())
     }
 
     /// The addresses of the session, with our word of who is there.
@@ -223,97 +224,6 @@ impl Asked {
             _ => ipxe::bootstrap(&site.urls(&self.session, &self.via), self.leaving()),
         };
         script(&commands)
-    }
-
-    /// A file of an image.
-    async fn image(&self, name: &FileName, head: &Parts) -> Response {
-        let decision = self.allowed().await;
-        if let Some(response) = self.held(&decision).or_else(|| refused_file(&decision.verdict)) {
-            return response;
-        }
-        match self.state.site.images().open(name).await {
-            Ok(content) => self.send(name, content, head, Progress::ImageFetched),
-            Err(error) => {
-                let status = match &error {
-                    OpenError::NotFound => StatusCode::NOT_FOUND,
-                    OpenError::Denied => StatusCode::FORBIDDEN,
-                    OpenError::Io(_) => StatusCode::INTERNAL_SERVER_ERROR,
-                    // iPXE waits and asks again.
-                    OpenError::NotNow(_) => StatusCode::SERVICE_UNAVAILABLE,
-                    OpenError::NotGiven(_) => StatusCode::BAD_GATEWAY,
-                };
-                warn!(session = %self.session.id(), file = %name, %error, "file not served");
-                let mut response = text(status, &format!("{name}: {}\n", error.in_public()));
-                if status == StatusCode::SERVICE_UNAVAILABLE {
-                    response.headers_mut().insert(RETRY_AFTER, HOLD_S.into());
-                }
-                response
-            }
-        }
-    }
-
-    /// A boot loader.
-    async fn loader(&self, name: &FileName, head: &Parts) -> Response {
-        let (engine, network) = (&self.state.engine, self.via.network());
-        match engine.boot_file(&self.session, Stage::Http, network, name, self.now).await {
-            MadeFile::Text(made) => return config(made),
-            MadeFile::Absent => return text(StatusCode::NOT_FOUND, "not found\n"),
-            MadeFile::Late => return later("the file is being made; ask again\n"),
-            MadeFile::NoOpinion => {}
-        }
-        if let Some(file) = self.state.site.made_file(name) {
-            return self.config(file).await;
-        }
-        let decision = self.allowed().await;
-        if let Some(response) = self.held(&decision).or_else(|| refused_file(&decision.verdict)) {
-            return response;
-        }
-        match self.state.site.loader(&self.session.client(), name) {
-            Some(content) => self.send(name, content, head, Progress::LoaderFetched),
-            None => text(StatusCode::NOT_FOUND, "not found\n"),
-        }
-    }
-
-    /// What GRUB or PXELINUX shall do. Who is denied is shown why there.
-    async fn config(&self, file: ConfigFile) -> Response {
-        let decision = self.evaluated((*self.session.machine()).clone()).await;
-        if let Some(response) = self.held(&decision) {
-            return response;
-        }
-        match self.state.site.config_text(file, &self.session, &decision, &self.via) {
-            Some(made) => config(made),
-            None => text(StatusCode::NOT_FOUND, "not found\n"),
-        }
-    }
-
-    fn send(&self, name: &FileName, content: Content, head: &Parts, progress: Progress) -> Response {
-        let (session, state) = (Arc::clone(&self.session), Arc::clone(&self.state));
-        let (length, started, file) = (content.len(), self.now, name.clone());
-        let by = if self.via.secure { Carrier::Https } else { Carrier::Http };
-        let finished = Box::new(move || {
-            let client = session.client();
-            let now = Timestamp::now();
-            let elapsed = now.duration_since(started).unsigned_abs();
-            info!(session = %session.id(), mac = %client.hardware, %file, octets = length, elapsed_ms = elapsed.as_millis() as u64, "file sent");
-            state.engine.happened(
-                &session,
-                &BootEvent::FileSent { file: file.to_string(), octets: length, elapsed, by },
-                now,
-            );
-            let step = if progress == Progress::ImageFetched { Funnel::image_fetched } else { Funnel::loader_fetched };
-            if session.advance(progress) {
-                state.metrics.count_boot(step, client.architecture, "allow");
-            }
-        });
-        let request = FileRequest {
-            name: name.as_str(),
-            method: &head.method,
-            headers: &head.headers,
-            queue: self.via.files.clone(),
-            sent: self.state.metrics.http_sent.clone(),
-            finished: Some(finished),
-        };
-        files::respond(content, request)
     }
 
     pub(super) async fn allowed(&self) -> Arc<BootDecision> {
@@ -382,86 +292,4 @@ fn chosen(images: BootImages, choice: Option<&str>) -> BootImages {
             images.with_notice([Line::clean(&why)])
         }
     }
-}
-
-/// The facts in a query or a form; none where the client reports none.
-pub(super) async fn facts_of(request: Request) -> Result<Machine, Response> {
-    fields_of(request).await.map(|fields| facts_in(&fields))
-}
-
-/// The fields of a query or a form.
-pub(super) async fn fields_of(request: Request) -> Result<Vec<(String, String)>, Response> {
-    let pairs = if request.method() == Method::POST {
-        let form = Form::<Vec<(String, String)>>::from_request(request, &());
-        match tokio::time::timeout(FORM_TIME_MAX, form).await {
-            Ok(Ok(Form(pairs))) => pairs,
-            Ok(Err(rejected)) => return Err(rejected.into_response()),
-            Err(_) => return Err(text(StatusCode::REQUEST_TIMEOUT, "the form did not come in time\n")),
-        }
-    } else {
-        query(request.uri())
-    };
-    Ok(pairs)
-}
-
-/// The facts among fields.
-pub(super) fn facts_in(fields: &[(String, String)]) -> Machine {
-    let mut machine = Machine::default();
-    for (name, value) in fields {
-        machine.insert(name, value);
-    }
-    machine
-}
-
-/// The value of a field; empty when it is not there.
-pub(super) fn field<'a>(fields: &'a [(String, String)], name: &str) -> &'a str {
-    fields.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
-}
-
-/// Why not, as far as the client may know; none when it may.
-pub(super) fn shown_reason(verdict: &Verdict) -> Option<Line> {
-    match verdict {
-        Verdict::Allow(_) => None,
-        Verdict::Deny { reason } => Some(reason.clone()),
-        Verdict::Ignore { .. } => Some(Line::clean(NOTHING_HERE)),
-        Verdict::Refer(referral) if referral.goes_on() => None,
-        Verdict::Refer(referral) => {
-            Some(Line::clean(&format!("Another server boots this machine: {}", referral.upstream)))
-        }
-    }
-}
-
-/// Whether iPXE shall find nothing beside itself, and ask another server by DHCP.
-fn leaves_ipxe_alone(verdict: &Verdict) -> bool {
-    matches!(verdict, Verdict::Refer(referral) if !referral.tells_ipxe())
-}
-
-pub(super) fn refused_file(verdict: &Verdict) -> Option<Response> {
-    match verdict {
-        Verdict::Allow(_) => None,
-        Verdict::Deny { reason } => Some(text(StatusCode::FORBIDDEN, &format!("access denied: {reason}\n"))),
-        Verdict::Refer(referral) if referral.goes_on() => None,
-        Verdict::Ignore { .. } | Verdict::Refer(_) => Some(text(StatusCode::NOT_FOUND, "not found\n")),
-    }
-}
-
-pub(super) fn query(uri: &Uri) -> Vec<(String, String)> {
-    Query::try_from_uri(uri).map(|Query(pairs)| pairs).unwrap_or_default()
-}
-
-fn config(made: String) -> Response {
-    ([(CONTENT_TYPE, "text/plain"), (CACHE_CONTROL, "no-store")], made).into_response()
-}
-
-pub(super) fn script(commands: &[Command]) -> Response {
-    ([(CONTENT_TYPE, "text/plain"), (CACHE_CONTROL, "no-store")], ipxe::render(commands)).into_response()
-}
-
-/// The answer to a client that asks again, as iPXE and `curl --retry` do.
-pub(super) fn later(body: &'static str) -> Response {
-    (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, HOLD_S.to_string())], body).into_response()
-}
-
-pub(super) fn text(status: StatusCode, text: &str) -> Response {
-    (status, [(CONTENT_TYPE, "text/plain")], text.to_owned()).into_response()
 }

@@ -15,8 +15,10 @@ use jiff::Timestamp;
 use tracing::info;
 use uuid::Uuid;
 
-use super::boot::{self, Asked, text};
+use super::answers::{script, text};
+use super::boot::Asked;
 use super::files::{self, FileRequest};
+use super::form::facts_of;
 use super::{Connection, HttpState};
 use crate::boot::{Architecture, Client, FileName, HardwareAddress, IpxeBuild, Machine, MachineId, Platform, Stage};
 use crate::{ipxe, paths};
@@ -33,7 +35,7 @@ pub(super) async fn entry(
     if !matches!(*request.method(), Method::GET | Method::POST) {
         return text(StatusCode::METHOD_NOT_ALLOWED, "not by this method\n");
     }
-    let machine = match boot::facts_of(request).await {
+    let machine = match facts_of(request).await {
         Ok(machine) => machine,
         Err(response) => return response,
     };
@@ -43,7 +45,7 @@ pub(super) async fn entry(
 /// A machine with these facts begins its boot; one that does not say who it is comes again by this path.
 pub(super) async fn enter(state: Arc<HttpState>, via: Connection, machine: Machine, path: &str) -> Response {
     let Some(client) = client(&machine) else {
-        return boot::script(&ipxe::introduction(via.url(path), Platform::Other));
+        return script(&ipxe::introduction(via.url(path, state.site.host_name()), Platform::Other));
     };
     // Only an iPXE that was given its script begins another boot when it comes again: see `Sessions::for_packet`.
     let now = Timestamp::now();

@@ -31,12 +31,15 @@
 //!
 //! **Invariant**: a path opens something only with the token of a session; tokens are not logged.
 
+mod answers;
 mod api;
 mod body;
 mod boot;
+mod boot_files;
 mod compat;
 mod entry;
 mod files;
+mod form;
 mod person;
 mod ready;
 mod reports;
@@ -58,7 +61,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 
-use crate::boot::{BootDecision, Client, FileName, Network};
+use crate::boot::{BootDecision, Client, FileName, Look, Network};
 use crate::cache::Library;
 use crate::chainload::ConfigFile;
 use crate::decision::{DecisionEngine, Session};
@@ -114,6 +117,14 @@ pub trait Site: Send + Sync + 'static {
         vec![self.urls(session, via)]
     }
 
+    /// The host name that machines are told in URLs; our address when absent.
+    fn host_name(&self) -> Option<String> {
+        None
+    }
+    /// How menus look that do not say it.
+    fn look(&self) -> Option<Look> {
+        None
+    }
     /// Whether machines may come by [`paths::ENTRY`] without a token.
     fn has_entry(&self) -> bool {
         false
@@ -155,11 +166,15 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// The URL of a path of ours, as this client reaches it.
-    fn url(&self, path: &str) -> Word {
+    /// The URL of a path of ours, as this client reaches it: by the site's name, else by our address.
+    fn url(&self, path: &str, name: Option<String>) -> Word {
         let scheme = if self.secure { ("https", 443) } else { ("http", 80) };
         let at = SocketAddr::new(self.local.ip().to_canonical(), self.local.port());
-        Word::new(&format!("{}/{path}", paths::origin(scheme.0, scheme.1, at)))
+        let origin = match name {
+            Some(name) => paths::origin_of(scheme.0, scheme.1, &name, at.port()),
+            None => paths::origin(scheme.0, scheme.1, at),
+        };
+        Word::new(&format!("{origin}/{path}"))
     }
 
     /// Where the client was seen.

@@ -15,7 +15,9 @@ use axum::response::Response;
 use jiff::{SignedDuration, Timestamp};
 use tracing::{info, warn};
 
-use super::boot::{Asked, facts_in, field, fields_of, script};
+use super::answers::script;
+use super::boot::Asked;
+use super::form::{facts_in, field, fields_of};
 use crate::boot::{Ask, BootImages, Line, Machine, Method, Person};
 use crate::decision::BootEvent;
 use crate::ipxe::{self, Command};

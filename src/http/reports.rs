@@ -17,7 +17,9 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use tracing::{info, warn};
 
-use super::boot::{Asked, FORM_TIME_MAX, field, later, query, refused_file, script, shown_reason, text};
+use super::answers::{later, refused_file, script, shown_reason, text};
+use super::boot::Asked;
+use super::form::{FORM_TIME_MAX, field, query};
 use crate::boot::Line;
 use crate::decision::BootEvent;
 use crate::ipxe::{self, SessionUrls};

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Text, Word};
+use crate::boot::{Color, ScreenSize};
 
 /// The name of a place in a script, as `goto` takes it. iPXE reads a label as it stands, so it is made of fixed
 /// text and of an image's id (letters, digits, `.`, `_`, `-`) only.
@@ -16,6 +17,15 @@ pub enum Label {
     ImageIn(Stored),
     /// A place within the part that boots the image with this id.
     Within(&'static str, String),
+}
+
+/// What iPXE runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trusted {
+    /// Anything.
+    All,
+    /// What was verified.
+    Verified,
 }
 
 /// A setting of our own that a script stores a value in.
@@ -90,6 +100,31 @@ pub enum Command {
     },
     /// `clear`: forgets a value.
     Clear(Stored),
+    /// `colour`: what a color's number means. Many BIOS builds lack this command and the two that follow it here.
+    Colour {
+        /// Its number, up to 7.
+        number: u8,
+        /// The nearest of the eight colors that every screen has.
+        basic: u8,
+        /// What it is on other screens.
+        color: Color,
+    },
+    /// `console`: another size of the screen, and a picture behind the text.
+    Console {
+        /// The picture.
+        picture: Option<Word>,
+        /// The size; that of the picture when absent.
+        size: Option<ScreenSize>,
+    },
+    /// `cpair`: the colors of what is shown for one purpose.
+    Cpair {
+        /// The number of the purpose.
+        pair: u8,
+        /// The number of the text's color.
+        foreground: u8,
+        /// The number of the color behind it.
+        background: u8,
+    },
     /// `dhcp`: gets an address.
     Dhcp,
     /// `echo`: shows a line.
@@ -113,6 +148,15 @@ pub enum Command {
     Goto(Label),
     /// `imgfree`: forgets every loaded file.
     Imgfree,
+    /// `imgtrust`: whether only what was verified is run from now on. Most builds lack this command and the next one.
+    Imgtrust(Trusted),
+    /// `imgverify`: verifies a loaded file.
+    Imgverify {
+        /// Its name among the loaded files.
+        name: Word,
+        /// Where its signature is.
+        signature: Word,
+    },
     /// `inc`: counts one up.
     Inc(Stored),
     /// `initrd`: loads a file beside the kernel.

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use super::facts::Told;
 use super::scripts::{Leaving, local};
-use super::{Command, Label, SessionUrls, Stored, Text, Word, ask, menu};
-use crate::boot::{BootImage, BootImages, FactsForm, ImageKind, InjectedFile, Line, Menu, Platform, Source, Url};
+use super::{Command, Label, SessionUrls, Stored, Text, Trusted, Word, ask, look, menu, verify};
+use crate::boot::{
+    BootImage, BootImages, FactsForm, ImageKind, InjectedFile, Line, Menu, Platform, Source, Url, Verify,
+};
 
 pub(super) const MENU: Label = Label::Place("menu");
 pub(super) const FAILED: Label = Label::Place("failed");
@@ -21,6 +23,8 @@ const ASKED_MAX: u32 = 10;
 struct Target<'a> {
     platform: Platform,
     urls: &'a SessionUrls,
+    /// Whether anything must be signed.
+    verifies: bool,
 }
 
 /// The script that boots one of these images.
@@ -31,9 +35,11 @@ struct Target<'a> {
 /// is to choose from, so that nothing asks again and again.
 pub fn images(images: &BootImages, leaving: impl Into<Leaving>, urls: &SessionUrls) -> Vec<Command> {
     let leaving = leaving.into();
-    let target = Target { platform: leaving.platform, urls };
+    let verifies = images.images().iter().any(|image| image.verify.is_some());
+    let target = Target { platform: leaving.platform, urls, verifies };
     let waits = matches!(images.images(), [BootImage { kind: ImageKind::Retry { .. }, .. }]);
     let mut script = noticed(images.notice(), waits);
+    script.extend(images.prompt().filter(|_| images.ask().is_none()).map(look::prompt));
     script.extend(match (images.images(), images.menu()) {
         _ if let Some(question) = images.ask() => ask::first(question, urls),
         ([], _) => vec![Command::Echo(Text::new("Nothing to boot from the network."))],
@@ -74,7 +80,8 @@ impl Target<'_> {
     /// Shows a menu and boots what is chosen; leaving the menu is choosing the disk.
     fn offered(&self, images: &[BootImage], menu: Option<&Menu>) -> Vec<Command> {
         let title = menu.map_or_else(|| Text::new("Boot"), |menu| Text::screen(menu.title.as_str()));
-        let mut script = vec![Command::Label(MENU), Command::Menu(title)];
+        let mut script = menu.and_then(|menu| menu.look.as_ref()).map_or_else(Vec::new, |of| look::look(of, self.urls));
+        script.extend([Command::Label(MENU), Command::Menu(title)]);
         script.extend(menu::items(images));
         let default = menu.and_then(|menu| menu.default.as_deref()).map(Word::new);
         let timeout = menu.and_then(|menu| menu.timeout);
@@ -96,13 +103,16 @@ impl Target<'_> {
     fn report(&self) -> Vec<Command> {
         let url = self.urls.load_failed().and("?image=").and_setting(Stored::Chosen.name());
         let url = url.and("&error=").and_setting(Stored::Failure.name());
-        vec![
+        let mut script = vec![
             Command::Label(FAILED),
             // At once: the next command that fails has its own number.
             Command::Set(Stored::Failure, Text::default().and_setting_as("errno", "hexraw")),
             Command::Imgfree,
-            Command::Chain { url, arguments: Text::default(), replace: false }.ignored(),
-        ]
+        ];
+        // Nobody signed what comes now.
+        script.extend(self.verifies.then(|| Command::Imgtrust(Trusted::All).ignored()));
+        script.push(Command::Chain { url, arguments: Text::default(), replace: false }.ignored());
+        script
     }
 
     /// Boots this image or goes to [`FAILED`]. Falls through when what was booted comes back.
@@ -124,23 +134,29 @@ impl Target<'_> {
         if image.assignment.is_some() || !image.kind.sources().is_empty() {
             script.push(Command::Imgfree);
         }
-        script.extend(self.load(image));
+        match &image.verify {
+            None => script.extend(self.load(image, None)),
+            Some(verify) => {
+                let unverified = verify.is_lenient().then(|| self.load(image, None));
+                script.extend(verify::either(image, self.load(image, Some(verify)), unverified));
+            }
+        }
         script
     }
 
-    fn load(&self, image: &BootImage) -> Vec<Command> {
+    fn load(&self, image: &BootImage, verify: Option<&Verify>) -> Vec<Command> {
         match &image.kind {
-            ImageKind::Linux { kernel, initrd, cmdline } => self.linux(kernel, initrd, cmdline),
+            ImageKind::Linux { kernel, initrd, cmdline } => self.linux((kernel, initrd), cmdline, verify),
             ImageKind::Wim { wimboot, bcd, boot_sdi, wim, files, args } => {
                 let named = [("BCD", bcd.as_ref()), ("boot.sdi", boot_sdi.as_ref())];
                 let mut loaded: Vec<_> = named.iter().filter_map(|(name, from)| Some((*name, (*from)?))).collect();
                 loaded.extend(files.iter().map(|InjectedFile { source, name }| (name.as_str(), source)));
                 loaded.push(("boot.wim", wim));
-                self.wim(wimboot, args, &loaded)
+                self.wim(wimboot, args, &loaded, verify)
             }
-            ImageKind::Chain { source } => vec![self.run(source, Text::default(), true)],
+            ImageKind::Chain { source } => self.program(source, Text::default(), true, verify),
             ImageKind::Efi { source, cmdline } => {
-                vec![self.run(source, Text::from(&self.urls.command_line(cmdline)), false)]
+                self.program(source, Text::from(&self.urls.command_line(cmdline)), false, verify)
             }
             ImageKind::Sanboot { source } => vec![Command::Sanboot(self.urls.source(source)).or_goto(&FAILED)],
             ImageKind::Ipxe { text } => vec![Command::Raw(text.clone())],
@@ -157,7 +173,7 @@ impl Target<'_> {
 
     /// A kernel with its RAM disks. EFI kernels before 5.8, and iPXE before 2020, need them named on the command line;
     /// on a BIOS iPXE hands them over itself.
-    fn linux(&self, kernel: &Source, initrd: &[Source], cmdline: &Line) -> Vec<Command> {
+    fn linux(&self, (kernel, initrd): (&Source, &[Source]), cmdline: &Line, verify: Option<&Verify>) -> Vec<Command> {
         let names: Vec<_> = (0..initrd.len()).map(|index| format!("initrd{index}")).collect();
         let named = match self.platform {
             Platform::Bios => Text::default(),
@@ -172,18 +188,21 @@ impl Target<'_> {
         let arguments = named.and(self.urls.command_line(cmdline).as_str());
         let mut script = vec![self.kernel("linux", kernel, arguments)];
         script.extend(names.iter().zip(initrd).map(load));
+        let files = names.iter().map(String::as_str).zip(initrd);
+        script.extend(self.verified(verify, std::iter::once(("linux", kernel)).chain(files)));
         script.push(Command::Boot.or_goto(&FAILED));
         script
     }
 
     /// A Windows image: wimboot finds the files by their names on EFI, and in CPIO archives that iPXE makes on a BIOS.
-    fn wim(&self, wimboot: &Source, args: &Line, files: &[(&str, &Source)]) -> Vec<Command> {
+    fn wim(&self, wimboot: &Source, args: &Line, files: &[(&str, &Source)], verify: Option<&Verify>) -> Vec<Command> {
         let load = |&(name, source): &(&str, &Source)| {
             let (name, url) = (Word::new(name), self.urls.source(source));
             Command::Initrd { wrapped: Some(name.clone()), name, url }.or_goto(&FAILED)
         };
         let mut script = vec![self.kernel("wimboot", wimboot, Text::from(&self.urls.command_line(args)))];
         script.extend(files.iter().map(load));
+        script.extend(self.verified(verify, std::iter::once(("wimboot", wimboot)).chain(files.iter().copied())));
         script.push(Command::Boot.or_goto(&FAILED));
         script
     }
@@ -204,8 +223,35 @@ impl Target<'_> {
         Command::Kernel { url: self.urls.source(source), name: Word::new(name), arguments }.or_goto(&FAILED)
     }
 
-    fn run(&self, source: &Source, arguments: Text, replace: bool) -> Command {
-        Command::Chain { url: self.urls.source(source), arguments, replace }.or_goto(&FAILED)
+    /// A program or script. What is verified is loaded first, and then run as it was loaded.
+    fn program(&self, source: &Source, arguments: Text, replace: bool, verify: Option<&Verify>) -> Vec<Command> {
+        if verify.is_none() {
+            let url = self.urls.source(source);
+            return vec![Command::Chain { url, arguments, replace }.or_goto(&FAILED)];
+        }
+        let mut script = vec![self.kernel("program", source, arguments)];
+        script.extend(self.verified(verify, std::iter::once(("program", source))));
+        script.push(Command::Boot.or_goto(&FAILED));
+        script
+    }
+
+    /// Verifies loaded files, and lets nothing else run. A file whose signature has no name fails as a bad one does.
+    fn verified<'f>(
+        &self,
+        verify: Option<&Verify>,
+        files: impl Iterator<Item = (&'f str, &'f Source)>,
+    ) -> Vec<Command> {
+        let Some(verify) = verify else { return Vec::new() };
+        let check = |(name, source): (&str, &Source)| match verify.signature(source) {
+            Some(signature) => {
+                let (name, signature) = (Word::new(name), self.urls.source(&signature));
+                Command::Imgverify { name, signature }.or_goto(&FAILED)
+            }
+            None => Command::Goto(FAILED),
+        };
+        let mut script: Vec<_> = files.map(check).collect();
+        script.push(Command::Imgtrust(Trusted::Verified).or_goto(&FAILED));
+        script
     }
 }
 

@@ -20,11 +20,13 @@ mod ask;
 mod command;
 mod facts;
 mod images;
+mod look;
 mod menu;
 mod render;
 mod scripts;
 mod text;
 mod urls;
+mod verify;
 
 #[cfg(test)]
 mod reader;
@@ -32,7 +34,7 @@ mod reader;
 mod tests;
 
 pub use ask::{forget_secrets, waiting};
-pub use command::{Command, Label, Stored};
+pub use command::{Command, Label, Stored, Trusted};
 pub use images::images;
 pub use render::render;
 pub use scripts::{

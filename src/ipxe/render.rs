@@ -15,8 +15,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::command::{Command, Label, Stored};
+use super::command::{Command, Label, Stored, Trusted};
 use super::text::{Part, Text, Word};
+use crate::boot::ScreenSize;
 
 /// A setting that has no value in any build.
 const NOTHING: &str = "${}";
@@ -48,6 +49,17 @@ fn line(command: &Command) -> Vec<String> {
         }
         Command::Choose { default, timeout } => choose(default.as_ref(), *timeout),
         Command::Clear(stored) => fixed(&["clear", stored.name()]),
+        Command::Colour { number, basic, color } => {
+            let [red, green, blue] = color.0;
+            let rgb = format!("--rgb=0x{red:02x}{green:02x}{blue:02x}");
+            vec!["colour".into(), format!("--basic={basic}"), rgb, number.to_string()]
+        }
+        Command::Console { picture, size } => console(picture.as_ref(), *size),
+        Command::Cpair { pair, foreground, background } => {
+            let [foreground, background] = [("foreground", foreground), ("background", background)]
+                .map(|(name, value)| format!("--{name}={value}"));
+            vec!["cpair".into(), foreground, background, pair.to_string()]
+        }
         Command::Dhcp => fixed(&["dhcp"]),
         Command::Echo(text) => [fixed(&["echo"]), operands(words(text))].concat(),
         Command::Exit(status) => vec!["exit".into(), status.to_string()],
@@ -63,6 +75,11 @@ fn line(command: &Command) -> Vec<String> {
             [equal, vec!["goto".into(), label(target), "||".into()]].concat()
         }
         Command::Imgfree => fixed(&["imgfree"]),
+        Command::Imgtrust(Trusted::All) => fixed(&["imgtrust", "--allow"]),
+        Command::Imgtrust(Trusted::Verified) => fixed(&["imgtrust"]),
+        Command::Imgverify { name, signature } => {
+            [fixed(&["imgverify"]), operands(vec![word(name), word(signature)])].concat()
+        }
         Command::Inc(stored) => fixed(&["inc", stored.name()]),
         Command::Initrd { name, url, wrapped } => {
             let load = vec!["initrd".into(), option("--name=", name)];
@@ -106,6 +123,13 @@ fn choose(default: Option<&Word>, timeout: Option<Duration>) -> Vec<String> {
     let timeout = timeout.map(milliseconds);
     let setting = Stored::Chosen.name().to_owned();
     [Some("choose".to_owned()), default, timeout, Some(setting)].into_iter().flatten().collect()
+}
+
+fn console(picture: Option<&Word>, size: Option<ScreenSize>) -> Vec<String> {
+    let size = size.map(ScreenSize::pixels).map(|(width, height)| [format!("--x={width}"), format!("--y={height}")]);
+    let picture = picture.map(|url| option("--picture=", url));
+    let options = size.into_iter().flatten().chain(picture);
+    std::iter::once("console".to_owned()).chain(options).collect()
 }
 
 /// The option for a key. A single character is the key itself; anything but a letter or digit is none.

@@ -1,5 +1,6 @@
 mod ask;
 mod assignments;
+mod look;
 mod referral;
 
 use std::collections::BTreeMap;
@@ -33,7 +34,14 @@ fn joined(command: &[String], before: usize) -> String {
 }
 
 fn image(id: &str, title: &str, kind: ImageKind) -> BootImage {
-    BootImage { id: id.into(), title: Line::clean(title), assignment: None, choice: Default::default(), kind }
+    BootImage {
+        id: id.into(),
+        title: Line::clean(title),
+        assignment: None,
+        verify: None,
+        choice: Default::default(),
+        kind,
+    }
 }
 
 fn source(name: &str) -> Source {
@@ -103,7 +111,12 @@ fn a_menu_offers_every_image_and_comes_back_after_a_failure() {
         ImageKind::Shell,
     ];
     let list = kinds.into_iter().enumerate().map(|(i, kind)| image(&format!("-k{i}"), "T", kind)).collect();
-    let menu = Menu { title: Line::clean("Boot"), default: Some("-k1".into()), timeout: Some(Duration::from_secs(9)) };
+    let menu = Menu {
+        title: Line::clean("Boot"),
+        default: Some("-k1".into()),
+        timeout: Some(Duration::from_secs(9)),
+        ..Menu::default()
+    };
     let list = BootImages::new(list, Some(menu)).unwrap();
     let script = render(&images(&list, Platform::Efi, &urls()));
     for expected in [
@@ -259,7 +272,7 @@ proptest! {
             image("a", title.as_str(), linux(cmdline.as_str())),
             image("b", "B", ImageKind::Efi { source: source("x.efi"), cmdline: cmdline.clone() }),
         ];
-        let menu = Some(Menu { title: title.clone(), default: None, timeout: None });
+        let menu = Some(Menu { title: title.clone(), ..Menu::default() });
         let script = commands(&images(&BootImages::new(list, menu).unwrap(), platform, &urls()));
         let named = |name: &str| script.iter().filter(|command| command[0] == name).collect::<Vec<_>>();
         prop_assert_eq!(joined(named("menu")[0], 0), title.as_str());

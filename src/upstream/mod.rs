@@ -4,7 +4,7 @@
 //! [`crate::api`]. The pieces, from the outside in: `all` (those of a configuration, and what is remembered of boots),
 //! `ask` (the questions, by kind), `breaker` (up or down), `watch` (asks in the background whether it is there), `client`
 //! (HTTP), `identity` (who we are to it), `files` (its images folder as an [`Origin`](crate::cache::Origin)), `pixiecore`
-//! (another one's API), `web` (services of the site that scripts ask), `storage` (object storage, which is an origin of files only), `enroll` and `enrolled` (get this
+//! (another one's API), `web` (services of the site that scripts ask), `webhook` (one that is told), `storage` (object storage, which is an origin of files only), `enroll` and `enrolled` (get this
 //! site's certificate and store it).
 //!
 //! # What a caller can rely on
@@ -39,6 +39,7 @@ mod storage;
 pub(crate) mod tests;
 mod watch;
 mod web;
+mod webhook;
 
 use std::fmt;
 use std::sync::Arc;
@@ -54,6 +55,7 @@ pub use enroll::{Enroll, EnrollError, EnrollToken, EnrollTokenError, Enrollee, e
 pub use error::UpstreamError;
 pub use storage::{Storage, Storages};
 pub use web::{WebAnswer, WebQuestion, WebService, WebServices};
+pub use webhook::{Webhook, WebhookError};
 
 use breaker::Breaker;
 use client::Client;

@@ -97,7 +97,7 @@ fn images(document: Document, base: &reqwest::Url) -> Result<BootImages, String>
     let cmdline = Line::new(cmdline).map_err(|error| format!("`cmdline`: {error}"))?;
     let title = Line::clean(document.message.as_deref().filter(|text| !text.trim().is_empty()).unwrap_or("Linux"));
     let kind = ImageKind::Linux { kernel: source("kernel", &document.kernel)?, initrd, cmdline };
-    let image = BootImage { id: IMAGE.into(), title, assignment: None, choice: Default::default(), kind };
+    let image = BootImage { id: IMAGE.into(), title, assignment: None, verify: None, choice: Default::default(), kind };
     BootImages::new(vec![image], None).map_err(|error| error.to_string())
 }
 

@@ -17,6 +17,7 @@
 //! | [`loaders`] | cases where GRUB or PXELINUX boots |
 //! | [`person`] | cases where somebody types at the machine |
 //! | [`menus`] | cases where the firmware shows a menu |
+//! | [`look`] | what iPXE shows: a key, colors, what must be signed |
 //! | [`dhcp_options`] | cases where the site's DHCP server names the boot files |
 //! | [`referral`] | cases where an upstream server decides |
 //! | [`ipv6`] | cases without IPv4 |
@@ -38,6 +39,7 @@ mod https_boot;
 mod ipv6;
 mod lab;
 mod loaders;
+mod look;
 mod machine;
 mod menus;
 mod multicast;

@@ -19,7 +19,7 @@ const LAYERS: &[&[&str]] = &[
     &["store"],
     &["people"],
     &["handlers", "observe"],
-    &["http"],
+    &["http", "events"],
     &["site"],
     &["review"],
     &["daemon"],

@@ -11,7 +11,7 @@ mod web;
 use super::Config;
 
 /// What is wrong, and what to do.
-type Broken = (String, String);
+pub(super) type Broken = (String, String);
 
 /// Every rule that a configuration breaks.
 pub(super) fn broken(config: &Config) -> Vec<Broken> {
@@ -21,6 +21,7 @@ pub(super) fn broken(config: &Config) -> Vec<Broken> {
     upstream::check(config, &mut broken);
     script::check(config, &mut broken);
     web::check(config, &mut broken);
+    super::events::check(&config.events, &mut broken);
     broken
 }
 

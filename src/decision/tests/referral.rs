@@ -35,6 +35,7 @@ impl RequestHandler for Refers {
             id: "own".into(),
             title: Line::clean("own"),
             assignment: None,
+            verify: None,
             choice: Default::default(),
             kind,
         };

@@ -7,7 +7,7 @@
 //! the kind `ipxe`.
 
 use crate::api::ImagesAnswer;
-use crate::boot::{BootImage, BootImages, Line, Source, Verdict};
+use crate::boot::{BootImage, BootImages, Line, Menu, Source, Verdict};
 use crate::ipxe::SessionUrls;
 
 /// Between the name of the handler, the name of the upstream, and the upstream's own name of an assignment.
@@ -38,8 +38,22 @@ pub(super) fn said(answer: ImagesAnswer, handler: &str, upstream: &str) -> Resul
     let Some(images) = answer.images else { return Ok(Said::Nothing) };
     let served = |image: &BootImage| served(image.clone(), handler, upstream);
     let list = images.images().iter().map(served).collect::<Result<_, _>>()?;
-    let list = BootImages::new(list, images.menu().cloned()).map_err(|error| error.to_string())?;
+    let menu = images.menu().cloned().map(|menu| dressed(menu, upstream)).transpose()?;
+    let list = BootImages::new(list, menu).map_err(|error| error.to_string())?;
     Ok(Said::Images(list.with_notice(images.notice().iter().cloned())))
+}
+
+/// The menu with its picture from there.
+fn dressed(mut menu: Menu, upstream: &str) -> Result<Menu, String> {
+    if let Some(look) = menu.look.as_mut()
+        && let Some(Source::File(name)) = &look.picture
+    {
+        let theirs = format!("@{upstream}/{name}").parse();
+        look.picture = Some(theirs.map_err(|error| {
+            format!("the answer of upstream `{upstream}` cannot be served: the picture of its menu: {error}")
+        })?);
+    }
+    Ok(menu)
 }
 
 fn served(image: BootImage, handler: &str, upstream: &str) -> Result<BootImage, String> {

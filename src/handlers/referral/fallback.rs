@@ -136,6 +136,7 @@ fn retry(wait: Duration) -> BootImages {
         id: "retry".into(),
         title,
         assignment: None,
+        verify: None,
         choice: Default::default(),
         kind: ImageKind::Retry { wait },
     };

@@ -64,7 +64,7 @@ pub const FUNCTIONS: &[Function] = &[
         "chain(\"http://boot.example.com/menu.ipxe\")",
     )
         .calls(&["chain(source: text) -> image", "chain(options: map) -> image"])
-        .options(contract::SOURCE),
+        .options(contract::CHAIN),
     function(
         "sanboot",
         "a disk or CD image by HTTP, iSCSI or AoE",

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, Map};
 
 use super::contract;
+use super::look;
 use super::made::{Builders, Made, Place};
 use super::options::Options;
 use super::sandbox::fail;
@@ -100,7 +101,8 @@ pub(super) fn choice(options: &mut Options) -> Read<Choice> {
             None => return options.fail("`needs` must be a question such as ask_pin()"),
         },
     };
-    Ok(Choice { group: options.line("group")?.filter(|group| !group.is_empty()), key, hidden, needs })
+    let prompt = look::prompt(options)?;
+    Ok(Choice { group: options.line("group")?.filter(|group| !group.is_empty()), key, hidden, needs, prompt })
 }
 
 impl Verified {

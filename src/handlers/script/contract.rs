@@ -69,6 +69,18 @@ const GROUP: OptionKey = key("group", "text", "the heading that a menu shows it 
 const KEY: OptionKey = key("key", "text", "the letter or digit that chooses it at once");
 const HIDDEN: OptionKey = key("hidden", "true or false", "whether a menu does not show it: its key chooses it");
 const NEEDS: OptionKey = key("needs", "a question", "what the person at the machine is asked before it starts");
+const PROMPT_KEY: OptionKey = key(
+    "prompt",
+    "text, or a map",
+    "a key that is waited for where it would boot by itself; without it the own disk starts",
+);
+const VERIFY: OptionKey = key(
+    "verify",
+    "text",
+    "its files must be signed: `required`, or `if-able` where builds that cannot verify boot it too",
+);
+const SIGNATURE: OptionKey =
+    key("signature", "text", "what the names of the signature files end in; `.sig` by default");
 const TEXTS: &str = "text, or an array of texts";
 
 /// Of `allow`: what differs from the usual.
@@ -113,6 +125,9 @@ pub(super) const LINUX: &[OptionKey] = &[
     KEY,
     HIDDEN,
     NEEDS,
+    PROMPT_KEY,
+    VERIFY,
+    SIGNATURE,
     needed("kernel", "text", "the kernel: a file of the images folder, or a URL"),
     key("initrd", TEXTS, "initial RAM disks, in their order"),
     key("cmdline", TEXTS, "the kernel's command line; texts are joined by spaces"),
@@ -125,6 +140,9 @@ pub(super) const WIM: &[OptionKey] = &[
     KEY,
     HIDDEN,
     NEEDS,
+    PROMPT_KEY,
+    VERIFY,
+    SIGNATURE,
     needed("wim", "text", "the WIM with Windows PE"),
     key("wimboot", "text", "the loader; the file `wimboot` by default"),
     key("bcd", "text", "the boot configuration; wimboot brings its own"),
@@ -140,12 +158,36 @@ pub(super) const EFI: &[OptionKey] = &[
     KEY,
     HIDDEN,
     NEEDS,
+    PROMPT_KEY,
+    VERIFY,
+    SIGNATURE,
     needed("source", "text", "the program: a file of the images folder, or a URL"),
     key("cmdline", TEXTS, "its arguments"),
 ];
-/// Of `chain` and `sanboot`.
-pub(super) const SOURCE: &[OptionKey] =
-    &[ID, TITLE, GROUP, KEY, HIDDEN, NEEDS, needed("source", "text", "a file of the images folder, or a URL")];
+/// Of `chain`.
+pub(super) const CHAIN: &[OptionKey] = &[
+    ID,
+    TITLE,
+    GROUP,
+    KEY,
+    HIDDEN,
+    NEEDS,
+    PROMPT_KEY,
+    VERIFY,
+    SIGNATURE,
+    needed("source", "text", "a file of the images folder, or a URL"),
+];
+/// Of `sanboot`.
+pub(super) const SOURCE: &[OptionKey] = &[
+    ID,
+    TITLE,
+    GROUP,
+    KEY,
+    HIDDEN,
+    NEEDS,
+    PROMPT_KEY,
+    needed("source", "text", "a file of the images folder, or a URL"),
+];
 /// Of `referral`.
 pub(super) const REFERRAL: &[OptionKey] = &[
     ID,
@@ -154,15 +196,24 @@ pub(super) const REFERRAL: &[OptionKey] = &[
     KEY,
     HIDDEN,
     NEEDS,
+    PROMPT_KEY,
     needed("url", "text", "where the other server's boot script is"),
     key("facts", "text", "how the machine's facts are told: `none`, `query` or `form`"),
 ];
 /// Of `retry`.
-pub(super) const RETRY: &[OptionKey] =
-    &[ID, TITLE, GROUP, KEY, HIDDEN, NEEDS, needed("wait", "number", "seconds until the machine asks again")];
+pub(super) const RETRY: &[OptionKey] = &[
+    ID,
+    TITLE,
+    GROUP,
+    KEY,
+    HIDDEN,
+    NEEDS,
+    PROMPT_KEY,
+    needed("wait", "number", "seconds until the machine asks again"),
+];
 /// Of `ipxe`.
 pub(super) const IPXE: &[OptionKey] =
-    &[ID, TITLE, GROUP, KEY, HIDDEN, NEEDS, needed("text", "text", "the commands, one a line")];
+    &[ID, TITLE, GROUP, KEY, HIDDEN, NEEDS, PROMPT_KEY, needed("text", "text", "the commands, one a line")];
 /// Of `local_disk`.
 pub(super) const LOCAL_DISK: &[OptionKey] = &[
     ID,
@@ -171,16 +222,39 @@ pub(super) const LOCAL_DISK: &[OptionKey] = &[
     KEY,
     HIDDEN,
     NEEDS,
+    PROMPT_KEY,
     key("method", "text", "the way to it: `sanboot`, `exit`, `exit-failed` or `reboot`"),
 ];
 /// Of the other images that need no file.
-pub(super) const PLAIN: &[OptionKey] = &[ID, TITLE, GROUP, KEY, HIDDEN, NEEDS];
+pub(super) const PLAIN: &[OptionKey] = &[ID, TITLE, GROUP, KEY, HIDDEN, NEEDS, PROMPT_KEY];
 /// Of `menu`.
 pub(super) const MENU: &[OptionKey] = &[
     key("title", "text", "the heading"),
     key("timeout", "number", "seconds until the default starts; 0 waits for ever"),
     key("default_image", "text, or an image", "what starts when nobody chooses: the id of an image, or the image"),
     needed("images", "an array of images", "what is offered"),
+    key("prompt", "text, or a map", "a key that is waited for before the menu; without it the own disk starts"),
+    key("look", "a map", "a picture and colors, where the build of iPXE has them"),
+];
+/// Of `prompt`.
+pub(super) const PROMPT: &[OptionKey] = &[
+    key("text", "text", "what the screen shows"),
+    key("key", "text", "the letter or digit; any key by default"),
+    key("timeout", "number", "seconds that are waited, up to 3600; 10 by default"),
+];
+/// Of `look`.
+pub(super) const LOOK: &[OptionKey] = &[
+    key("picture", "text", "a PNG behind the menu: a file of the images folder, or a URL"),
+    key("size", "an array of numbers", "width and height of the screen in pixels; those of the picture by default"),
+    key("colors", "a map", "colors such as `#1a2b3c`"),
+];
+/// Of `colors`.
+pub(super) const COLORS: &[OptionKey] = &[
+    key("text", "text", "titles and lines"),
+    key("background", "text", "behind them; the picture by default"),
+    key("selected_text", "text", "the line under the cursor"),
+    key("selected_background", "text", "behind that line"),
+    key("heading", "text", "the headings of groups"),
 ];
 
 /// Of `ask_pin` and `ask_login`.

@@ -6,7 +6,8 @@ use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, Map};
 
 use super::answer::images_of;
 use super::ask;
-use super::contract;
+use super::contract::{self, OptionKey};
+use super::look;
 use super::made::{Builders, Made, Place};
 use super::options::Options;
 use super::sandbox::fail;
@@ -59,14 +60,10 @@ pub(super) fn register(engine: &mut Engine) {
     builders.one("efi", efi);
     builders.one("efi", |text: ImmutableString| efi(only("source", text)));
     builders.one("menu", menu);
-    builders.one("chain", |map: Map| one_source("chain", map, |source| ImageKind::Chain { source }));
-    builders.one("chain", |text: ImmutableString| {
-        one_source("chain", only("source", text), |source| ImageKind::Chain { source })
-    });
-    builders.one("sanboot", |map: Map| one_source("sanboot", map, |source| ImageKind::Sanboot { source }));
-    builders.one("sanboot", |text: ImmutableString| {
-        one_source("sanboot", only("source", text), |source| ImageKind::Sanboot { source })
-    });
+    builders.one("chain", chain);
+    builders.one("chain", |text: ImmutableString| chain(only("source", text)));
+    builders.one("sanboot", sanboot);
+    builders.one("sanboot", |text: ImmutableString| sanboot(only("source", text)));
     builders.one("ipxe", ipxe);
     builders.one("ipxe", |text: ImmutableString| ipxe(only("text", text)));
     builders.one("referral", referral);
@@ -95,7 +92,14 @@ const PLAIN: &[(&str, &str, &str, ImageKind)] = &[
 impl Image {
     fn new(id: &str, title: Line, kind: ImageKind) -> Image {
         Image {
-            image: BootImage { id: id.to_owned(), title, assignment: None, choice: Default::default(), kind },
+            image: BootImage {
+                id: id.to_owned(),
+                title,
+                assignment: None,
+                verify: None,
+                choice: Default::default(),
+                kind,
+            },
             named: false,
             place: Place::default(),
         }
@@ -113,12 +117,14 @@ fn named(options: &mut Options, id: &str, title: &str, kind: ImageKind) -> Built
         id: given.as_deref().unwrap_or(id).to_owned(),
         title: Line::clean(title),
         assignment: None,
+        verify: None,
         choice: Default::default(),
         kind,
     };
     image.title =
         options.line("title")?.unwrap_or_else(|| Line::clean(if given.is_some() { &image.id } else { title }));
     image.choice = ask::choice(options)?;
+    image.verify = look::verify(options)?;
     // The list checks all of them again; a single image is checked here, where the line is known. A hidden one is for a
     // menu with others.
     let shown = BootImage { choice: Choice { hidden: false, ..image.choice.clone() }, ..image.clone() };
@@ -208,8 +214,16 @@ fn efi(map: Map) -> Built {
     named(&mut options, "efi", "EFI program", kind)
 }
 
-fn one_source(what: &'static str, map: Map, kind: fn(Source) -> ImageKind) -> Built {
-    let mut options = Options::new(what, map, contract::SOURCE)?;
+fn chain(map: Map) -> Built {
+    one_source("chain", map, contract::CHAIN, |source| ImageKind::Chain { source })
+}
+
+fn sanboot(map: Map) -> Built {
+    one_source("sanboot", map, contract::SOURCE, |source| ImageKind::Sanboot { source })
+}
+
+fn one_source(what: &'static str, map: Map, known: &'static [OptionKey], kind: fn(Source) -> ImageKind) -> Built {
+    let mut options = Options::new(what, map, known)?;
     let source = options.source("source")?;
     let source = options.required("source", source, &format!("{what}(\"http://server/file\")"))?;
     let title = FileName::parse(source.to_string().as_bytes()).map_or(what.to_owned(), |name| name.as_str().to_owned());
@@ -265,10 +279,11 @@ fn menu(map: Map) -> Result<ImageMenu, Box<EvalAltResult>> {
         }
     };
     let default = default_of(&mut options)?;
+    let (look, prompt) = (look::look(&mut options)?, look::prompt(&mut options)?);
     let images = options.array("images")?;
     let images = options.required("images", images, "menu(#{ title: \"Boot\", images: [ ... ] })")?;
     let images = images_of(images).or_else(|message| fail(format!("menu: {message}")))?;
-    match BootImages::new(images, Some(Menu { title, default, timeout })) {
+    match BootImages::new(images, Some(Menu { title, default, timeout, look, prompt })) {
         Ok(images) => Ok(ImageMenu(images, Place::default())),
         Err(error) => fail(format!("menu: {error}")),
     }

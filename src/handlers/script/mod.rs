@@ -31,6 +31,7 @@ mod identity;
 mod images;
 mod lexer;
 mod limits;
+mod look;
 mod made;
 mod memory;
 mod modules;

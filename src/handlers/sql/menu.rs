@@ -74,7 +74,7 @@ fn menu(
         }
     };
     let timeout = (!timeout.is_zero()).then_some(timeout);
-    let menu = Menu { title: style.title.clone(), default: Some(default.unwrap_or(disk)), timeout };
+    let menu = Menu { title: style.title.clone(), default: Some(default.unwrap_or(disk)), timeout, ..Menu::default() };
     BootImages::new(images, Some(menu))
 }
 
@@ -87,6 +87,7 @@ fn disk(images: &[BootImage]) -> BootImage {
         id: id.unwrap_or_default(),
         title,
         assignment: None,
+        verify: None,
         choice: Default::default(),
         kind: ImageKind::LOCAL,
     }

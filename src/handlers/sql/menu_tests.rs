@@ -7,6 +7,7 @@ fn offer(id: &str, order: f64) -> Offer {
         id: id.into(),
         title: Line::clean(&id.to_uppercase()),
         assignment: None,
+        verify: None,
         choice: Default::default(),
         kind: ImageKind::Shell,
     };

@@ -23,7 +23,8 @@ use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 
-use super::boot::{fields_of, text};
+use super::answers::text;
+use super::form::fields_of;
 use super::{Connection, HttpState, entry};
 
 /// A front door.

@@ -12,7 +12,8 @@ use jiff::Timestamp;
 use serde_json::json;
 use tracing::info;
 
-use super::super::boot::{Asked, shown_reason, text};
+use super::super::answers::{shown_reason, text};
+use super::super::boot::Asked;
 use super::super::{Connection, HttpState, entry};
 use crate::boot::{BootImage, BootImages, HardwareAddress, ImageKind, Machine, Stage};
 use crate::ipxe::SessionUrls;
@@ -57,6 +58,9 @@ fn document(images: Option<&BootImages>, urls: &SessionUrls) -> Result<serde_jso
     if image.assignment.is_some() {
         return Err("an assignment needs a client that reports its start, which this API has no word for".into());
     }
+    if image.verify.is_some() || images.is_some_and(|images| images.prompt().is_some()) {
+        return Err(format!("`{}` needs a key or a signature, which this API has no word for", image.id));
+    }
     let ImageKind::Linux { kernel, initrd, cmdline } = &image.kind else {
         return Err(format!("the image `{}` is no Linux, and this API has no word for others", image.id));
     };
@@ -90,7 +94,14 @@ mod tests {
     use crate::boot::Line;
 
     fn image(id: &str, kind: ImageKind) -> BootImage {
-        BootImage { id: id.into(), title: Line::clean(id), assignment: None, choice: Default::default(), kind }
+        BootImage {
+            id: id.into(),
+            title: Line::clean(id),
+            assignment: None,
+            verify: None,
+            choice: Default::default(),
+            kind,
+        }
     }
 
     fn linux(cmdline: &str) -> ImageKind {

@@ -69,6 +69,7 @@ impl RequestHandler for Rules {
             id: "one".into(),
             title,
             assignment: None,
+            verify: None,
             choice: Default::default(),
             kind: ImageKind::Chain { source: "next.ipxe".parse().unwrap() },
         };

@@ -13,6 +13,7 @@ fn image(id: &str, assignment: Option<&str>) -> BootImage {
         id: id.into(),
         title: Line::clean(id),
         assignment: assignment.map(Into::into),
+        verify: None,
         choice: Default::default(),
         kind: ImageKind::Chain { source },
     }
@@ -31,7 +32,8 @@ impl Running {
     /// A server with an image that does assignment 17, and one that does none.
     async fn assigning() -> Running {
         let server = Running::start(Limits::default(), None::<tls::Acceptor>).await;
-        let menu = Menu { title: Line::clean("Boot"), default: Some("install".into()), timeout: None };
+        let menu =
+            Menu { title: Line::clean("Boot"), default: Some("install".into()), timeout: None, ..Menu::default() };
         let images = BootImages::new(vec![image("install", Some("17")), image("rescue", None)], Some(menu));
         *server.rules.images.lock().unwrap() = Some(images.unwrap());
         server

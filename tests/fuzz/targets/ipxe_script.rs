@@ -12,8 +12,8 @@ fn shape(title: &str, cmdline: &str, assignment: &str) -> Vec<String> {
     let cmdline = Line::clean(&format!("{{files_url}}{cmdline}{{done_url}} {cmdline}{{failed_url}}"));
     let kind = ImageKind::Linux { kernel: source("k"), initrd: vec![source("i")], cmdline };
     let image =
-        BootImage { id: "one".into(), title: Line::clean(title), assignment: Some(assignment.to_owned()), choice: Default::default(), kind };
-    let menu = Menu { title: Line::clean(title), default: None, timeout: None };
+        BootImage { id: "one".into(), title: Line::clean(title), assignment: Some(assignment.to_owned()), verify: None, choice: Default::default(), kind };
+    let menu = Menu { title: Line::clean(title), ..Menu::default() };
     let list = BootImages::new(vec![image], Some(menu)).expect("a list").with_notice([Line::clean(title)]);
     let urls = "http://10.0.0.2/b/token/".parse::<SessionUrls>().expect("a base");
     let script = render(&images(&list, Platform::Efi, &urls));

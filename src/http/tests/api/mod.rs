@@ -287,6 +287,7 @@ fn image(id: &str, assignment: Option<&str>, source: &str) -> BootImages {
         id: id.into(),
         title: Line::clean(id),
         assignment: assignment.map(Into::into),
+        verify: None,
         choice: Default::default(),
         kind,
     };

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::api::{Digest, EventFacts, Health, ImagesAnswer, Report, VerdictAnswer};
 use crate::boot::{
-    Ask, BootMenu, Choice, FactsForm, FirmwareHandOver, InjectedFile, IpxeBuild, IpxeOption, LocalBoot, Manner, Menu,
-    MenuBoots, MenuEntry, Method, NicBus, Offer, Person, Referral, Relay, ScriptHandOver, Source, Style,
+    Ask, BootMenu, Choice, Colors, FactsForm, FirmwareHandOver, InjectedFile, IpxeBuild, IpxeOption, LocalBoot, Look,
+    Manner, Menu, MenuBoots, MenuEntry, Method, NicBus, Offer, Person, Prompt, Referral, Relay, ScriptHandOver, Source,
+    Style, UnlessAble, Verify,
 };
 
 static DOCUMENT: LazyLock<Value> =
@@ -98,13 +99,18 @@ fn every_kind() -> Vec<ImageKind> {
     ]
 }
 
+fn prompt() -> Option<Prompt> {
+    Prompt::new(Some(Line::clean("Press I")), Some('i'), 10).ok()
+}
+
 fn every_image() -> BootImages {
     let image = |(index, kind): (usize, ImageKind)| BootImage {
         id: format!("image-{index}"),
         title: Line::clean("An image"),
         assignment: (index == 0).then(|| "sql~a1".into()),
+        verify: (index == 1).then(|| Verify::new(".sig", UnlessAble::Boot).unwrap()),
         choice: match index {
-            1 => Choice { group: Some(Line::clean("Install")), key: Some('d'), ..Choice::default() },
+            1 => Choice { group: Some(Line::clean("Install")), key: Some('d'), prompt: prompt(), ..Choice::default() },
             2 => Choice {
                 key: Some('w'),
                 hidden: true,
@@ -117,7 +123,17 @@ fn every_image() -> BootImages {
     };
     let images = every_kind().into_iter().enumerate().map(image).collect();
     let timeout = Some(Duration::from_secs(30));
-    let menu = Menu { title: Line::clean("Boot"), default: Some("image-1".into()), timeout };
+    let color = "#102030".parse().ok();
+    let colors =
+        Colors { text: color, background: color, selected_text: color, selected_background: color, heading: color };
+    let look = Look { picture: "menu/back.png".parse().ok(), size: [1024, 768].try_into().ok(), colors };
+    let menu = Menu {
+        title: Line::clean("Boot"),
+        default: Some("image-1".into()),
+        timeout,
+        look: Some(Box::new(look)),
+        prompt: prompt(),
+    };
     BootImages::new(images, Some(menu)).unwrap().with_notice([Line::clean("Hello.")])
 }
 

@@ -11,6 +11,7 @@ mod casts;
 mod compat;
 mod database;
 mod defaults;
+mod newer;
 mod parse;
 mod people;
 mod problem;
@@ -31,10 +32,11 @@ use crate::quirks::Quirks;
 pub use casts::{Dhcp6Section, MulticastSection};
 pub use compat::{AltirisSection, CompatSection, DoorSection};
 pub use database::{Ambiguous, DatabaseSection, NoImage, SqlSection, StoreSection, UnknownMachine};
+pub use newer::{IpxeSection, ReplaceIpxe};
 pub use people::{LdapSection, PeopleSection, PersonSection};
 pub use problem::{Problem, Problems};
 pub use sections::{
-    AdvertiseSection, DecisionSection, DhcpSection, HandlerSection, HttpSection, HttpsSection, ImagesSection,
+    AdvertiseSection, DecisionSection, DeniedFirmware, DhcpSection, HandlerSection, HttpSection, HttpsSection, ImagesSection,
     IpxeScheme, LoadersSection, LogFormat, LogSection, ScriptSection, ServerSection, SharedPort, TftpSection,
     UefiStyle,
 };

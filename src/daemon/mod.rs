@@ -14,6 +14,7 @@ mod exchanges;
 mod history;
 mod http;
 mod listeners;
+mod newer;
 mod observing;
 mod raspberry_pi;
 mod reload;
@@ -50,6 +51,7 @@ use api::Api;
 pub use certificate::{Certificate, certificate};
 use history::{History, Retention};
 pub use listeners::addresses;
+pub use raspberry_pi::places as raspberry_pi_places;
 use observing::Observing;
 pub use reload::{ReloadSignal, Reloader};
 use shared::{Shared, SitePart, Told, WebPorts};
@@ -131,7 +133,8 @@ impl Daemon {
             false => Vec::new(),
         };
         let ports = WebPorts { http: port_of(&http).unwrap_or(config.http.port), https: port_of(&https) };
-        let told = Told { ports, advertise: config.server.advertised() };
+        let has_ec_key = tls.as_ref().is_some_and(|tls| tls.identity.has_ec_key());
+        let told = Told { ports, advertise: config.server.advertised(), has_ec_key };
         let acceptor = tls.as_ref().map(|tls| Acceptor::new(&tls.identity)).transpose().context("https")?;
         let authority = tls.and_then(|tls| tls.authority);
         let folders = site.folders();

@@ -7,10 +7,10 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::boot::{Architecture, BootDecision, Client, FileName, Network, Platform, Verdict};
+use crate::boot::{Architecture, BootDecision, FileName, Network, Platform, Verdict};
 use crate::cache::Library;
 use crate::chainload::{self, ConfigFile, Said, Syntax, Target};
-use crate::config::{CompatSection, IpxeScheme};
+use crate::config::{CompatSection, IpxeScheme, IpxeSection};
 use crate::database::Databases;
 use crate::decision::{BootEvent, DecisionEngine, Progress, Session};
 use crate::files::Content;
@@ -18,6 +18,7 @@ use crate::handlers::rollout::Rollouts;
 use crate::ipxe::{self, SessionUrls, Word};
 use crate::loaders::Loaders;
 use crate::net::advertise::Advertise;
+use crate::net::interfaces::Interfaces;
 use crate::observe::{Funnel, Metrics};
 use crate::paths;
 use crate::people::People;
@@ -39,6 +40,8 @@ pub(super) struct Told {
     pub(super) ports: WebPorts,
     /// The addresses that are not this host's own.
     pub(super) advertise: Advertise,
+    /// Whether the certificate of HTTPS has an EC key, which older builds of iPXE do not know.
+    pub(super) has_ec_key: bool,
 }
 
 /// What the transports share.
@@ -48,6 +51,7 @@ pub(super) struct Shared {
     pub(super) site: ArcSwap<SitePart>,
     /// The private CA's certificate (PEM), when there is one.
     pub(super) authority: Option<Bytes>,
+    pub(super) has_ec_key: bool,
     ports: WebPorts,
     advertise: Advertise,
 }
@@ -71,6 +75,8 @@ pub(super) struct SitePart {
     pub(super) compat: CompatSection,
     /// Whether the loaders have paths that need no session.
     pub(super) plain_loaders: bool,
+    /// What an iPXE must be able to do that we did not load.
+    pub(super) newer: IpxeSection,
 }
 
 impl SitePart {
@@ -81,6 +87,7 @@ impl SitePart {
         let (ipxe_scheme, has_entry) = (config.https.ipxe, config.http.entry);
         let http_boot = (config.https.http_boot, config.https.http_boot_name);
         let (plain_loaders, compat) = (config.loaders.plain_paths, config.compat);
+        let newer = config.loaders.ipxe;
         SitePart {
             databases,
             upstreams,
@@ -94,6 +101,7 @@ impl SitePart {
             has_entry,
             compat,
             plain_loaders,
+            newer,
         }
     }
 
@@ -112,8 +120,8 @@ impl Shared {
         authority: Option<Bytes>,
         told: Told,
     ) -> Shared {
-        let Told { ports, advertise } = told;
-        Shared { engine, metrics, site: ArcSwap::from_pointee(site), authority, ports, advertise }
+        let Told { ports, advertise, has_ec_key } = told;
+        Shared { engine, metrics, site: ArcSwap::from_pointee(site), authority, has_ec_key, ports, advertise }
     }
 
     /// How a client that reached us at `server` is to know us.
@@ -122,7 +130,26 @@ impl Shared {
         let (server, client) = (server.to_canonical(), client.to_canonical());
         let network =
             Network { relay: place.relay.clone(), server: Some(server), client: Some(client), ..Network::default() };
-        self.advertise.instead_of(server, &place.interface, network.subnet_address())
+        self.advertised(server, &place.interface, network.subnet_address())
+    }
+
+    /// How a client of which nothing else is known is to know us.
+    pub(super) fn known_by_anybody(&self, server: IpAddr, client: IpAddr) -> IpAddr {
+        self.advertised(server.to_canonical(), "", Some(client.to_canonical()))
+    }
+
+    /// The address for a client of this subnet. Where no DHCP packet told the interface, it is that of the address which
+    /// was asked.
+    fn advertised(&self, server: IpAddr, interface: &str, on_subnet: Option<IpAddr>) -> IpAddr {
+        if self.advertise.is_empty() {
+            return server;
+        }
+        if !interface.is_empty() {
+            return self.advertise.instead_of(server, interface, on_subnet);
+        }
+        let interfaces = Interfaces::read().unwrap_or_default();
+        let name = interfaces.with_address(server).map_or("", |found| found.name.as_str());
+        self.advertise.instead_of(server, name, on_subnet)
     }
 
     /// `http://10.0.0.2`, with the port where it is another than usual.
@@ -242,12 +269,6 @@ impl Shared {
             self.advance(session, Progress::ScriptServed, Funnel::script_served, decision);
         }
         Some(text)
-    }
-
-    /// Whether this client is sent to HTTPS: the site wants it, and the build says that it can.
-    pub(super) fn wants_https(&self, client: &Client) -> bool {
-        let can = client.ipxe.as_ref().is_some_and(|build| build.has("https"));
-        can && self.ports.https.is_some() && self.site.load().ipxe_scheme == IpxeScheme::Https
     }
 
     /// Whether the site wants HTTPS where it can be had.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::{Form, FromRequest, Path, Query, Request, State};
-use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -17,7 +17,7 @@ use tracing::{debug, info, warn};
 
 use super::files::{self, FileRequest};
 use super::told::Told;
-use super::{Connection, HttpState};
+use super::{Bootstrap, Connection, HttpState};
 use crate::boot::{BootDecision, BootImages, FileName, Line, Machine, Platform, SessionId, Stage, Verdict};
 use crate::chainload::ConfigFile;
 use crate::decision::{BootEvent, Carrier, HandlerError, MadeFile, Progress, Session, TokenError};
@@ -82,7 +82,7 @@ pub(super) async fn session(
     let told = Told::of(&request, &path, &session, &via);
     let asked = Asked { state, via, session, now };
     let response = match wanted {
-        Wanted::Bootstrap | Wanted::Autoexec => asked.first_script(&wanted).await,
+        Wanted::Bootstrap | Wanted::Autoexec => asked.first_script(&wanted, &request.into_parts().0).await,
         Wanted::Script => asked.script(request).await,
         Wanted::Person => asked.person(request).await,
         Wanted::Start => asked.start(request.uri()).await,
@@ -209,7 +209,7 @@ impl Asked {
     }
 
     /// A script that needs no decision but the verdict.
-    async fn first_script(&self, wanted: &Wanted) -> Response {
+    async fn first_script(&self, wanted: &Wanted, head: &Parts) -> Response {
         let decision = self.allowed().await;
         if let Some(response) = self.held(&decision).or_else(|| self.refused_script(&decision.verdict)) {
             return response;
@@ -220,7 +220,11 @@ impl Asked {
         let site = &self.state.site;
         let commands = match wanted {
             Wanted::Autoexec => ipxe::autoexec(&site.autoexec_urls(&self.session, &self.via), self.leaving()),
-            _ => ipxe::bootstrap(&site.urls(&self.session, &self.via), self.leaving()),
+            _ => {
+                let agent = head.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+                let told = Bootstrap { agent, is_look: head.method == Method::HEAD, leaving: self.leaving() };
+                site.bootstrap(&self.session, &self.via, told)
+            }
         };
         script(&commands)
     }

@@ -43,7 +43,7 @@ pub(super) async fn entry(
 /// A machine with these facts begins its boot; one that does not say who it is comes again by this path.
 pub(super) async fn enter(state: Arc<HttpState>, via: Connection, machine: Machine, path: &str) -> Response {
     let Some(client) = client(&machine) else {
-        return boot::script(&ipxe::introduction(via.url(path), Platform::Other));
+        return boot::script(&ipxe::introduction(via.url(state.site.known_by(&via), path), Platform::Other));
     };
     // Only an iPXE that was given its script begins another boot when it comes again: see `Sessions::for_packet`.
     let now = Timestamp::now();

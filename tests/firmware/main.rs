@@ -19,6 +19,7 @@
 //! | [`menus`] | cases where the firmware shows a menu |
 //! | [`dhcp_options`] | cases where the site's DHCP server names the boot files |
 //! | [`referral`] | cases where an upstream server decides |
+//! | [`rom`] | cases of iPXE in a ROM, and of the program for denied machines |
 //! | [`ipv6`] | cases without IPv4 |
 //! | [`https_boot`] | a machine that loads everything by HTTPS |
 //! | [`multicast`] | one stream for many receivers |
@@ -46,6 +47,7 @@ mod person;
 mod process;
 mod records;
 mod referral;
+mod rom;
 mod scenarios;
 mod server;
 #[path = "../it/servers.rs"]

@@ -8,8 +8,8 @@ use crate::boot::{Architecture, Line};
 use crate::decision::Policy;
 
 use super::sections::{
-    DecisionSection, DeniedFirmware, DhcpSection, HttpSection, HttpsSection, ImagesSection, IpxeScheme, LoadersSection, LogFormat,
-    LogSection, ScriptSection, ServerSection, SharedPort, TftpSection, UefiStyle,
+    DecisionSection, DeniedFirmware, DhcpSection, HttpSection, HttpsSection, ImagesSection, IpxeScheme, LoadersSection,
+    LogFormat, LogSection, ScriptSection, ServerSection, SharedPort, TftpSection, UefiStyle,
 };
 
 impl Default for ServerSection {

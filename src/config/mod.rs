@@ -36,9 +36,9 @@ pub use newer::{IpxeSection, ReplaceIpxe};
 pub use people::{LdapSection, PeopleSection, PersonSection};
 pub use problem::{Problem, Problems};
 pub use sections::{
-    AdvertiseSection, DecisionSection, DeniedFirmware, DhcpSection, HandlerSection, HttpSection, HttpsSection, ImagesSection,
-    IpxeScheme, LoadersSection, LogFormat, LogSection, ScriptSection, ServerSection, SharedPort, TftpSection,
-    UefiStyle,
+    AdvertiseSection, DecisionSection, DeniedFirmware, DhcpSection, HandlerSection, HttpSection, HttpsSection,
+    ImagesSection, IpxeScheme, LoadersSection, LogFormat, LogSection, ScriptSection, ServerSection, SharedPort,
+    TftpSection, UefiStyle,
 };
 pub use upstream::{
     ApiSection, CacheSection, FactsForm, FirmwareReferral, RateWindow, ReferralError, ReferralSection, Referred,

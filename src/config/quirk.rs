@@ -53,7 +53,11 @@ impl Reader<'_> {
 impl Config {
     /// What the site's entries would not do, although nothing is wrong with them: each in a sentence with its remedy.
     pub fn doubts_of_quirks(&self) -> Vec<String> {
-        self.quirks.own().iter().filter_map(|quirk| Some(format!("[[quirk]] `{}` {}", quirk.name, self.doubt(quirk)?))).collect()
+        self.quirks
+            .own()
+            .iter()
+            .filter_map(|quirk| Some(format!("[[quirk]] `{}` {}", quirk.name, self.doubt(quirk)?)))
+            .collect()
     }
 
     fn doubt(&self, quirk: &Quirk) -> Option<String> {
@@ -62,7 +66,9 @@ impl Config {
             let mut shipped = Quirks::shipped_names();
             let is_known = shipped.any(|name| name == &*quirk.name);
             return (!is_known).then(|| match nearest(&quirk.name, Quirks::shipped_names()) {
-                Some(near) => format!("sets nothing and switches nothing off: no shipped entry has this name; is `{near}` meant?"),
+                Some(near) => {
+                    format!("sets nothing and switches nothing off: no shipped entry has this name; is `{near}` meant?")
+                }
                 None => "sets nothing and switches nothing off: no shipped entry has this name".to_owned(),
             });
         }
@@ -91,7 +97,9 @@ impl Config {
             ));
         }
         let is_in_vain = manner.style == Some(Style::Binl) && !self.dhcp.boot_server;
-        is_in_vain.then(|| "sets style = \"binl\" in vain: dhcp.boot_server is off, so that nobody answers on 4011".to_owned())
+        is_in_vain.then(|| {
+            "sets style = \"binl\" in vain: dhcp.boot_server is off, so that nobody answers on 4011".to_owned()
+        })
     }
 }
 

@@ -51,8 +51,8 @@ use api::Api;
 pub use certificate::{Certificate, certificate};
 use history::{History, Retention};
 pub use listeners::addresses;
-pub use raspberry_pi::places as raspberry_pi_places;
 use observing::Observing;
+pub use raspberry_pi::places as raspberry_pi_places;
 pub use reload::{ReloadSignal, Reloader};
 use shared::{Shared, SitePart, Told, WebPorts};
 

@@ -75,7 +75,8 @@ impl Wanted {
             Some(has_ec_key) => speaks_tls(version, has_ec_key).map(|told| told.is_ok() && loader.https == Some(true)),
             None => Some(!needs_https || loader.https == Some(true)),
         };
-        let is_new = self.section.version_min.is_none_or(|min| numbers_of(version).is_some_and(|numbers| numbers >= min));
+        let is_new =
+            self.section.version_min.is_none_or(|min| numbers_of(version).is_some_and(|numbers| numbers >= min));
         tells_https.map(|has_https| has_https && is_new)
     }
 

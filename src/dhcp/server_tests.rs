@@ -325,7 +325,8 @@ async fn the_server_ends_when_it_is_told_to() {
 async fn a_port_that_another_holds_is_named_with_its_holder() {
     let other = std::net::UdpSocket::bind((LOOPBACK, 0)).unwrap();
     let port = other.local_addr().unwrap().port();
-    let options = ServerOptions { listen: Listen::Address(LOOPBACK), port, boot_server_port: Some(0), ..Default::default() };
+    let options =
+        ServerOptions { listen: Listen::Address(LOOPBACK), port, boot_server_port: Some(0), ..Default::default() };
     let bound = DhcpServer::bind(&options, Arc::new(Scripted::default()), Arc::default());
     let text = bound.err().unwrap().to_string();
     assert!(text.contains(&format!("port {port}")) && text.contains(&format!("pid {}", std::process::id())), "{text}");

@@ -200,7 +200,7 @@ impl Client {
         self.ask_for(port, packet, SILENCE)
     }
 
-    fn ask_for(&self, port: &str, packet: &[u8], time: Duration) -> Option<Vec<u8>> {
+    pub(crate) fn ask_for(&self, port: &str, packet: &[u8], time: Duration) -> Option<Vec<u8>> {
         let port = if port == "dhcp" { self.dhcp } else { self.boot_server };
         self.socket.send_to(packet, (Ipv4Addr::LOCALHOST, port)).unwrap();
         self.socket.set_read_timeout(Some(time)).unwrap();

@@ -44,7 +44,8 @@ impl Ipxe<'_> {
     /// What it is told when it fetches that as this version.
     fn told(&self, method: &str, url: &str, version: &str) -> String {
         let path = url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).expect(url).1;
-        let head = format!("{method} /{path} HTTP/1.1\r\nHost: x\r\nUser-Agent: iPXE/{version}\r\nConnection: close\r\n\r\n");
+        let head =
+            format!("{method} /{path} HTTP/1.1\r\nHost: x\r\nUser-Agent: iPXE/{version}\r\nConnection: close\r\n\r\n");
         self.daemon.http(&head)
     }
 

@@ -110,7 +110,7 @@ mod tests {
     use crate::config::Config;
 
     fn doubts(quirk: &str) -> String {
-        let text = format!("[dhcp]\nboot_server = false\n[[quirk]]\n{quirk}\n");
+        let text = format!("[dhcp]\nboot_server = false\n[[handler]]\nkind = \"script\"\n[[quirk]]\n{quirk}\n");
         Config::parse(Path::new("x.toml"), &text).unwrap().doubts_of_quirks().join("\n")
     }
 

@@ -71,6 +71,9 @@ impl Wanted {
     fn is_met_by(&self, loader: &Loader) -> Option<bool> {
         let version = loader.version.as_deref()?;
         let needs_https = self.https.is_some() || self.section.features.contains("https");
+        if needs_https && loader.https == Some(false) {
+            return Some(false);
+        }
         let tells_https = match self.https {
             Some(has_ec_key) => speaks_tls(version, has_ec_key).map(|told| told.is_ok() && loader.https == Some(true)),
             None => Some(!needs_https || loader.https == Some(true)),

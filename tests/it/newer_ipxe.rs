@@ -91,7 +91,10 @@ fn https_is_for_versions_that_can_speak_it_with_us() {
     let of = |mac, numbers| Ipxe { daemon: &daemon, mac, numbers, has_https: true };
     // Its three numbers are those of a release that could not, and its git date says that it can.
     let (url, script) = of(3, [1, 21, 1]).boots("1.21.1+git20250501.0de0ae1");
-    assert!(url.starts_with("http://") && script.contains("https://127.0.0.1") && !script.contains("kernel "), "{url} {script}");
+    assert!(
+        url.starts_with("http://") && script.contains("https://127.0.0.1") && !script.contains("kernel "),
+        "{url} {script}"
+    );
     // Nobody knows of what day it is: it tries.
     let (_, script) = of(4, [1, 0, 0]).boots("1.0.0+");
     assert!(script.contains("#!ipxe\nchain --replace https://") && script.contains("http://"), "{script}");

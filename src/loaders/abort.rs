@@ -71,10 +71,10 @@ mod tests {
                 }
                 (0x5e, ..) => si = stack.pop().unwrap(),
                 (0x83, 0xc6, by) => (at, si) = (at + 2, si + usize::from(by)),
-                (0xac, ..) => (ax, si) = (ax & 0xff00 | u16::from(program[si]), si + 1),
+                (0xac, ..) => (ax, si) = ((ax & 0xff00) | u16::from(program[si]), si + 1),
                 (0x84, 0xc0, _) => at += 1,
                 (0x74, by, _) => at = if ax & 0xff == 0 { jump(at + 1, by) } else { at + 1 },
-                (0xb4, 0x0e, _) => (at, ax) = (at + 1, ax & 0xff | 0x0e00),
+                (0xb4, 0x0e, _) => (at, ax) = (at + 1, (ax & 0xff) | 0x0e00),
                 (0xbb, 7, 0) => at += 2,
                 (0xcd, 0x10, _) => {
                     assert_eq!(ax >> 8, 0x0e);

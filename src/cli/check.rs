@@ -114,6 +114,7 @@ fn check_site(config: Config, findings: &mut Findings) -> anyhow::Result<()> {
     match Site::load(config, Purpose::Check) {
         Ok(site) => {
             handlers(&site, findings);
+            quirks(&site, findings);
             loaders(&site, findings);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(super::check_store::databases(&site, findings));
@@ -147,6 +148,19 @@ fn handlers(site: &Site, findings: &mut Findings) {
                 // It answers nobody, so the site can serve.
                 Err(words) => findings.note(words),
             }
+        }
+    }
+}
+
+fn quirks(site: &Site, findings: &mut Findings) {
+    site.config.doubts_of_quirks().iter().for_each(|doubt| findings.note(doubt));
+    for quirk in site.config.quirks.own() {
+        let missing = quirk.manner.loader.as_ref().filter(|name| site.loaders.named(name).is_none());
+        if let Some(name) = missing {
+            findings.note(format!(
+                "[[quirk]] `{}`: the loader {name} is in none of [loaders] folders and names; the architecture's stands in",
+                quirk.name
+            ));
         }
     }
 }

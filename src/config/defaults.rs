@@ -8,8 +8,8 @@ use crate::boot::{Architecture, Line};
 use crate::decision::Policy;
 
 use super::sections::{
-    DecisionSection, DhcpSection, HttpSection, HttpsSection, ImagesSection, IpxeScheme, LoadersSection, LogFormat,
-    LogSection, ScriptSection, ServerSection, SharedPort, TftpSection, UefiStyle,
+    DecisionSection, DeniedFirmware, DhcpSection, HttpSection, HttpsSection, ImagesSection, IpxeScheme, LoadersSection,
+    LogFormat, LogSection, ScriptSection, ServerSection, SharedPort, TftpSection, UefiStyle,
 };
 
 impl Default for ServerSection {
@@ -31,11 +31,13 @@ impl Default for DhcpSection {
         DhcpSection {
             enabled: true,
             port: 67,
+            boot_server: true,
             boot_server_port: 4011,
             uefi_style: UefiStyle::Binl,
             response_delay: Duration::ZERO,
             secs_min: 0,
             authoritative: true,
+            denied: DeniedFirmware::Silence,
             shared_port: SharedPort::Auto,
         }
     }
@@ -86,6 +88,7 @@ impl Default for LoadersSection {
             plain_paths: false,
             files: BTreeMap::new(),
             names: BTreeMap::new(),
+            ipxe: super::IpxeSection::default(),
             own_names: BTreeSet::new(),
         }
     }

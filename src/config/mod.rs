@@ -13,6 +13,7 @@ mod database;
 mod defaults;
 mod events;
 mod menu;
+mod newer;
 mod parse;
 mod people;
 mod problem;
@@ -35,12 +36,13 @@ pub use compat::{AltirisSection, CompatSection, DoorSection};
 pub use database::{Ambiguous, DatabaseSection, NoImage, SqlSection, StoreSection, UnknownMachine};
 pub use events::{EVENTS, EventsSection, WebhookSection};
 pub use menu::MenuSection;
+pub use newer::{IpxeSection, ReplaceIpxe};
 pub use people::{LdapSection, PeopleSection, PersonSection};
 pub use problem::{Problem, Problems};
 pub use sections::{
-    AdvertiseSection, DecisionSection, DhcpSection, HandlerSection, HttpSection, HttpsSection, ImagesSection,
-    IpxeScheme, LoadersSection, LogFormat, LogSection, ScriptSection, ServerSection, SharedPort, TftpSection,
-    UefiStyle,
+    AdvertiseSection, DecisionSection, DeniedFirmware, DhcpSection, HandlerSection, HttpSection, HttpsSection,
+    ImagesSection, IpxeScheme, LoadersSection, LogFormat, LogSection, ScriptSection, ServerSection, SharedPort,
+    TftpSection, UefiStyle,
 };
 pub use upstream::{
     ApiSection, CacheSection, FactsForm, FirmwareReferral, RateWindow, ReferralError, ReferralSection, Referred,

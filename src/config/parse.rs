@@ -230,9 +230,10 @@ impl Reader<'_> {
     /// Two services on one port: the second would find the first in its way.
     fn check_ports(&mut self, config: &Config) {
         let (dhcp, tftp) = (config.dhcp.enabled, config.tftp.enabled);
+        let boot_server = dhcp && config.dhcp.boot_server;
         let altiris = &config.compat.altiris;
         let pairs = [
-            (dhcp, "dhcp.port", config.dhcp.port, "dhcp.boot_server_port", config.dhcp.boot_server_port),
+            (boot_server, "dhcp.port", config.dhcp.port, "dhcp.boot_server_port", config.dhcp.boot_server_port),
             (
                 config.dhcp6.enabled,
                 "dhcp6.port",
@@ -241,7 +242,7 @@ impl Reader<'_> {
                 config.dhcp6.boot_server_port,
             ),
             (dhcp && tftp, "dhcp.port", config.dhcp.port, "tftp.port", config.tftp.port),
-            (dhcp && tftp, "dhcp.boot_server_port", config.dhcp.boot_server_port, "tftp.port", config.tftp.port),
+            (boot_server && tftp, "dhcp.boot_server_port", config.dhcp.boot_server_port, "tftp.port", config.tftp.port),
             (config.api.enabled, "http.port", config.http.port, "api.port", config.api.port),
             (config.api.enabled && config.https.enabled, "https.port", config.https.port, "api.port", config.api.port),
             (altiris.enabled, "http.port", config.http.port, "compat.altiris.port", altiris.port),

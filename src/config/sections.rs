@@ -77,6 +77,8 @@ pub struct DhcpSection {
     pub enabled: bool,
     /// Port of proxyDHCP.
     pub port: u16,
+    /// Whether to serve the PXE boot server's port; without it everything is in the answer on port 67.
+    pub boot_server: bool,
     /// Port of the PXE boot server.
     pub boot_server_port: u16,
     /// How UEFI machines are answered on port 67.
@@ -88,8 +90,20 @@ pub struct DhcpSection {
     pub secs_min: u16,
     /// Whether this server answers machines that none of its rules knows, and tells those that it denies why.
     pub authoritative: bool,
+    /// What firmware of a PC BIOS gets that is denied.
+    pub denied: DeniedFirmware,
     /// What is done where a DHCP server on this host has the port.
     pub shared_port: SharedPort,
+}
+
+/// What firmware of a PC BIOS gets that may not boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeniedFirmware {
+    /// No answer: it gives up after a while and goes on to its next boot device.
+    Silence,
+    /// A program that says why and ends at once.
+    Abort,
 }
 
 /// How port 67 is had beside a DHCP server on this host.
@@ -195,6 +209,8 @@ pub struct LoadersSection {
     pub files: BTreeMap<Architecture, String>,
     /// Files that clients know by another name; what is not named here keeps its default.
     pub names: BTreeMap<FileName, PathBuf>,
+    /// `[loaders.ipxe]`
+    pub ipxe: super::IpxeSection,
     /// Those of `names` that the configuration itself has.
     #[serde(skip)]
     pub own_names: BTreeSet<FileName>,

@@ -12,12 +12,13 @@ use crate::boot::{
     Architecture, BootDecision, BootMenu, Client, FileName, FirmwareHandOver, IpxeOption, Manner, MenuBoots, Outcome,
     Platform, Stage, Verdict,
 };
-use crate::config::DhcpSection;
+use crate::config::{DeniedFirmware, DhcpSection};
 use crate::decision::{Progress, Session};
 use crate::dhcp::client::Speaker;
 use crate::dhcp::pxe::BootItem;
-use crate::dhcp::reply::{Styles, Treatment, answers};
+use crate::dhcp::reply::{Style, Styles, Treatment, answers};
 use crate::dhcp::server::{BootAnswers, DhcpAnswer, DhcpDecision, DhcpQuestion};
+use crate::loaders;
 use crate::observe::Funnel;
 use crate::pace::Pace;
 use crate::paths;
@@ -34,6 +35,10 @@ pub(super) struct DhcpAnswers {
     usual: Manner,
     /// Whether a machine is answered that no rule knows.
     is_authoritative: bool,
+    /// Whether port 4011 is served.
+    has_boot_server: bool,
+    /// What a denied BIOS gets.
+    denied: DeniedFirmware,
     /// Warnings of machines without a loader.
     warnings: Pace,
 }
@@ -56,8 +61,8 @@ impl DhcpAnswers {
         let delay_ms = u16::try_from(section.response_delay.as_millis()).ok().filter(|delay| *delay > 0);
         let secs_min = Some(section.secs_min).filter(|secs| *secs > 0);
         let usual = Manner { delay_ms, secs_min, ..Manner::default() };
-        let is_authoritative = section.authoritative;
-        DhcpAnswers { shared, styles, usual, is_authoritative, warnings: Pace::default() }
+        let DhcpSection { authoritative: is_authoritative, boot_server: has_boot_server, denied, .. } = *section;
+        DhcpAnswers { shared, styles, usual, is_authoritative, has_boot_server, denied, warnings: Pace::default() }
     }
 
     async fn decide(&self, question: DhcpQuestion) -> DhcpDecision {
@@ -72,9 +77,10 @@ impl DhcpAnswers {
         let decision = self.shared.engine.allow_boot(&session, stage, network, now).await;
         let manner = self.shared.engine.manner(&session, &decision.verdict).or(&self.usual);
         let answer = self.told(&question, &session, &decision, &manner);
-        let treatment = self.treatment(&question, &answer, &manner);
+        let treatment = self.treatment((&question, &session), &answer, &manner);
         self.shared.engine.exchanged(&session, exchanges::dhcp_port(stage), now, || {
-            let style = manner.style.unwrap_or_else(|| self.styles.of(client.architecture));
+            let usual = manner.style.unwrap_or_else(|| self.styles.of(client.architecture));
+            let style = if self.has_boot_server { usual } else { Style::Pxe10 };
             exchanges::dhcp(&question, &decision, &answer, (style, treatment.delay), asked.elapsed())
         });
         let answer = answer.unwrap_or(DhcpAnswer::Silent);
@@ -95,7 +101,8 @@ impl DhcpAnswers {
     ) -> Result<DhcpAnswer, Silence> {
         let DhcpQuestion { client, server, .. } = question;
         let verdict = &decision.verdict;
-        if !answers(verdict, speaker(client)) {
+        let aborts = self.aborts(client, verdict);
+        if !aborts && !answers(verdict, speaker(client)) {
             return Err(Silence::Verdict);
         }
         if !self.is_authoritative && !is_own_word(decision) {
@@ -105,9 +112,12 @@ impl DhcpAnswers {
             return Err(Silence::StandsBy(secs_min));
         }
         let boot = |file, next_server| DhcpAnswer::Boot { file, next_server };
+        if aborts {
+            return Ok(boot(self.shared.path(session, false, loaders::ABORT), None));
+        }
         if client.is_ipxe() {
             // A denied iPXE gets its script too: that is where it shows why.
-            let secure = self.shared.wants_https(client);
+            let secure = self.shared.wants_https(session);
             return Ok(boot(self.shared.url(session, verdict.allows(), *server, secure, paths::BOOTSTRAP), None));
         }
         let hand_over = match verdict {
@@ -124,6 +134,14 @@ impl DhcpAnswers {
             }
             FirmwareHandOver::Silence => Err(Silence::Verdict),
         }
+    }
+
+    /// Whether this machine is denied by a program: UEFI would show an error for it.
+    fn aborts(&self, client: &Client, verdict: &Verdict) -> bool {
+        self.denied == DeniedFirmware::Abort
+            && matches!(verdict, Verdict::Deny { .. })
+            && client.architecture == Architecture::X86_BIOS
+            && speaker(client) == Speaker::Firmware
     }
 
     /// A loader of ours, or the menu that comes before it.
@@ -211,12 +229,17 @@ impl DhcpAnswers {
     }
 
     /// What the packet needs of the manner.
-    fn treatment(&self, question: &DhcpQuestion, answer: &Result<DhcpAnswer, Silence>, manner: &Manner) -> Treatment {
-        let secure = self.shared.wants_https(&question.client);
-        let origin = || format!("{}/", self.shared.origin(question.server, secure));
+    fn treatment(
+        &self,
+        (question, session): (&DhcpQuestion, &Session),
+        answer: &Result<DhcpAnswer, Silence>,
+        manner: &Manner,
+    ) -> Treatment {
+        let origin = || format!("{}/", self.shared.origin(question.server, self.shared.wants_https(session)));
         Treatment {
             style: manner.style,
             delay: if question.stage == Stage::Discover { manner.delay() } else { Duration::ZERO },
+            is_whole: !self.has_boot_server,
             file_option: manner.file_option == Some(true),
             file_len: answer.as_ref().ok().filter(|_| manner.file_size == Some(true)).and_then(|told| self.len(told)),
             ipxe_url: (manner.ipxe_option == Some(IpxeOption::Url)).then(origin),

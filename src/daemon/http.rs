@@ -1,5 +1,6 @@
 //! HTTP's view of the site.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,11 +11,12 @@ use crate::chainload::ConfigFile;
 use crate::database::{Database, Health};
 use crate::decision::Session;
 use crate::files::Content;
-use crate::http::{Connection, Dependency, Door, Site};
-use crate::ipxe::SessionUrls;
+use crate::http::{Bootstrap, Connection, Dependency, Door, Site};
+use crate::ipxe::{Command, SessionUrls};
 use crate::people::People;
 use crate::upstream::{Upstream, UpstreamState};
 
+use super::newer::Asking;
 use super::shared::Shared;
 
 impl Site for Shared {
@@ -27,7 +29,7 @@ impl Site for Shared {
     }
 
     fn plain_loader(&self, name: &FileName, via: &Connection) -> Option<Content> {
-        Shared::plain_loader(self, name, via.local.ip())
+        Shared::plain_loader(self, name, self.known_by_anybody(via.local.ip(), via.peer.ip()))
     }
 
     fn made_file(&self, name: &FileName) -> Option<ConfigFile> {
@@ -41,18 +43,29 @@ impl Site for Shared {
         decision: &BootDecision,
         via: &Connection,
     ) -> Option<String> {
-        let target = self.chainload(session, &decision.verdict, via.local.ip(), true);
+        let server = Shared::known_by(self, session, via.local.ip(), via.peer.ip());
+        let target = self.chainload(session, &decision.verdict, server, true);
         Shared::config_text(self, file.syntax, session, decision, &target)
     }
 
     fn urls(&self, session: &Session, via: &Connection) -> SessionUrls {
-        Shared::urls(self, session, self.known_by(session, via.local.ip(), via.peer.ip()), via.secure)
+        Shared::urls(self, session, Shared::known_by(self, session, via.local.ip(), via.peer.ip()), via.secure)
     }
 
     fn autoexec_urls(&self, session: &Session, via: &Connection) -> Vec<SessionUrls> {
-        let server = self.known_by(session, via.local.ip(), via.peer.ip());
+        let server = Shared::known_by(self, session, via.local.ip(), via.peer.ip());
         let urls = |secure| Shared::urls(self, session, server, secure);
         if self.prefers_https() { vec![urls(true), urls(false)] } else { vec![urls(false)] }
+    }
+
+    fn known_by(&self, via: &Connection) -> IpAddr {
+        self.known_by_anybody(via.local.ip(), via.peer.ip())
+    }
+
+    fn bootstrap(&self, session: &Session, via: &Connection, told: Bootstrap<'_>) -> Vec<Command> {
+        let server = Shared::known_by(self, session, via.local.ip(), via.peer.ip());
+        let Bootstrap { agent, is_look, leaving } = told;
+        Shared::bootstrap(self, session, &Asking { server, secure: via.secure, agent, is_look }, leaving)
     }
 
     fn people(&self) -> Option<Arc<People>> {

@@ -109,8 +109,10 @@ pub(super) fn dhcp(
         (_, []) => Listen::All,
         (_, interfaces) => Listen::Interfaces(interfaces.to_vec()),
     };
-    let port = config.dhcp.boot_server_port;
-    if let Some(holder) = find_udp_port_holder(port).filter(|_| port != 0) {
+    let boot_server_port = Some(config.dhcp.boot_server_port).filter(|_| config.dhcp.boot_server);
+    if let Some(port) = boot_server_port.filter(|port| *port != 0)
+        && let Some(holder) = find_udp_port_holder(port)
+    {
         warn!(port, %holder, "another program has this UDP port too: what machines ask there reaches only one of them");
     }
     let sharing = match config.dhcp.shared_port {
@@ -127,7 +129,7 @@ pub(super) fn dhcp(
         listen,
         sharing,
         port: config.dhcp.port,
-        boot_server_port: config.dhcp.boot_server_port,
+        boot_server_port,
         styles: Styles { uefi, ..Styles::default() },
         advertise: config.server.advertised(),
     };

@@ -14,6 +14,7 @@ mod exchanges;
 mod history;
 mod http;
 mod listeners;
+mod newer;
 mod observing;
 mod raspberry_pi;
 mod reload;
@@ -52,6 +53,7 @@ pub use certificate::{Certificate, certificate};
 use history::{History, Retention};
 pub use listeners::addresses;
 use observing::Observing;
+pub use raspberry_pi::places as raspberry_pi_places;
 pub use reload::{ReloadSignal, Reloader};
 use shared::{Shared, SitePart, Told, WebPorts};
 
@@ -135,7 +137,8 @@ impl Daemon {
             false => Vec::new(),
         };
         let ports = WebPorts { http: port_of(&http).unwrap_or(config.http.port), https: port_of(&https) };
-        let told = Told { ports, advertise: config.server.advertised(), name: config.server.name.clone() };
+        let has_ec_key = tls.as_ref().is_some_and(|tls| tls.identity.has_ec_key());
+        let told = Told { ports, advertise: config.server.advertised(), name: config.server.name.clone(), has_ec_key };
         let acceptor = tls.as_ref().map(|tls| Acceptor::new(&tls.identity)).transpose().context("https")?;
         let authority = tls.and_then(|tls| tls.authority);
         let folders = site.folders();

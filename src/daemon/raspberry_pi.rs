@@ -11,7 +11,7 @@ use crate::boot::{FileName, HardwareAddress};
 pub(super) const TREE: &str = "raspberry-pi";
 
 /// Where a file may lie, in the order that it is looked for.
-pub(super) fn places(name: &FileName, hardware: HardwareAddress) -> Vec<FileName> {
+pub fn places(name: &FileName, hardware: HardwareAddress) -> Vec<FileName> {
     let own = hardware.to_string().replace(':', "-");
     let name = name.as_str();
     let without = name.split_once('/').filter(|(first, _)| is_machine(first)).map_or(name, |(_, rest)| rest);

@@ -7,10 +7,10 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::boot::{Architecture, BootDecision, Client, FileName, Look, Network, Platform, Verdict};
+use crate::boot::{Architecture, BootDecision, FileName, Look, Network, Platform, Verdict};
 use crate::cache::Library;
 use crate::chainload::{self, ConfigFile, Said, Syntax, Target};
-use crate::config::{CompatSection, IpxeScheme};
+use crate::config::{CompatSection, IpxeScheme, IpxeSection};
 use crate::database::Databases;
 use crate::decision::{BootEvent, DecisionEngine, Progress, Session};
 use crate::files::Content;
@@ -18,6 +18,7 @@ use crate::handlers::rollout::Rollouts;
 use crate::ipxe::{self, SessionUrls, Word};
 use crate::loaders::Loaders;
 use crate::net::advertise::Advertise;
+use crate::net::interfaces::Interfaces;
 use crate::observe::{Funnel, Metrics};
 use crate::paths;
 use crate::people::People;
@@ -41,6 +42,8 @@ pub(super) struct Told {
     pub(super) advertise: Advertise,
     /// The host name in URLs; the address when absent.
     pub(super) name: Option<String>,
+    /// Whether the certificate of HTTPS has an EC key, which older builds of iPXE do not know.
+    pub(super) has_ec_key: bool,
 }
 
 /// What the transports share.
@@ -50,6 +53,7 @@ pub(super) struct Shared {
     pub(super) site: ArcSwap<SitePart>,
     /// The private CA's certificate (PEM), when there is one.
     pub(super) authority: Option<Bytes>,
+    pub(super) has_ec_key: bool,
     ports: WebPorts,
     advertise: Advertise,
     /// The host name in URLs, where it is not the address.
@@ -77,6 +81,8 @@ pub(super) struct SitePart {
     pub(super) plain_loaders: bool,
     /// How menus look that do not say it.
     pub(super) look: Option<Look>,
+    /// What an iPXE must be able to do that we did not load.
+    pub(super) newer: IpxeSection,
 }
 
 impl SitePart {
@@ -87,6 +93,7 @@ impl SitePart {
         let (ipxe_scheme, has_entry) = (config.https.ipxe, config.http.entry);
         let http_boot = (config.https.http_boot, config.https.http_boot_name);
         let (plain_loaders, compat, look) = (config.loaders.plain_paths, config.compat, config.menu.look());
+        let newer = config.loaders.ipxe;
         SitePart {
             databases,
             upstreams,
@@ -101,6 +108,7 @@ impl SitePart {
             compat,
             plain_loaders,
             look,
+            newer,
         }
     }
 
@@ -119,8 +127,8 @@ impl Shared {
         authority: Option<Bytes>,
         told: Told,
     ) -> Shared {
-        let Told { ports, advertise, name } = told;
-        Shared { engine, metrics, site: ArcSwap::from_pointee(site), authority, ports, advertise, name }
+        let Told { ports, advertise, name, has_ec_key } = told;
+        Shared { engine, metrics, site: ArcSwap::from_pointee(site), authority, has_ec_key, ports, advertise, name }
     }
 
     /// How a client that reached us at `server` is to know us.
@@ -129,7 +137,26 @@ impl Shared {
         let (server, client) = (server.to_canonical(), client.to_canonical());
         let network =
             Network { relay: place.relay.clone(), server: Some(server), client: Some(client), ..Network::default() };
-        self.advertise.instead_of(server, &place.interface, network.subnet_address())
+        self.advertised(server, &place.interface, network.subnet_address())
+    }
+
+    /// How a client of which nothing else is known is to know us.
+    pub(super) fn known_by_anybody(&self, server: IpAddr, client: IpAddr) -> IpAddr {
+        self.advertised(server.to_canonical(), "", Some(client.to_canonical()))
+    }
+
+    /// The address for a client of this subnet. Where no DHCP packet told the interface, it is that of the address which
+    /// was asked.
+    fn advertised(&self, server: IpAddr, interface: &str, on_subnet: Option<IpAddr>) -> IpAddr {
+        if self.advertise.is_empty() {
+            return server;
+        }
+        if !interface.is_empty() {
+            return self.advertise.instead_of(server, interface, on_subnet);
+        }
+        let interfaces = Interfaces::read().unwrap_or_default();
+        let name = interfaces.with_address(server).map_or("", |found| found.name.as_str());
+        self.advertise.instead_of(server, name, on_subnet)
     }
 
     /// `http://10.0.0.2`, or with the host name of the site, and with the port where it is another than usual.
@@ -253,12 +280,6 @@ impl Shared {
             self.advance(session, Progress::ScriptServed, Funnel::script_served, decision);
         }
         Some(text)
-    }
-
-    /// Whether this client is sent to HTTPS: the site wants it, and the build says that it can.
-    pub(super) fn wants_https(&self, client: &Client) -> bool {
-        let can = client.ipxe.as_ref().is_some_and(|build| build.has("https"));
-        can && self.ports.https.is_some() && self.site.load().ipxe_scheme == IpxeScheme::Https
     }
 
     /// Whether the site wants HTTPS where it can be had.

@@ -13,6 +13,7 @@ use crate::chainload::ConfigFile;
 use crate::decision::{BootEvent, Carrier, MadeFile, Progress, Session, Sessions, Transport};
 use crate::files::{Content, OpenError};
 use crate::ipxe::{self, Leaving};
+use crate::loaders;
 use crate::net::arp;
 use crate::observe::Funnel;
 use crate::paths::{self, Wanted};
@@ -105,7 +106,8 @@ impl TftpAnswers {
         if decision.is_late() {
             return Err(Refusal::Busy);
         }
-        let target = shared.chainload(session, &decision.verdict, request.local, false);
+        let server = shared.known_by(session, request.local, request.peer.ip());
+        let target = shared.chainload(session, &decision.verdict, server, false);
         let text = shared.config_text(file.syntax, session, &decision, &target).ok_or(Refusal::NotFound)?;
         Ok(Content::from_bytes(text))
     }
@@ -135,6 +137,11 @@ fn without_token(sessions: &Sessions, name: &FileName, address: IpAddr) -> Optio
     })
 }
 
+/// Whether the program is asked for that denied machines are told.
+fn is_abort(wanted: &Wanted) -> bool {
+    matches!(wanted, Wanted::Loader(name) if name.as_str() == loaders::ABORT)
+}
+
 /// What the client is told of a file that cannot be opened.
 fn refusal(session: &Session, name: &FileName, error: OpenError) -> Refusal {
     match error {
@@ -159,7 +166,8 @@ fn network(request: &ReadRequest) -> Network {
 impl TftpSource for TftpAnswers {
     async fn open(&self, request: &ReadRequest) -> Result<Content, Refusal> {
         if let Some(name) = paths::plain_loader(&request.file_name) {
-            return self.0.plain_loader(&name, request.local).ok_or(Refusal::NotFound);
+            let server = self.0.known_by_anybody(request.local, request.peer.ip());
+            return self.0.plain_loader(&name, server).ok_or(Refusal::NotFound);
         }
         let (session, wanted) = self.session(request).ok_or(Refusal::NotFound)?;
         let (now, asked) = (Timestamp::now(), Instant::now());
@@ -175,6 +183,7 @@ impl TftpSource for TftpAnswers {
         match paths::parse(&request.file_name)?.1 {
             // An image that a script names may be of an upstream: the name is the site's own either way.
             Wanted::Image(name) => Some(format!("f/{name}")),
+            wanted if is_abort(&wanted) => None,
             Wanted::Loader(name) => self.0.is_same_for_all(&name).then(|| name.to_string()),
             // The rest is made for one machine.
             _ => None,
@@ -189,6 +198,7 @@ impl TftpSource for TftpAnswers {
         let Some((session, wanted)) = self.session(request) else { return without_session(request, outcome) };
         let now = Timestamp::now();
         let name = match &wanted {
+            wanted if is_abort(wanted) => None,
             Wanted::Loader(name) | Wanted::Image(name) => Some(name),
             _ => None,
         };
@@ -229,6 +239,7 @@ impl TftpAnswers {
         session.limit_blksize(self.0.engine.manner(session, &decision.verdict).blksize_max);
         let made = if let Wanted::Loader(name) = wanted { self.0.made_file(name) } else { None };
         match &decision.verdict {
+            Verdict::Deny { reason } if is_abort(wanted) => Ok(Content::from_bytes(loaders::abort_program(reason))),
             // It runs already: it is shown why, and goes to its disk.
             Verdict::Deny { .. } if made.is_some() => self.content(request, session, wanted).await,
             Verdict::Allow(_) => self.content(request, session, wanted).await,

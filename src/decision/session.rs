@@ -1,7 +1,7 @@
 //! Boot sessions: what ties the DISCOVER, the loader, the script and the images of one boot together.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ pub struct Session {
     /// The largest TFTP block that the client can take; 0 when nothing is known.
     blksize_max: AtomicU16,
     progress: AtomicU8,
+    /// Whether its iPXE was given a newer one.
+    is_replaced: AtomicBool,
     pub(super) verdict: Slot,
     pub(super) images: Slot,
     /// Who is at the machine, as far as that was verified.
@@ -70,6 +72,7 @@ impl Session {
             xid: AtomicU32::new(xid),
             blksize_max: AtomicU16::new(0),
             progress: AtomicU8::new(Progress::Discovered as u8),
+            is_replaced: AtomicBool::new(false),
             verdict: Slot::default(),
             images: Slot::default(),
             person: Mutex::default(),
@@ -165,6 +168,16 @@ impl Session {
     /// Whether the boot has come this far.
     pub fn has_reached(&self, progress: Progress) -> bool {
         self.progress.load(Ordering::Relaxed) >= progress as u8
+    }
+
+    /// Notes that the iPXE of this boot is given a newer one; `true` the first time. A second time would go on for ever.
+    pub fn replace_ipxe(&self) -> bool {
+        !self.is_replaced.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether the iPXE of this boot was given a newer one.
+    pub fn has_newer_ipxe(&self) -> bool {
+        self.is_replaced.load(Ordering::Relaxed)
     }
 
     /// Whether this packet belongs to the boot. The firmware's DISCOVER after its loader was fetched, and iPXE's after

@@ -102,6 +102,10 @@ fn a_menu_has_the_own_disk_first_and_one_address_for_every_line() {
         assert_eq!((reply.file(), reply.octets(20..24)), ("", &SERVER.octets()[..]));
     }
     assert_eq!(offered(ipxe_discover()).unwrap_err(), NoReply::Menu("ipxe"));
+    // Where port 4011 is not served, a choice comes by broadcast.
+    let whole = Treatment { is_whole: true, ..Treatment::default() };
+    let reply = discover(7).answer_with(|context| (context.told, context.treatment) = (Told::Menu(&menu), &whole));
+    assert_eq!(reply.unwrap().option(43).unwrap()[..3], [6, 1, 2]);
 }
 
 fn menu() -> BootMenu {

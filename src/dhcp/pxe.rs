@@ -34,6 +34,9 @@ impl DiscoveryControl {
     /// Bits 0 and 1: no broadcast and no multicast, so that the servers of the list are asked one by one.
     pub const LISTED_SERVERS: DiscoveryControl = DiscoveryControl(3);
 
+    /// Bit 1: no multicast, so that everybody is asked by broadcast on port 67.
+    pub const BROADCAST: DiscoveryControl = DiscoveryControl(2);
+
     /// Whether bit 3 is set.
     pub fn uses_boot_file(self) -> bool {
         self.0 & 8 != 0
@@ -162,14 +165,16 @@ impl VendorOptions {
     pub const RASPBERRY_PI: &[u8] = b"\x06\x01\x03\x0a\x04\x00PXE\x09\x14\x00\x00\x11Raspberry Pi Boot\xff";
 
     /// A menu, whose lines are all asked for at this address. The first is the own disk, which no server is asked for. Bits
-    /// 0 and 1 of the discovery control keep clients from asking everybody.
-    pub fn menu(menu: &BootMenu, server: Ipv4Addr) -> VendorOptions {
+    /// 0 and 1 of the discovery control keep clients from asking everybody, but where we do not serve port 4011
+    /// (`by_broadcast`) that is the way to us.
+    pub fn menu(menu: &BootMenu, server: Ipv4Addr, by_broadcast: bool) -> VendorOptions {
+        let control = if by_broadcast { DiscoveryControl::BROADCAST } else { DiscoveryControl::LISTED_SERVERS };
         let kinds = || SITE_BOOT_SERVER..=u16::MAX;
         let local = MenuItem { kind: 0, text: menu.local().to_string() };
         let entries = kinds().zip(menu.entries()).map(|(kind, entry)| MenuItem { kind, text: entry.title.to_string() });
         let servers = kinds().zip(menu.entries()).map(|(kind, _)| BootServers { kind, addresses: vec![server] });
         VendorOptions {
-            discovery_control: Some(DiscoveryControl::LISTED_SERVERS),
+            discovery_control: Some(control),
             boot_servers: servers.collect(),
             menu: std::iter::once(local).chain(entries).collect(),
             prompt: Some(MenuPrompt { timeout_s: menu.timeout_s(), text: menu.prompt().to_string() }),

@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | PC BIOS | boot file, option 43 with bit 3: *take it* | boot file, option 43 |
 //! | UEFI PXE | boot file, no option 43: it comes to 4011 | boot file |
-//! | UEFI PXE, style `pxe10` | boot file, option 43 with bit 3 | boot file, option 43 |
+//! | UEFI PXE, style `pxe10`, or where we do not serve 4011 | boot file, option 43 with bit 3 | boot file, option 43 |
 //! | UEFI HTTP Boot | option 60 `HTTPClient`, URL in option 67 | - |
 //! | PXE firmware that is sent to another boot server | no boot file, option 43 with the list of servers | the same |
 //! | PXE firmware that shows a menu | no boot file, option 43 with the menu | the chosen line's file, option 43.71 |
@@ -132,6 +132,8 @@ pub struct Treatment {
     pub style: Option<Style>,
     /// How long an answer to a DISCOVER waits.
     pub delay: Duration,
+    /// Whether the answer on port 67 must be whole, whatever the style, because we do not serve port 4011.
+    pub is_whole: bool,
     /// Whether the boot file's name stands in option 67 too, with a NUL behind it.
     pub file_option: bool,
     /// Octets of the boot file, for option 13.
@@ -216,7 +218,7 @@ fn vendor_options(asked: &Asked, context: &ReplyContext<'_>) -> Result<Option<Co
     Ok(match (context.told, asked.boot_item) {
         (Told::BootServers(servers, title), _) => Some(boot_servers(speaker, servers, title)?.into()),
         (Told::Menu(menu), _) if speaker == Speaker::Firmware => {
-            let octets = VendorOptions::menu(menu, context.server).encode()?;
+            let octets = VendorOptions::menu(menu, context.server, context.treatment.is_whole).encode()?;
             Some(fitting(octets)?.into())
         }
         (Told::Menu(_), _) => return Err(NoReply::Menu(speaker.name())),
@@ -360,7 +362,8 @@ fn fits_one_option(value: &[u8]) -> bool {
 fn uses_boot_file(asked: &Asked, context: &ReplyContext<'_>) -> bool {
     // UEFI without option 43 would look for port 4011 at `siaddr`. On a foreign TFTP server there is none.
     let is_elsewhere = context.next_server.is_some_and(|next| next != context.server);
-    asked.caller.speaker == Speaker::Firmware && (context.style == Style::Pxe10 || is_elsewhere)
+    let is_whole = context.style == Style::Pxe10 || context.treatment.is_whole;
+    asked.caller.speaker == Speaker::Firmware && (is_whole || is_elsewhere)
 }
 
 /// Option 43 that sends firmware to other boot servers (PXE 2.1 section 2.2.3). A list alone would not do: without a menu

@@ -108,8 +108,8 @@ pub struct ServerOptions {
     pub sharing: Sharing,
     /// Port of proxyDHCP; 0 lets the kernel choose.
     pub port: u16,
-    /// Port of the PXE boot server; 0 lets the kernel choose.
-    pub boot_server_port: u16,
+    /// Port of the PXE boot server; 0 lets the kernel choose, and none leaves it to others.
+    pub boot_server_port: Option<u16>,
     /// How firmware is told its boot file.
     pub styles: Styles,
     /// The addresses that clients are to know us by, where they are not those of this host.
@@ -122,7 +122,7 @@ impl Default for ServerOptions {
             listen: Listen::All,
             sharing: Sharing::Auto,
             port: SERVER_PORT,
-            boot_server_port: BOOT_SERVER_PORT,
+            boot_server_port: Some(BOOT_SERVER_PORT),
             styles: Styles::default(),
             advertise: Advertise::default(),
         }
@@ -165,7 +165,8 @@ impl DhcpServer {
         counters: Arc<Counters>,
     ) -> Result<DhcpServer, ListenError> {
         let mut sockets = Vec::new();
-        for (port, number) in [(Port::Dhcp, options.port), (Port::BootServer, options.boot_server_port)] {
+        let boot_server = options.boot_server_port.map(|number| (Port::BootServer, number));
+        for (port, number) in std::iter::once((Port::Dhcp, options.port)).chain(boot_server) {
             let bound = listening_sockets(&options.listen, options.sharing, port, number, RECEIVE_BUFFER)?;
             sockets.extend(bound.into_iter().map(|socket| (port, Arc::new(socket))));
         }

@@ -74,7 +74,7 @@ struct Running {
 
 async fn running() -> Running {
     let options =
-        ServerOptions { listen: Listen::Address(LOOPBACK), port: 0, boot_server_port: 0, ..Default::default() };
+        ServerOptions { listen: Listen::Address(LOOPBACK), port: 0, boot_server_port: Some(0), ..Default::default() };
     running_with(&options).await
 }
 
@@ -297,7 +297,7 @@ async fn the_advertised_address_is_told_and_the_own_one_sends() {
     let options = ServerOptions {
         listen: Listen::Address(LOOPBACK),
         port: 0,
-        boot_server_port: 0,
+        boot_server_port: Some(0),
         advertise,
         ..Default::default()
     };
@@ -325,7 +325,8 @@ async fn the_server_ends_when_it_is_told_to() {
 async fn a_port_that_another_holds_is_named_with_its_holder() {
     let other = std::net::UdpSocket::bind((LOOPBACK, 0)).unwrap();
     let port = other.local_addr().unwrap().port();
-    let options = ServerOptions { listen: Listen::Address(LOOPBACK), port, boot_server_port: 0, ..Default::default() };
+    let options =
+        ServerOptions { listen: Listen::Address(LOOPBACK), port, boot_server_port: Some(0), ..Default::default() };
     let bound = DhcpServer::bind(&options, Arc::new(Scripted::default()), Arc::default());
     let text = bound.err().unwrap().to_string();
     assert!(text.contains(&format!("port {port}")) && text.contains(&format!("pid {}", std::process::id())), "{text}");
@@ -337,7 +338,7 @@ async fn beside_a_dhcp_server_broadcasts_reach_both_and_unicast_only_the_other()
     (first.reuse_address, first.broadcast) = (true, true);
     let dhcp_server = UdpSocket::bind(&first).unwrap();
     let port = dhcp_server.local_addr().port();
-    let options = ServerOptions { sharing: Sharing::Socket, port, boot_server_port: 0, ..Default::default() };
+    let options = ServerOptions { sharing: Sharing::Socket, port, boot_server_port: Some(0), ..Default::default() };
     let counters = Arc::new(Counters::default());
     let server = DhcpServer::bind(&options, Arc::new(Scripted::default()), Arc::clone(&counters)).unwrap();
     tokio::spawn(server.run(CancellationToken::new()));

@@ -19,6 +19,17 @@ fn the_file_stands_in_option_67_too_with_a_nul() {
     assert_eq!(treated(discover(0), FILE, &Treatment::default()).option(67), None);
 }
 
+/// Row A2 of the systems page: where port 4011 is not served, UEFI needs no second step, whatever its style.
+#[test]
+fn without_port_4011_the_answer_on_67_is_whole() {
+    let whole = Treatment { is_whole: true, ..Treatment::default() };
+    for code in [0, 6, 7, 9, 11] {
+        let offer = treated(discover(code), FILE, &whole);
+        assert_eq!((offer.file(), offer.option(43)), (FILE, Some(&[6, 1, 8, 255][..])), "{code}");
+    }
+    assert_eq!(treated(discover(7), FILE, &Treatment::default()).option(43), None);
+}
+
 #[test]
 fn the_size_is_told_in_blocks_of_512_octets() {
     let sized = |len| Treatment { file_len: Some(len), ..Treatment::default() };

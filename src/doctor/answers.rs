@@ -165,6 +165,10 @@ const SILENT: &str = "is the server running? is a rule silent for an unknown iPX
 pub(super) async fn boot_server(patient: &Patient) -> Found {
     let mut found = Found::default();
     let Some(server) = dhcp_address(patient, &mut found) else { return found };
+    if !patient.config.dhcp.boot_server {
+        found.skipped("dhcp.boot_server is off");
+        return found;
+    }
     let Some(port) = known(patient.config.dhcp.boot_server_port, &mut found) else { return found };
     match boot_server_answers(&questioner(patient), server, server).await {
         Ok(true) => found.ok(format!("{server}:{port} answers a REQUEST")),

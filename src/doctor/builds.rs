@@ -2,18 +2,11 @@
 //!
 //! **Invariant**: the loaders' own words; what a file does not tell is not guessed.
 
-use jiff::civil::{Date, date};
-
 use super::certificate::chain;
 use super::{Found, Patient, shown};
 use crate::config::IpxeScheme;
-use crate::loaders::{Loader, Loaders};
+use crate::loaders::{Loader, Loaders, TooOld, speaks_tls};
 use crate::tls::KeyKind;
-
-/// iPXE has a key exchange in common with us from this day on (ECDHE).
-const ECDHE: Date = date(2024, 1, 31);
-/// iPXE takes certificates with EC keys from this day on.
-const ECDSA: Date = date(2025, 12, 19);
 
 fn loaders_of(patient: &Patient) -> Loaders {
     let own = &patient.config.loaders;
@@ -77,42 +70,24 @@ pub(super) fn tls_overlap(patient: &Patient) -> Found {
 fn judge_overlap(architecture: &str, loader: &Loader, has_ec_key: bool, is_told: bool, found: &mut Found) {
     let version = loader.version.as_deref().unwrap_or_default();
     let text = format!("{architecture}: {} (iPXE {version})", shown(&loader.path));
-    let why = match (loader.https, built(version)) {
+    let why = match (loader.https, speaks_tls(version, has_ec_key)) {
         (Some(false), _) => return found.ok(format!("{text} has no HTTPS, and is told http:// URLs")),
         (None, _) => {
             return found.skipped(format!("{architecture}: {} does not tell what it can", shown(&loader.path)));
         }
         (Some(true), None) => return found.skipped(format!("{text} has HTTPS, and does not tell of what day it is")),
-        (Some(true), Some(day)) if day < ECDHE => {
+        (Some(true), Some(Err(TooOld::KeyExchange))) => {
             "is older than 2024-01-31, and has no key exchange in common with this server"
         }
-        (Some(true), Some(day)) if has_ec_key && day < ECDSA => {
+        (Some(true), Some(Err(TooOld::EcKey))) => {
             "is older than 2025-12-19, and does not know the EC key of this server's certificate"
         }
-        (Some(true), Some(_)) => return found.ok(format!("{text} can speak to this server's HTTPS")),
+        (Some(true), Some(Ok(()))) => return found.ok(format!("{text} can speak to this server's HTTPS")),
     };
     let remedy = "put a newer iPXE into the loaders folder (Debian 13 has one of 2025), or tell iPXE http:// with `[https] ipxe \
                   = \"http\"` (410de1)";
     let text = format!("{text} {why}");
     if is_told { found.fail(text, remedy) } else { found.warn(text, remedy) }
-}
-
-/// The day of a build: of its git date, else of its release. What is built between two releases may be newer.
-fn built(version: &str) -> Option<Date> {
-    if let Some((_, git)) = version.split_once("git") {
-        let digits = git.trim_start_matches(['-', '.']).get(..8)?;
-        let number = |range: std::ops::Range<usize>| digits.get(range)?.parse::<i16>().ok();
-        return Date::new(number(0..4)?, i8::try_from(number(4..6)?).ok()?, i8::try_from(number(6..8)?).ok()?).ok();
-    }
-    let release = version.split([' ', '+']).next()?;
-    match release.split('.').next()?.parse::<u32>().ok()? {
-        0 => None,
-        1 if release.starts_with("1.20") => Some(date(2020, 1, 2)),
-        1 if release.starts_with("1.21") => Some(date(2020, 12, 31)),
-        // Builds from a tree without tags call themselves 1.0.0.
-        1 => None,
-        _ => Some(date(2026, 3, 6)),
-    }
 }
 
 #[cfg(test)]
@@ -129,22 +104,6 @@ mod tests {
             std::fs::write(folder.path().join("loaders").join(name), build).unwrap();
         }
         (folder, patient)
-    }
-
-    #[test]
-    fn a_build_tells_its_day() {
-        for (version, day) in [
-            ("1.21.1+git20250501.0de0ae1+dfsg-1", Some(date(2025, 5, 1))),
-            ("1.0.0+git-20190125.36a4c85-5.1", Some(date(2019, 1, 25))),
-            ("1.21.1", Some(date(2020, 12, 31))),
-            ("2.0.0 (ab12c)", Some(date(2026, 3, 6))),
-            ("1.0.0+", None),
-            ("1.0.0 (3fe2)", None),
-            ("1.21.1+git-x", None),
-            ("", None),
-        ] {
-            assert_eq!(built(version), day, "{version}");
-        }
     }
 
     #[test]

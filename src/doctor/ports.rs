@@ -40,6 +40,8 @@ fn wanted(config: &Config) -> Vec<Wanted> {
     let mut wanted = Vec::new();
     if config.dhcp.enabled {
         wanted.push(port("UDP", config.dhcp.port, "proxyDHCP", "dhcp.port", true));
+    }
+    if config.dhcp.enabled && config.dhcp.boot_server {
         wanted.push(port("UDP", config.dhcp.boot_server_port, "PXE boot server", "dhcp.boot_server_port", false));
     }
     if config.tftp.enabled {

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::{Path, Request, State};
-use axum::http::header::ALLOW;
+use axum::http::header::{ALLOW, USER_AGENT};
+use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
@@ -17,7 +18,7 @@ use tracing::{debug, info};
 use super::answers::{later, leaves_ipxe_alone, script, shown_reason, text};
 use super::form::{facts_in, field, fields_of};
 use super::told::Told;
-use super::{Connection, HttpState};
+use super::{Bootstrap, Connection, HttpState};
 use crate::boot::{BootDecision, BootImages, FileName, Line, Machine, Platform, SessionId, Stage, Verdict};
 use crate::decision::{BootEvent, HandlerError, Progress, Session, TokenError};
 use crate::ipxe::{self, Command, Leaving, SessionUrls};
@@ -74,7 +75,7 @@ pub(super) async fn session(
     let told = Told::of(&request, &path, &session, &via);
     let asked = Asked { state, via, session, now };
     let response = match wanted {
-        Wanted::Bootstrap | Wanted::Autoexec => asked.first_script(&wanted).await,
+        Wanted::Bootstrap | Wanted::Autoexec => asked.first_script(&wanted, &request.into_parts().0).await,
         Wanted::Script => asked.script(request).await,
         Wanted::Person => asked.person(request).await,
         Wanted::Start => asked.start(request.uri()).await,
@@ -210,7 +211,7 @@ impl Asked {
     }
 
     /// A script that needs no decision but the verdict.
-    async fn first_script(&self, wanted: &Wanted) -> Response {
+    async fn first_script(&self, wanted: &Wanted, head: &Parts) -> Response {
         let decision = self.allowed().await;
         if let Some(response) = self.held(&decision).or_else(|| self.refused_script(&decision.verdict)) {
             return response;
@@ -221,7 +222,11 @@ impl Asked {
         let site = &self.state.site;
         let commands = match wanted {
             Wanted::Autoexec => ipxe::autoexec(&site.autoexec_urls(&self.session, &self.via), self.leaving()),
-            _ => ipxe::bootstrap(&site.urls(&self.session, &self.via), self.leaving()),
+            _ => {
+                let agent = head.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+                let told = Bootstrap { agent, is_look: head.method == Method::HEAD, leaving: self.leaving() };
+                site.bootstrap(&self.session, &self.via, told)
+            }
         };
         script(&commands)
     }

@@ -45,7 +45,10 @@ pub(super) async fn entry(
 /// A machine with these facts begins its boot; one that does not say who it is comes again by this path.
 pub(super) async fn enter(state: Arc<HttpState>, via: Connection, machine: Machine, path: &str) -> Response {
     let Some(client) = client(&machine) else {
-        return script(&ipxe::introduction(via.url(path, state.site.host_name()), Platform::Other));
+        return script(&ipxe::introduction(
+            via.url(state.site.known_by(&via), path, state.site.host_name()),
+            Platform::Other,
+        ));
     };
     // Only an iPXE that was given its script begins another boot when it comes again: see `Sessions::for_packet`.
     let now = Timestamp::now();

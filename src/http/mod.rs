@@ -66,19 +66,30 @@ use crate::cache::Library;
 use crate::chainload::ConfigFile;
 use crate::decision::{DecisionEngine, Session};
 use crate::files::Content;
-use crate::ipxe::{SessionUrls, Word};
+use crate::ipxe::{self, Command, Leaving, SessionUrls, Word};
 use crate::observe::Metrics;
 use crate::paths;
 use crate::people::People;
 use socket::FileQueue;
 
 pub use api::{ApiState, Credential, EnrollError, Sites, Standing, Unavailable};
-pub use compat::Door;
+pub use compat::{Door, facts_of_fields};
 pub use ready::Dependency;
 pub use serve::{Limits, Server};
 
 /// The largest form with facts, in octets: twice what all facts at their longest have.
 const FORM_LEN_MAX: usize = 64 * 1024;
+
+/// What an iPXE that asks for its first script tells beside its path.
+#[derive(Clone, Copy, Debug)]
+pub struct Bootstrap<'a> {
+    /// Its `User-Agent`.
+    pub agent: Option<&'a str>,
+    /// Whether it only looks (HEAD).
+    pub is_look: bool,
+    /// How it gets to its own disk.
+    pub leaving: Leaving,
+}
 
 /// What the rest of the server knows and HTTP shows.
 pub trait Site: Send + Sync + 'static {
@@ -125,6 +136,16 @@ pub trait Site: Send + Sync + 'static {
     fn look(&self) -> Option<Look> {
         None
     }
+    /// The address that a client is to know us by of which nothing else is known.
+    fn known_by(&self, via: &Connection) -> IpAddr {
+        via.local.ip()
+    }
+
+    /// The first script of an iPXE.
+    fn bootstrap(&self, session: &Session, via: &Connection, told: Bootstrap<'_>) -> Vec<Command> {
+        ipxe::bootstrap(&self.urls(session, via), told.leaving)
+    }
+
     /// Whether machines may come by [`paths::ENTRY`] without a token.
     fn has_entry(&self) -> bool {
         false
@@ -166,10 +187,10 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// The URL of a path of ours, as this client reaches it: by the site's name, else by our address.
-    fn url(&self, path: &str, name: Option<String>) -> Word {
+    /// The URL of a path of ours, as this client reaches it: by the site's name, else by this address.
+    fn url(&self, server: IpAddr, path: &str, name: Option<String>) -> Word {
         let scheme = if self.secure { ("https", 443) } else { ("http", 80) };
-        let at = SocketAddr::new(self.local.ip().to_canonical(), self.local.port());
+        let at = SocketAddr::new(server.to_canonical(), self.local.port());
         let origin = match name {
             Some(name) => paths::origin_of(scheme.0, scheme.1, &name, at.port()),
             None => paths::origin(scheme.0, scheme.1, at),

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`autoexec`], [`autoexec_without_session`] | what iPXE finds beside its own file: get an address, then load the bootstrap script |
 //! | [`bootstrap`] | tells the server every fact of [`crate::boot::FACTS`] and runs the answer |
+//! | [`newer`] | starts our iPXE from one that cannot do what the site needs |
 //! | [`images`] | boots the one image, offers a menu, or leaves to the disk |
 //! | [`waiting`] | waits for somebody to approve, and asks again |
 //! | [`denied`] | shows why not, and leaves to the disk |
@@ -38,7 +39,8 @@ pub use command::{Command, Label, Stored, Trusted};
 pub use images::images;
 pub use render::render;
 pub use scripts::{
-    Leaving, autoexec, autoexec_without_session, bootstrap, denied, failed, introduction, not_started, started,
+    Leaving, autoexec, autoexec_without_session, bootstrap, bootstrap_by_either, denied, failed, introduction, newer,
+    not_started, started,
 };
 pub use text::{Text, Word};
 pub use urls::{SessionUrls, SessionUrlsError};

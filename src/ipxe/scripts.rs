@@ -14,6 +14,7 @@ const RETRY_WAIT: Duration = Duration::from_secs(5);
 const READING_TIME: Duration = Duration::from_secs(10);
 
 const AGAIN: Label = Label::Place("again");
+const KEEP: Label = Label::Place("keep");
 const QUERY: Label = Label::Place("query");
 const RETRY: Label = Label::Place("retry");
 const GIVE_UP: Label = Label::Place("give-up");
@@ -42,6 +43,30 @@ fn first_of(urls: impl Iterator<Item = Word>, leaving: Leaving) -> Vec<Command> 
 /// query where it cannot. Nothing tells which builds can, so it is tried.
 pub fn bootstrap(urls: &SessionUrls, leaving: impl Into<Leaving>) -> Vec<Command> {
     introduction(urls.script(), leaving)
+}
+
+/// The same for a build of which nobody knows whether it can speak to our HTTPS: it tries, and goes on by HTTP.
+pub fn bootstrap_by_either(https: &SessionUrls, http: &SessionUrls, leaving: impl Into<Leaving>) -> Vec<Command> {
+    let mut script = vec![taken_over_by(https.boot()).ignored()];
+    script.extend(bootstrap(http, leaving));
+    script
+}
+
+/// The script for an iPXE that `lacks` something: it starts this loader, and goes on as it is where that cannot be loaded.
+/// A loader that comes back was left for the own disk.
+pub fn newer(lacks: &Line, loader: Word, urls: &SessionUrls, leaving: impl Into<Leaving>) -> Vec<Command> {
+    let leaving = leaving.into();
+    let what = Text::screen(&format!("This iPXE lacks {lacks}. The boot server's own takes its place."));
+    let mut script = vec![
+        Command::Echo(what),
+        Command::Imgfree,
+        Command::Kernel { url: loader, name: Word::new("ipxe"), arguments: Text::default() }.or_goto(&KEEP),
+        Command::Boot.ignored(),
+    ];
+    script.extend(local(leaving));
+    script.extend([Command::Label(KEEP), Command::Imgfree]);
+    script.extend(bootstrap(urls, leaving));
+    script
 }
 
 /// The same for a machine that has no session yet: it introduces itself at this URL.

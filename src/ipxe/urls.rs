@@ -117,6 +117,11 @@ impl SessionUrls {
         self.below(&format!("{}/{}", paths::FILES, percent_encoded(name.as_str())))
     }
 
+    /// A boot loader.
+    pub fn loader(&self, name: &FileName) -> Word {
+        self.below(&percent_encoded(name.as_str()))
+    }
+
     /// A source of an image: a file of ours, or a URL as it is.
     pub fn source(&self, source: &Source) -> Word {
         match source {

@@ -8,6 +8,7 @@
 //! **Invariant**: only what lay in the folders when they were read, or is named in the configuration, is ever served; in
 //! number and size it is limited.
 
+mod abort;
 mod build;
 mod index;
 
@@ -17,6 +18,9 @@ use std::sync::Arc;
 
 use crate::boot::{Architecture, FileName};
 use crate::files::Content;
+
+pub use abort::{ABORT, abort_program};
+pub use build::{TooOld, numbers_of, release_speaks_tls, speaks_tls};
 
 use index::Index;
 
@@ -55,6 +59,14 @@ pub struct Loaders {
 
 /// A boot loader larger than this is none: iPXE with every driver has about 1 MiB, a signed GRUB 4 MiB.
 const SIZE_MAX: u64 = 16 * 1024 * 1024;
+
+impl Loader {
+    /// Whether it is iPXE, as far as its file or its name tells: builds for BIOS are compressed.
+    pub fn is_ipxe(&self) -> bool {
+        let name = self.name.as_str().to_ascii_lowercase();
+        self.version.is_some() || [".kpxe", ".kkpxe", ".kkkpxe", "ipxe.pxe"].iter().any(|end| name.ends_with(end))
+    }
+}
 
 impl Loaders {
     /// Reads the loaders of a table from the first folder that has each, and what else is in the folders. `names` are

@@ -53,6 +53,11 @@ impl Advertise {
         self.address(interface, on_subnet, asked.is_ipv4()).unwrap_or(asked)
     }
 
+    /// Whether there is no rule.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether any client knows us by this address.
     pub fn has(&self, address: Ipv4Addr) -> bool {
         self.0.iter().any(|rule| rule.address == address)

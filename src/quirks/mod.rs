@@ -32,8 +32,8 @@ pub struct Quirk {
     /// Where that is from.
     #[serde(default)]
     pub source: String,
-    /// Which clients.
-    #[serde(rename = "match")]
+    /// Which clients. Needed but where the entry only switches a shipped one off.
+    #[serde(rename = "match", default)]
     pub matches: Match,
     /// How they are treated. Empty to switch off the shipped entry of this name.
     #[serde(rename = "set", default)]
@@ -44,6 +44,8 @@ pub struct Quirk {
 #[derive(Clone, Debug, Default)]
 pub struct Quirks {
     entries: Vec<Quirk>,
+    /// How many of them, from the first, are the site's own.
+    own: usize,
 }
 
 /// A file with a table.
@@ -71,12 +73,30 @@ static SHIPPED: LazyLock<Vec<Quirk>> = LazyLock::new(|| {
     table.quirk
 });
 
+impl Quirk {
+    /// Whether it is there only to switch the shipped entry of its name off.
+    pub fn switches_off(&self) -> bool {
+        self.manner.is_usual()
+    }
+}
+
 impl Quirks {
     /// The shipped table behind the site's own entries. An entry of the site replaces the shipped one of its name.
     pub fn with(site: Vec<Quirk>) -> Quirks {
         let is_replaced = |quirk: &&Quirk| site.iter().any(|own| own.name == quirk.name);
         let shipped: Vec<Quirk> = SHIPPED.iter().filter(|quirk| !is_replaced(quirk)).cloned().collect();
-        Quirks { entries: site.into_iter().chain(shipped).collect() }
+        let own = site.len();
+        Quirks { entries: site.into_iter().chain(shipped).collect(), own }
+    }
+
+    /// The site's own entries.
+    pub fn own(&self) -> &[Quirk] {
+        self.entries.get(..self.own).unwrap_or_default()
+    }
+
+    /// The names of the shipped entries, whether they are replaced or not.
+    pub fn shipped_names() -> impl Iterator<Item = &'static str> {
+        SHIPPED.iter().map(|quirk| &*quirk.name)
     }
 
     /// The entries, in the order that they are heard.
@@ -86,7 +106,8 @@ impl Quirks {
 
     /// The entries that a client matches. The machine's facts are empty before iPXE has reported them.
     pub fn of<'a>(&'a self, client: &'a Client, machine: &'a Machine) -> impl Iterator<Item = &'a Quirk> {
-        self.entries.iter().filter(move |quirk| quirk.matches.is_met_by(client, machine))
+        let meant = move |quirk: &&Quirk| !quirk.switches_off() && quirk.matches.is_met_by(client, machine);
+        self.entries.iter().filter(meant)
     }
 
     /// How a client is treated, by all entries that it matches.

@@ -91,9 +91,9 @@ pub(super) fn packet(
     if asker == Asker::Ipxe {
         option(&mut bytes, 77, b"iPXE");
         let efi: &[u8] = if machine.is_efi() { &[0x24, 1, 1] } else { &[] };
-        let https: &[u8] = if machine.https { &[0x14, 1, 1] } else { &[] };
-        let build =
-            [&[0xb1, 5, 1, 0x1a, 0xf4, 0x10, 0, 0xeb, 3, 1, 21, 1, 0x13, 1, 1, 0x15, 1, 1, 0x27, 1, 1], efi, https];
+        // The first release whose HTTPS is of our time.
+        let version: &[u8] = if machine.https { &[0x14, 1, 1, 0xeb, 3, 2, 0, 0] } else { &[0xeb, 3, 1, 21, 1] };
+        let build = [&[0xb1, 5, 1, 0x1a, 0xf4, 0x10, 0, 0x13, 1, 1, 0x15, 1, 1, 0x27, 1, 1], efi, version];
         option(&mut bytes, 175, &build.concat());
     }
     if relay.is_some() {

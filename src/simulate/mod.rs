@@ -26,6 +26,9 @@ use crate::boot::{Architecture, HardwareAddress, Platform};
 
 use dhcp::{Asker, DISCOVER, REQUEST, Reply};
 
+/// The program that denied machines are told, which ends at once.
+const ABORT: &str = "/abort.0";
+
 pub use installer::Installer;
 pub use person::Typed;
 pub use report::{Ending, Failure, LoadedFile, Report, Step, Unwatched, Watcher};
@@ -223,7 +226,10 @@ async fn load_by_tftp(
         if line.kind == 0 {
             return Ok(Firmware::LocalDisk);
         }
-        chosen = discover_boot_server(machine, server, local, line, report).await?;
+        // Without bit 0 everybody is asked, on port 67.
+        let by_broadcast = offer.discovery_control.is_some_and(|control| control & 1 == 0);
+        let port = if by_broadcast { server.dhcp_port } else { server.boot_server_port };
+        chosen = discover_boot_server(machine, (server, port), local, line, report).await?;
     } else if machine.is_efi() && offer.discovery_control.is_none_or(|control| control & 8 == 0) {
         let to = SocketAddr::from((offer.next_server.unwrap_or(server.address), server.boot_server_port));
         let packet = |xid| dhcp::packet(machine, Asker::Firmware, REQUEST, xid, Some(local), None);
@@ -237,6 +243,10 @@ async fn load_by_tftp(
     let from = SocketAddr::from((next_server, server.tftp_port));
     let loader = tftp::load(local.into(), from, &chosen.file, machine.is_efi()).await?;
     report.note(&format!("TFTP: {} ({} octets)", hidden(&chosen.file), loader.len()));
+    if chosen.file.ends_with(ABORT) {
+        report.note("the program says why the machine may not boot, and ends");
+        return Ok(Firmware::LocalDisk);
+    }
     loaded.is_elsewhere = next_server != server.address;
     if machine.is_efi() && !loaded.is_elsewhere {
         let autoexec = chosen
@@ -254,13 +264,16 @@ async fn load_by_tftp(
 /// Asks the boot servers of a list, one after the other.
 async fn discover_boot_server(
     machine: &Machine,
-    server: &Server,
+    (server, port): (&Server, u16),
     local: Ipv4Addr,
     line: &dhcp::MenuLine,
     report: &mut Report,
 ) -> Result<Reply, StepError> {
-    for address in &line.addresses {
-        let to = SocketAddr::from((*address, server.boot_server_port));
+    // A broadcast reaches our server; this program has no privilege to send one.
+    let everybody = [server.address];
+    let addresses = if port == server.boot_server_port { line.addresses.as_slice() } else { &everybody };
+    for address in addresses {
+        let to = SocketAddr::from((*address, port));
         let packet = |xid| {
             let request = dhcp::packet(machine, Asker::Firmware, REQUEST, xid, Some(local), None);
             dhcp::with_boot_item(request, line.kind)

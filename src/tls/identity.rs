@@ -99,6 +99,12 @@ impl Identity {
         self.chain.iter().map(|certificate| certificate.as_ref())
     }
 
+    /// Whether the server's own certificate has an EC key.
+    pub fn has_ec_key(&self) -> bool {
+        let own = self.chain().next().and_then(|der| super::inspect(der).ok());
+        own.is_some_and(|facts| matches!(facts.key, super::KeyKind::Ec(_)))
+    }
+
     pub(super) fn certified(&self, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
         CertifiedKey::from_der(self.chain.clone(), self.key.clone_key(), provider).map_err(TlsError::Unfit)
     }

@@ -53,6 +53,7 @@ use crate::config::{UpstreamKind, UpstreamSection};
 pub use all::{Boots, Owner, Upstreams};
 pub use enroll::{Enroll, EnrollError, EnrollToken, EnrollTokenError, Enrollee, enroll};
 pub use error::UpstreamError;
+pub use pixiecore::read_pixiecore;
 pub use storage::{Storage, Storages};
 pub use web::{WebAnswer, WebQuestion, WebService, WebServices};
 pub use webhook::{Webhook, WebhookError};

@@ -77,6 +77,15 @@ async fn fetch(client: &Client, request: &BootRequest, limit: Duration) -> Resul
     found.map(|document| images(document, &base)).transpose().map_err(|what| client.nonsense(&what))
 }
 
+/// Reads an answer of the API at this URL.
+///
+/// # Errors
+/// When it is no such answer, or says what no machine could boot, in words.
+pub fn read_pixiecore(octets: &[u8], base: &str) -> Result<BootImages, String> {
+    let base = reqwest::Url::parse(base).map_err(|error| format!("{base}: {error}"))?;
+    images(serde_json::from_slice(octets).map_err(|error| error.to_string())?, &base)
+}
+
 fn images(document: Document, base: &reqwest::Url) -> Result<BootImages, String> {
     if document.initrd.len() > INITRDS_MAX {
         return Err(format!("`initrd` has {} entries; at most {INITRDS_MAX} are read", document.initrd.len()));
@@ -157,8 +166,7 @@ mod tests {
     use super::*;
 
     fn read(json: &str) -> Result<BootImages, String> {
-        let document = serde_json::from_str(json).map_err(|error| error.to_string())?;
-        images(document, &reqwest::Url::parse("https://api.example.com/x/v1").unwrap())
+        read_pixiecore(json.as_bytes(), "https://api.example.com/x/v1")
     }
 
     fn linux(json: &str) -> (String, Vec<String>, String) {

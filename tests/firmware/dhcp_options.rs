@@ -9,8 +9,8 @@ use crate::{ALLOW_ALL, ONE_LINUX};
 
 fn boots_by_dhcp_options(case: &str, plan: &Plan, loaders: impl FnOnce(&Lab) -> String) {
     let Some(mut lab) = Lab::open(case) else { return };
-    let more =
-        "[dhcp]\nenabled = false\n[http]\nentry = true\n[loaders]\nplain_paths = true\n".to_owned() + &loaders(&lab);
+    let more = "[dhcp]\nenabled = false\n[http]\nentry = true\n[loaders]\nplain_paths = true\n".to_owned()
+        + loaders(&lab).as_str();
     let site = lab.prepare("boot", &Site { more, ..Site::new(ALLOW_ALL, ONE_LINUX) });
     let lines = site.command(&lab.network, &["print", "dhcp-config", "--for", "dnsmasq"]);
     lab.restart_dhcp(&lines);

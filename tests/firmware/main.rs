@@ -20,6 +20,7 @@
 //! | [`look`] | what iPXE shows: a key, colors, what must be signed |
 //! | [`dhcp_options`] | cases where the site's DHCP server names the boot files |
 //! | [`referral`] | cases where an upstream server decides |
+//! | [`rom`] | cases of iPXE in a ROM, and of the program for denied machines |
 //! | [`ipv6`] | cases without IPv4 |
 //! | [`https_boot`] | a machine that loads everything by HTTPS |
 //! | [`multicast`] | one stream for many receivers |
@@ -48,6 +49,7 @@ mod person;
 mod process;
 mod records;
 mod referral;
+mod rom;
 mod scenarios;
 mod server;
 #[path = "../it/servers.rs"]

@@ -233,3 +233,31 @@ fn the_rules_themselves_can_fail() {
     assert_eq!(wrong.code().flat_map(named_modules).collect::<Vec<_>>(), ["http"]);
     assert!(layer("http") > layer("boot"));
 }
+
+/// No test run builds the fuzz targets with libFuzzer: what is in no list would rot unseen.
+#[test]
+fn every_fuzz_target_is_built_and_named() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz");
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let files: BTreeSet<String> = std::fs::read_dir(folder.join("targets"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let built: BTreeSet<String> = manifest["bin"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|bin| {
+            let name = bin["name"].as_str().unwrap();
+            assert_eq!(bin["path"].as_str(), Some(format!("targets/{name}.rs").as_str()));
+            name.to_owned()
+        })
+        .collect();
+    let page = read("README.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let named: BTreeSet<String> = rows.map(str::to_owned).collect();
+    assert!(files.len() > 10);
+    assert_eq!(built, files, "tests/fuzz/Cargo.toml and tests/fuzz/targets");
+    assert_eq!(named, files, "tests/fuzz/README.md and tests/fuzz/targets");
+}

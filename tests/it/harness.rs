@@ -124,7 +124,7 @@ impl Site {
 pub(crate) struct Daemon {
     child: Child,
     log: Arc<Mutex<Vec<Value>>>,
-    serving: Value,
+    pub(crate) serving: Value,
 }
 
 impl Daemon {

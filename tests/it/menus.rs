@@ -140,6 +140,8 @@ fn an_advertised_address_is_told_in_packets_and_urls() {
         let rule = "[[server.advertise]]\nsubnet = \"127.0.0.0/8\"\naddress = \"127.0.0.77\"\n\n[dhcp]\n";
         text.replacen("\n[dhcp]\n", &format!("\n{rule}"), 1)
     });
+    site.configure("loaders", "plain_paths = true");
+    site.configure("http", "entry = true");
     let daemon = site.serve();
     let client = Client::new(&daemon);
     let offer = client.ask("dhcp", &packet(1, 1, 0, None)).expect("an offer");
@@ -147,8 +149,13 @@ fn an_advertised_address_is_told_in_packets_and_urls() {
     let offer = client.ask("dhcp", &ipxe_discover(1)).expect("an offer");
     let url = String::from_utf8_lossy(&offer[108..236]).into_owned();
     let path = url.strip_prefix("http://127.0.0.77:").and_then(|rest| rest.split_once('/')).expect(&url).1;
-    let script = daemon.get(&format!("/{}", path.trim_end_matches('\0')));
-    assert!(script.contains("http://127.0.0.77:") && !script.contains("127.0.0.1"), "{script}");
+    let path = path.trim_end_matches('\0');
+    let token = path.rsplit_once('/').unwrap().0;
+    // What needs no session, and what is made for a loader that is not iPXE, tells it too.
+    for path in [path, &format!("{token}/grub.cfg"), "loaders/autoexec.ipxe", "boot"] {
+        let told = daemon.get(&format!("/{path}"));
+        assert!(told.contains("127.0.0.77:") && !told.contains("127.0.0.1"), "{path}: {told}");
+    }
 }
 
 /// A quirk of the site is applied, and an answer that it holds back comes later.
@@ -174,26 +181,26 @@ fn quirks_of_the_site_are_applied() {
 }
 
 /// A machine behind a relay that names its port, so that no privilege is needed.
-struct Client {
+pub(crate) struct Client {
     socket: UdpSocket,
     dhcp: u16,
     boot_server: u16,
 }
 
 /// Nothing is expected within this time.
-const SILENCE: Duration = Duration::from_millis(250);
+pub(crate) const SILENCE: Duration = Duration::from_millis(250);
 
 impl Client {
-    fn new(daemon: &Daemon) -> Client {
+    pub(crate) fn new(daemon: &Daemon) -> Client {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         Client { socket, dhcp: daemon.port("dhcp"), boot_server: daemon.port("boot_server") }
     }
 
-    fn ask(&self, port: &str, packet: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn ask(&self, port: &str, packet: &[u8]) -> Option<Vec<u8>> {
         self.ask_for(port, packet, SILENCE)
     }
 
-    fn ask_for(&self, port: &str, packet: &[u8], time: Duration) -> Option<Vec<u8>> {
+    pub(crate) fn ask_for(&self, port: &str, packet: &[u8], time: Duration) -> Option<Vec<u8>> {
         let port = if port == "dhcp" { self.dhcp } else { self.boot_server };
         self.socket.send_to(packet, (Ipv4Addr::LOCALHOST, port)).unwrap();
         self.socket.set_read_timeout(Some(time)).unwrap();
@@ -204,7 +211,7 @@ impl Client {
     }
 }
 
-fn packet(mac: u8, message_type: u8, secs: u16, item: Option<(u16, u16)>) -> Vec<u8> {
+pub(crate) fn packet(mac: u8, message_type: u8, secs: u16, item: Option<(u16, u16)>) -> Vec<u8> {
     let mut octets = vec![1, 1, 6, 0, 0, 0, message_type, mac];
     octets.extend(secs.to_be_bytes());
     octets.extend([0; 14]);
@@ -231,7 +238,7 @@ fn ipxe_discover(mac: u8) -> Vec<u8> {
     octets
 }
 
-fn option(octets: &[u8], wanted: u8) -> Option<&[u8]> {
+pub(crate) fn option(octets: &[u8], wanted: u8) -> Option<&[u8]> {
     let mut at = 240;
     while octets[at] != 255 {
         if octets[at] == 0 {

@@ -22,7 +22,7 @@ pub(super) const NAMES: &[(&str, &[&str])] = &[
 ];
 
 /// The facts among fields. The first value of the best name is taken, and empty ones are none.
-pub(super) fn machine(fields: &[(String, String)]) -> Machine {
+pub fn machine(fields: &[(String, String)]) -> Machine {
     let mut machine = Machine::default();
     for fact in FACTS {
         let others = NAMES.iter().find(|(name, _)| *name == fact.name).map_or(&[][..], |(_, others)| others);

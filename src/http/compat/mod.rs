@@ -16,6 +16,8 @@
 mod fields;
 mod pixiecore;
 
+pub use fields::machine as facts_of_fields;
+
 use std::sync::Arc;
 
 use axum::Extension;

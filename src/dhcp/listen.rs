@@ -74,7 +74,7 @@ pub enum ListenError {
     },
 }
 
-fn name_of(holder: Option<&PortHolder>) -> String {
+pub(super) fn name_of(holder: Option<&PortHolder>) -> String {
     holder.map_or_else(|| "another program".to_owned(), ToString::to_string)
 }
 

@@ -37,6 +37,21 @@ fn a_broken_site_fails_and_only_what_is_asked_for_is_looked_at() {
 }
 
 #[test]
+fn a_state_folder_that_is_none_is_told_before_the_server_is_started() {
+    let site = Site::new();
+    site.write("taken", "a file");
+    site.configure("server", "state = \"taken\"");
+    for command in [&["check"][..], &["doctor", "--offline"], &["serve"]] {
+        let output = site.run(command);
+        let text = printed(&output);
+        assert!(
+            !output.status.success() && text.contains("server.state") && text.contains("taken"),
+            "{command:?}: {text}"
+        );
+    }
+}
+
+#[test]
 fn codes_are_explained_without_a_site() {
     for (code, words) in [
         ("PXE-E55", "no answer on port 4011"),

@@ -16,21 +16,24 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
 
 use super::super::host::Host;
+use super::super::listen::{ListenError, Sharing};
 use super::super::neighbors::Hourly;
-use super::super::server::{BootAnswers, DhcpAnswer, DhcpQuestion, REPLY_TIME_MAX, WAITING_MAX};
+use super::super::server::{
+    BootAnswers, DELAY_MAX, DELAYED_MAX, DhcpAnswer, DhcpDecision, DhcpQuestion, REPLY_TIME_MAX, WAITING_MAX,
+};
+use super::super::socket::Socket;
 use super::counters::Counters;
+use super::listen::listening_sockets;
 use super::packet::{MessageType, PACKET_LEN_MAX, Packet, code};
-use super::question::{ALL_SERVERS, Arrived, Asked, Port, ask};
+use super::question::{ALL_SERVERS, ALL_SERVERS_OF_SITE, Arrived, Asked, Port, ask};
 use super::remembered::Remembered;
 use super::reply::{Reply, ReplyContext, reply};
 use crate::boot::Network;
 use crate::net::interfaces::{Interfaces, first_hardware_address};
-use crate::net::udp::{BindError, BindOptions, Datagram, RecvBatch, Source, UdpSocket};
+use crate::net::udp::{Datagram, RecvBatch, Source};
 
 /// Packets taken in one call.
 const BATCH_LEN: usize = 32;
-/// Octets that the kernel may queue while we are busy.
-const RECEIVE_BUFFER: usize = 1 << 20;
 /// How often new interfaces are looked for, whose clients are not heard before.
 const JOIN_AGAIN: Duration = Duration::from_secs(15);
 
@@ -45,11 +48,13 @@ pub struct Dhcp6Options {
     pub boot_server_port: u16,
     /// The one address that clients are to know us by.
     pub address: Option<Ipv6Addr>,
+    /// What is done where another program has the port of DHCPv6.
+    pub sharing: Sharing,
 }
 
 /// The bound sockets of both ports.
 pub struct Dhcp6Server {
-    sockets: Vec<(Port, Arc<UdpSocket>)>,
+    sockets: Vec<(Port, Arc<Socket>)>,
     shared: Arc<Shared>,
 }
 
@@ -62,7 +67,10 @@ struct Shared {
     remembered: Mutex<Remembered>,
     mistakes: Mutex<Hourly<String>>,
     waiting: Arc<Semaphore>,
+    delayed: Arc<Semaphore>,
     tasks: TaskTracker,
+    /// The server ends: what is held back is not sent any more.
+    ends: CancellationToken,
 }
 
 impl Dhcp6Server {
@@ -74,23 +82,11 @@ impl Dhcp6Server {
         options: Dhcp6Options,
         answers: Arc<dyn BootAnswers>,
         counters: Arc<Counters>,
-    ) -> Result<Dhcp6Server, BindError> {
-        let devices: Vec<Option<String>> = match options.interfaces.as_slice() {
-            [] => vec![None],
-            names => names.iter().cloned().map(Some).collect(),
-        };
+    ) -> Result<Dhcp6Server, ListenError> {
         let mut sockets = Vec::new();
         for (port, number) in [(Port::Dhcp, options.port), (Port::BootServer, options.boot_server_port)] {
-            for device in &devices {
-                let socket = UdpSocket::bind(&BindOptions {
-                    device: device.clone(),
-                    // A relay agent or DHCPv6 server of this host that shares its port as well.
-                    reuse_address: number != 0,
-                    receive_buffer: RECEIVE_BUFFER,
-                    ..BindOptions::new(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), number))
-                })?;
-                sockets.push((port, Arc::new(socket)));
-            }
+            let bound = listening_sockets(&options.interfaces, options.sharing, port, number)?;
+            sockets.extend(bound.into_iter().map(|socket| (port, Arc::new(socket))));
         }
         let shared = Arc::new(Shared {
             answers,
@@ -100,7 +96,9 @@ impl Dhcp6Server {
             remembered: Mutex::default(),
             mistakes: Mutex::default(),
             waiting: Arc::new(Semaphore::new(WAITING_MAX)),
+            delayed: Arc::new(Semaphore::new(DELAYED_MAX)),
             tasks: TaskTracker::new(),
+            ends: CancellationToken::new(),
         });
         let interfaces = Interfaces::read().unwrap_or_default();
         for (port, socket) in &sockets {
@@ -124,6 +122,7 @@ impl Dhcp6Server {
         }
         listeners.close();
         listeners.wait().await;
+        self.shared.ends.cancel();
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
     }
@@ -138,8 +137,8 @@ fn server_id() -> Vec<u8> {
 }
 
 impl Shared {
-    /// Hears the servers' group on every interface that is served. One that knows no groups has no clients either.
-    fn join(&self, port: Port, socket: &UdpSocket, interfaces: &Interfaces) {
+    /// Hears the servers' groups on every interface that is served. One that knows no groups has no clients either.
+    fn join(&self, port: Port, socket: &Socket, interfaces: &Interfaces) {
         if port != Port::Dhcp {
             return;
         }
@@ -149,6 +148,8 @@ impl Shared {
             if let Err(error) = socket.join_v6(ALL_SERVERS, interface.index) {
                 debug!(%error, interface = interface.name, "DHCPv6 clients of this interface are not heard");
             }
+            // Relay agents that were given no address of a server send there.
+            let _ = socket.join_v6(ALL_SERVERS_OF_SITE, interface.index);
         }
     }
 
@@ -165,7 +166,7 @@ impl Shared {
 /// One socket and what its task remembers.
 struct Listener {
     port: Port,
-    socket: Arc<UdpSocket>,
+    socket: Arc<Socket>,
     shared: Arc<Shared>,
     host: Host,
 }
@@ -204,6 +205,10 @@ impl Listener {
         let counters = &self.shared.counters;
         counters.received.increment();
         let (SocketAddr::V6(peer), IpAddr::V6(local)) = (datagram.peer, datagram.local) else { return };
+        let is_ours = || local.is_multicast() || self.host.interfaces().with_address(local.into()).is_some();
+        if self.socket.hears_others() && !is_ours() {
+            return;
+        }
         let packet = match Packet::parse(datagram.payload) {
             Ok(packet) => packet,
             Err(error) => {
@@ -255,7 +260,8 @@ impl Listener {
             Network { interface: self.host.name(ifindex), server: Some(server.into()), client, ..Network::default() };
         let xid = asked.arrived.packet.message.xid;
         let (client, stage) = (asked.caller.client.clone(), self.port.stage());
-        DhcpQuestion { client, network, server: server.into(), stage, xid, secs: None, chosen: None }
+        let secs = Some(asked).filter(|_| self.port == Port::Dhcp).and_then(elapsed);
+        DhcpQuestion { client, network, server: server.into(), stage, xid, secs, chosen: None }
     }
 
     fn answer(&self, seen: Seen, question: DhcpQuestion) {
@@ -266,8 +272,11 @@ impl Listener {
         };
         let (socket, shared) = (Arc::clone(&self.socket), Arc::clone(&self.shared));
         self.shared.tasks.spawn(async move {
-            seen.answer(question, &socket, &shared).await;
+            let reply = seen.decided(question, &shared).await;
             drop(permit);
+            if let Some((reply, delay)) = reply {
+                seen.send_later(&reply, delay, &socket, &shared).await;
+            }
         });
     }
 }
@@ -276,6 +285,12 @@ impl Listener {
 fn link(asked: &Asked) -> Option<Ipv6Addr> {
     let named = asked.arrived.packet.relays.iter().rev().map(|hop| hop.link);
     named.into_iter().find(|link| !link.is_unspecified() && !link.is_unicast_link_local())
+}
+
+/// Seconds since the client began (option 8, in hundredths).
+fn elapsed(asked: &Asked) -> Option<u16> {
+    let value = asked.arrived.packet.message.options.get(code::ELAPSED_TIME)?;
+    Some(u16::from_be_bytes(value.try_into().ok()?) / 100)
 }
 
 /// A question, and where it came in.
@@ -287,36 +302,57 @@ struct Seen {
 }
 
 impl Seen {
-    async fn answer(self, question: DhcpQuestion, socket: &UdpSocket, shared: &Shared) {
+    /// The reply, and how long it is held back; none where there is nothing to say.
+    async fn decided(&self, question: DhcpQuestion, shared: &Shared) -> Option<(Reply, Duration)> {
         let (counters, mac) = (&shared.counters, self.asked.caller.client.hardware);
         let answers = Arc::clone(&shared.answers);
         // A panic ends this one question.
-        let answer: BoxFuture<'static, DhcpAnswer> = async move { answers.answer(question).await.answer }.boxed();
+        let answer: BoxFuture<'static, DhcpDecision> = async move { answers.answer(question).await }.boxed();
         let answer = tokio::time::timeout(REPLY_TIME_MAX, AssertUnwindSafe(answer).catch_unwind()).await;
-        let file = match answer {
-            Ok(Ok(DhcpAnswer::Silent)) => return counters.ignored.increment(),
-            Ok(Ok(DhcpAnswer::Boot { file, next_server: None })) => file,
-            Ok(Ok(_)) => {
-                let text = "a boot server with an IPv4 address cannot be named to a machine that boots by IPv6";
-                return shared.mistake(&mac, text.to_owned());
-            }
+        let decision = match answer {
+            Ok(Ok(decision)) => decision,
             Ok(Err(_)) => {
                 counters.panicked.increment();
-                return error!(%mac, "a decision panicked; the client gets no answer");
+                error!(%mac, "a decision panicked; the client gets no answer");
+                return None;
             }
             Err(_) => {
                 counters.late.increment();
-                return warn!(%mac, "late answer: not sent, the client has gone on");
+                warn!(%mac, "late answer: not sent, the client has gone on");
+                return None;
+            }
+        };
+        let file = match decision.answer {
+            DhcpAnswer::Silent => {
+                counters.ignored.increment();
+                return None;
+            }
+            DhcpAnswer::Boot { file, next_server: None } => file,
+            _ => {
+                let text = "a boot server with an IPv4 address cannot be named to a machine that boots by IPv6";
+                shared.mistake(&mac, text.to_owned());
+                return None;
             }
         };
         let context = ReplyContext { server_id: &shared.server_id, server: self.server, file: &file };
-        match reply(&self.asked, &context) {
-            Ok(reply) => self.send(&reply, socket, counters).await,
-            Err(mistake) => shared.mistake(&mac, mistake.to_string()),
-        }
+        let reply = reply(&self.asked, &context).map_err(|mistake| shared.mistake(&mac, mistake.to_string()));
+        Some((reply.ok()?, decision.treatment.delay.min(DELAY_MAX)))
     }
 
-    async fn send(&self, reply: &Reply, socket: &UdpSocket, counters: &Counters) {
+    async fn send_later(&self, reply: &Reply, delay: Duration, socket: &Socket, shared: &Shared) {
+        if !delay.is_zero() {
+            let Ok(_permit) = shared.delayed.try_acquire() else {
+                return shared.counters.overloaded.increment();
+            };
+            tokio::select! {
+                () = shared.ends.cancelled() => return shared.counters.late.increment(),
+                () = tokio::time::sleep(delay) => {}
+            }
+        }
+        self.send(reply, socket, &shared.counters).await;
+    }
+
+    async fn send(&self, reply: &Reply, socket: &Socket, counters: &Counters) {
         let to: SocketAddrV6 = reply.destination;
         // From the address that was asked; to a client of the link by the interface that it is on.
         let address = if self.local.is_multicast() { Ipv6Addr::UNSPECIFIED } else { self.local };

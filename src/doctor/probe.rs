@@ -76,6 +76,9 @@ pub enum ProbeError {
         /// The interface.
         interface: String,
     },
+    /// The ports of clients are below 1024, and one interface is listened on.
+    #[error("UDP port {0} of {1} needs root, or CAP_NET_BIND_SERVICE and CAP_NET_RAW: `sudo pointsman probe ...`")]
+    NotPermitted(u16, String),
     /// Any other reason not to get the port.
     #[error("{0}")]
     Bind(BindError),
@@ -159,6 +162,7 @@ impl Probe {
         };
         let socket = UdpSocket::bind(&options).map_err(|error| match error {
             error @ BindError::InUse { .. } => ProbeError::PortTaken(error),
+            BindError::NotPermitted { .. } => ProbeError::NotPermitted(CLIENT_PORT, self.interface.clone()),
             error => ProbeError::Bind(error),
         })?;
         let xid = Uuid::new_v4().as_fields().0;

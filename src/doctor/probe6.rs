@@ -196,6 +196,9 @@ fn bind(address: SocketAddrV6, device: Option<&str>) -> Result<UdpSocket, ProbeE
     };
     UdpSocket::bind(&options).map_err(|error| match error {
         error @ BindError::InUse { .. } => ProbeError::PortTaken6(error),
+        BindError::NotPermitted { address, device } => {
+            ProbeError::NotPermitted(address.port(), device.unwrap_or_default())
+        }
         error => ProbeError::Bind(error),
     })
 }

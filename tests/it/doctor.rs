@@ -41,6 +41,9 @@ fn a_state_folder_that_is_none_is_told_before_the_server_is_started() {
     let site = Site::new();
     site.write("taken", "a file");
     site.configure("server", "state = \"taken\"");
+    let folder = site.path("");
+    let text = printed(&pointsman(&["check", "--config", folder.to_str().unwrap()]));
+    assert!(text.contains("--config DIR/pointsman.toml"), "{text}");
     for command in [&["check"][..], &["doctor", "--offline"], &["serve"]] {
         let output = site.run(command);
         let text = printed(&output);

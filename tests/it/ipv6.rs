@@ -10,25 +10,12 @@ use serde_json::Value;
 use crate::harness::{PATIENCE, Site, printed};
 use crate::lan::{DEVICE, Lan, Running};
 use crate::lan_ipv6::{IPXE, UEFI, is_lease6, proxys_url};
+use crate::probe;
 
-const RULES: &str = "fn allow_boot(request) { allow() }\nfn boot_images(request) { local_disk() }\n";
-const CONFIG: &str = r#"
-[dhcp]
-enabled = false
-[dhcp6]
-enabled = true
-[loaders]
-folders = ["loaders"]
-[log]
-format = "json"
-[[handler]]
-kind = "script"
-boot_images = "scripts/allow_boot.rhai"
-"#;
-
+/// A site that answers by DHCPv6 alone.
 pub(crate) fn site6() -> Site {
-    let site = Site::with_rules(RULES);
-    site.write("pointsman.toml", CONFIG);
+    let site = Site::with_rules(probe::RULES);
+    site.write("pointsman.toml", &format!("\n[dhcp]\nenabled = false\n[dhcp6]\nenabled = true\n{}", probe::CONFIG));
     site
 }
 
@@ -40,7 +27,7 @@ pub(crate) fn serve6(lan: &Lan, part: &str, site: &Site, privileges: &[&str]) ->
     server
 }
 
-fn probe(lan: &Lan, part: &str, client: &str) -> (Output, Value) {
+fn probe_of(lan: &Lan, part: &str, client: &str) -> (Output, Value) {
     let mut command = lan.command(part, env!("CARGO_BIN_EXE_pointsman"));
     command.args(["probe", "--ipv6", "--json", "--interface", DEVICE, "--wait", "1", "--as", client]);
     let output = command.output().unwrap();
@@ -52,7 +39,7 @@ fn probe(lan: &Lan, part: &str, client: &str) -> (Output, Value) {
 fn probe_until(lan: &Lan, client: &str, has_router: bool) -> (Output, Value) {
     let since = Instant::now();
     loop {
-        let (output, report) = probe(lan, "client", client);
+        let (output, report) = probe_of(lan, "client", client);
         let leases = report["answers"].as_array().unwrap().iter().any(|answer| answer["address"].is_string());
         if leases && (!has_router || report["routers"][0].is_object()) {
             return (output, report);
@@ -98,7 +85,7 @@ fn probe_reads_dhcpv6_servers_of_three_makes() {
 #[test]
 fn a_segment_is_told_by_probe_and_doctor_by_ipv6() {
     let (lan, folder, site) = (Lan::with_ipv6(), tempfile::tempdir().unwrap(), site6());
-    let (output, report) = probe(&lan, "client", "uefi");
+    let (output, report) = probe_of(&lan, "client", "uefi");
     assert!(!output.status.success() && report["answers"] == Value::Array(vec![]), "{report:#}");
     let found = doctor(&lan, &site, "ports");
     assert_eq!(states(&found).iter().filter(|state| **state == "fail").count(), found.len(), "{found:#?}");
@@ -114,11 +101,11 @@ fn a_segment_is_told_by_probe_and_doctor_by_ipv6() {
     assert!(output.status.success(), "{report:#}");
     assert_eq!(report["choice"]["step"]["server"], "fd77::2", "{report:#}");
     assert_eq!(report["then"]["url"], "tftp://[fd77::2]/b/…/snponly.efi", "{report:#}");
-    let (output, report) = probe(&lan, "client", "http");
+    let (output, report) = probe_of(&lan, "client", "http");
     assert!(output.status.success(), "{report:#}");
     assert_eq!(report["choice"]["step"]["url"], "http://[fd77::2]/b/…/snponly.efi", "{report:#}");
     // Its one server has no line for iPXE yet.
-    let (output, report) = probe(&lan, "client", "ipxe");
+    let (output, report) = probe_of(&lan, "client", "ipxe");
     assert!(!output.status.success() && report["choice"]["boot"].is_null(), "{report:#}");
     let found = doctor(&lan, &site, "dhcp6");
     assert_eq!(states(&found), ["ok", "ok", "ok"], "{found:#?}");

@@ -1,5 +1,6 @@
 //! Relay agents: ISC `dhcrelay` on a router, for DHCPv6 and for DHCP, with the real server behind it. Needs root.
 
+use pointsman::net::interfaces::first_hardware_address;
 use serde_json::Value;
 
 use crate::harness::{Site, printed};
@@ -25,6 +26,8 @@ fn machines_behind_a_relay_agent_of_dhcpv6_are_answered() {
     lan.add_router();
     let far = "shared-network far { subnet6 fd78::/64 { range6 fd78::100 fd78::1ff; } }";
     let _dhcp = lan.dhcp6_server("isc", "dhcp", folder.path(), far);
+    // The client has no address yet: its network is known by the agent's.
+    site.write("scripts/allow_boot.rhai", "fn allow_boot(request) {\n    if request.ip.in_network(\"fd78::/64\") { allow() } else { deny(`it is at ${request.ip}`) }\n}\nfn boot_images(request) { local_disk() }\n");
     let server = serve6(&lan, "boot", &site, &[]);
     let _relay = relay6(&lan, &[BOOT6, "fd77::1"]);
     let answers = UEFI.ask_until(&lan, "far", |answers| {
@@ -32,8 +35,9 @@ fn machines_behind_a_relay_agent_of_dhcpv6_are_answered() {
     });
     let url = answers.iter().find_map(proxys_url).unwrap();
     assert!(url.starts_with("tftp://[fd77::2]/b/"), "{url}");
-    // The client's card is told from its own address, which the agent repeats, and its network by the agent's.
-    server.wait_for("fd78::1");
+    // Its card is known by its own address, which the agent repeats.
+    let mac = lan.within("far", first_hardware_address).unwrap().map(|octet| format!("{octet:02x}")).join(":");
+    server.wait_for(&format!("\"mac\":\"{mac}\""));
 }
 
 /// On the host of a DHCPv6 server the agent's packets are heard too, and stay with that server as well.

@@ -8,8 +8,8 @@ use serde_json::Value;
 use crate::harness::{Site, printed};
 use crate::lan::{Caller, DEVICE, Lan};
 
-const RULES: &str = "fn allow_boot(request) { allow() }\nfn boot_images(request) { local_disk() }\n";
-const CONFIG: &str = r#"
+pub(crate) const RULES: &str = "fn allow_boot(request) { allow() }\nfn boot_images(request) { local_disk() }\n";
+pub(crate) const CONFIG: &str = r#"
 [loaders]
 folders = ["loaders"]
 [log]

@@ -13,14 +13,12 @@
 
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 
-use tracing::{info, warn};
-
-use super::super::listen::{ListenError, Sharing, name_of};
+use super::super::listen::{ListenError, Sharing, beside};
 use super::super::socket::Socket;
 use super::question::{ALL_SERVERS, Port};
 use crate::net::interfaces::Interfaces;
 use crate::net::packet::PacketSocket;
-use crate::net::port_holder::{find_udp_port_holder, is_udp_port_held};
+use crate::net::port_holder::is_udp_port_held;
 use crate::net::udp::{BindError, BindOptions, UdpSocket};
 
 /// Octets that the kernel may queue while we are busy.
@@ -45,36 +43,7 @@ pub(super) fn listening_sockets(
         Sharing::Socket => Ok(for_clients(interfaces, number)?),
         Sharing::Packet => Ok(packets(interfaces, number)?),
         Sharing::Auto if number == 0 || !is_udp_port_held(number) => Ok(own(interfaces, number, number != 0)?),
-        Sharing::Auto => beside(interfaces, number),
-    }
-}
-
-/// Beside a program that has the port: hearing everything where that is allowed, else the clients.
-fn beside(interfaces: &[String], port: u16) -> Result<Vec<Socket>, ListenError> {
-    let holder = find_udp_port_holder(port);
-    let of = name_of(holder.as_ref());
-    let packet = match packets(interfaces, port) {
-        Ok(sockets) => {
-            info!(port, holder = of, mode = "packet", "another program has the UDP port of DHCPv6: heard beside it");
-            return Ok(sockets);
-        }
-        Err(error @ BindError::NoSuchDevice { .. }) => return Err(error.into()),
-        Err(packet) => packet,
-    };
-    match for_clients(interfaces, port) {
-        Ok(sockets) => {
-            let why = packet.to_string();
-            warn!(
-                port,
-                holder = of,
-                mode = "socket",
-                why,
-                "another program has the UDP port of DHCPv6 and shares it: clients of the link are heard, relay agents are not"
-            );
-            Ok(sockets)
-        }
-        Err(BindError::InUse { .. }) => Err(ListenError::NotShared { port, holder, packet }),
-        Err(other) => Err(other.into()),
+        Sharing::Auto => beside(number, || packets(interfaces, number), || for_clients(interfaces, number)),
     }
 }
 

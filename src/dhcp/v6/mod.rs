@@ -21,12 +21,13 @@
 //!
 //! * [`packet`]: octets and messages, relay agents included. [`client`]: who asks. [`question`]: who is answered.
 //!   [`reply`]: with what.
-//! * [`server`]: the sockets, which `listen` bound. `remembered`: which machine a DUID is.
+//! * [`server`]: the sockets, which `listen` bound; `answer` takes one question to its end. `remembered`: which machine a DUID is.
 //! * [`selection`]: which of several servers' answers a client takes; for `pointsman probe`.
 //!
-//! **Invariant**: only [`server`] and `listen` do I/O, and only [`server`] reads the clock. What a client boots is decided elsewhere, behind
+//! **Invariant**: only [`server`], `answer` and `listen` do I/O, and only [`server`] reads the clock. What a client boots is decided elsewhere, behind
 //! [`BootAnswers`](super::BootAnswers).
 
+mod answer;
 pub mod client;
 pub mod counters;
 mod listen;

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::super::packet::{MessageType, Packet, Writer};
 use super::super::sample::vendor_class;
 use super::*;
@@ -95,5 +97,24 @@ fn a_server_without_addresses_gives_none() {
     assert_eq!(lease(&[]).refusal(), None);
     for ia in [&[][..], &[0; 12], &[0; 14]] {
         assert_eq!(offer(&[(code::IA_NA, ia)]).address(), None);
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_values_are_read_and_chosen_from(
+        values in proptest::collection::vec((0_usize..6, proptest::collection::vec(any::<u8>(), 0..60)), 0..8),
+    ) {
+        let codes = [code::IA_NA, code::STATUS_CODE, code::BOOT_FILE_URL, code::VENDOR_CLASS, code::PREFERENCE, code::DNS_SERVERS];
+        let options: Vec<(u16, &[u8])> = values.iter().map(|(at, value)| (codes[*at], value.as_slice())).collect();
+        let offers: Vec<Offer6> = options.chunks(3).map(offer).collect();
+        for offer in &offers {
+            prop_assert!(offer.url().unwrap_or_default().bytes().all(|octet| matches!(octet, b' '..=b'~')));
+            let _ = (offer.address(), offer.refusal());
+        }
+        for taker in [Taker::Uefi, Taker::Http, Taker::Ipxe] {
+            let choice = select(taker, &offers);
+            prop_assert!(choice.lease.into_iter().chain(choice.boot).all(|at| at < offers.len()));
+        }
     }
 }

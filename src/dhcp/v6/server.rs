@@ -3,34 +3,29 @@
 //! **Invariant**: knows who asks and how to answer, and nothing of why. Nothing that arrives ends a task, and what waits
 //! is bounded by [`WAITING_MAX`].
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
-use std::panic::AssertUnwindSafe;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, error, warn};
+use tracing::{debug, warn};
 
 use super::super::host::Host;
 use super::super::listen::{ListenError, Sharing};
 use super::super::neighbors::Hourly;
-use super::super::server::{
-    BootAnswers, DELAY_MAX, DELAYED_MAX, DhcpAnswer, DhcpDecision, DhcpQuestion, REPLY_TIME_MAX, WAITING_MAX,
-};
+use super::super::server::{BootAnswers, DELAYED_MAX, DhcpQuestion, WAITING_MAX};
 use super::super::socket::Socket;
+use super::answer::Seen;
 use super::counters::Counters;
 use super::listen::listening_sockets;
-use super::packet::{MessageType, PACKET_LEN_MAX, Packet, code};
+use super::packet::{PACKET_LEN_MAX, Packet, code};
 use super::question::{ALL_SERVERS, ALL_SERVERS_OF_SITE, Arrived, Asked, Port, ask};
 use super::remembered::Remembered;
-use super::reply::{Reply, ReplyContext, reply};
 use crate::boot::Network;
 use crate::net::interfaces::{Interfaces, first_hardware_address};
-use crate::net::udp::{Datagram, RecvBatch, Source};
+use crate::net::udp::{Datagram, RecvBatch};
 
 /// Packets taken in one call.
 const BATCH_LEN: usize = 32;
@@ -58,19 +53,19 @@ pub struct Dhcp6Server {
     shared: Arc<Shared>,
 }
 
-struct Shared {
-    answers: Arc<dyn BootAnswers>,
-    counters: Arc<Counters>,
+pub(super) struct Shared {
+    pub(super) answers: Arc<dyn BootAnswers>,
+    pub(super) counters: Arc<Counters>,
     /// Our DUID.
-    server_id: Vec<u8>,
+    pub(super) server_id: Vec<u8>,
     options: Dhcp6Options,
     remembered: Mutex<Remembered>,
     mistakes: Mutex<Hourly<String>>,
     waiting: Arc<Semaphore>,
-    delayed: Arc<Semaphore>,
+    pub(super) delayed: Arc<Semaphore>,
     tasks: TaskTracker,
     /// The server ends: what is held back is not sent any more.
-    ends: CancellationToken,
+    pub(super) ends: CancellationToken,
 }
 
 impl Dhcp6Server {
@@ -112,7 +107,8 @@ impl Dhcp6Server {
         self.sockets.iter().filter(move |(of, _)| *of == port).map(|(_, socket)| socket.local_addr())
     }
 
-    /// Answers until `stop` is cancelled; then waits for the decisions that are under way, at most [`REPLY_TIME_MAX`].
+    /// Answers until `stop` is cancelled; then waits for the decisions that are under way, at most
+    /// [`REPLY_TIME_MAX`](super::super::server::REPLY_TIME_MAX).
     pub async fn run(self, stop: CancellationToken) {
         let listeners = TaskTracker::new();
         for (port, socket) in self.sockets {
@@ -154,7 +150,7 @@ impl Shared {
     }
 
     /// Warns of an answer that a client cannot use, each once an hour.
-    fn mistake(&self, mac: &dyn std::fmt::Display, text: String) {
+    pub(super) fn mistake(&self, mac: &dyn std::fmt::Display, text: String) {
         self.counters.unusable.increment();
         let mut mistakes = self.mistakes.lock().unwrap_or_else(PoisonError::into_inner);
         if mistakes.may_say(text.clone(), Instant::now()) {
@@ -291,81 +287,6 @@ fn link(asked: &Asked) -> Option<Ipv6Addr> {
 fn elapsed(asked: &Asked) -> Option<u16> {
     let value = asked.arrived.packet.message.options.get(code::ELAPSED_TIME)?;
     Some(u16::from_be_bytes(value.try_into().ok()?) / 100)
-}
-
-/// A question, and where it came in.
-struct Seen {
-    asked: Asked,
-    server: Ipv6Addr,
-    local: Ipv6Addr,
-    ifindex: u32,
-}
-
-impl Seen {
-    /// The reply, and how long it is held back; none where there is nothing to say.
-    async fn decided(&self, question: DhcpQuestion, shared: &Shared) -> Option<(Reply, Duration)> {
-        let (counters, mac) = (&shared.counters, self.asked.caller.client.hardware);
-        let answers = Arc::clone(&shared.answers);
-        // A panic ends this one question.
-        let answer: BoxFuture<'static, DhcpDecision> = async move { answers.answer(question).await }.boxed();
-        let answer = tokio::time::timeout(REPLY_TIME_MAX, AssertUnwindSafe(answer).catch_unwind()).await;
-        let decision = match answer {
-            Ok(Ok(decision)) => decision,
-            Ok(Err(_)) => {
-                counters.panicked.increment();
-                error!(%mac, "a decision panicked; the client gets no answer");
-                return None;
-            }
-            Err(_) => {
-                counters.late.increment();
-                warn!(%mac, "late answer: not sent, the client has gone on");
-                return None;
-            }
-        };
-        let file = match decision.answer {
-            DhcpAnswer::Silent => {
-                counters.ignored.increment();
-                return None;
-            }
-            DhcpAnswer::Boot { file, next_server: None } => file,
-            _ => {
-                let text = "a boot server with an IPv4 address cannot be named to a machine that boots by IPv6";
-                shared.mistake(&mac, text.to_owned());
-                return None;
-            }
-        };
-        let context = ReplyContext { server_id: &shared.server_id, server: self.server, file: &file };
-        let reply = reply(&self.asked, &context).map_err(|mistake| shared.mistake(&mac, mistake.to_string()));
-        Some((reply.ok()?, decision.treatment.delay.min(DELAY_MAX)))
-    }
-
-    async fn send_later(&self, reply: &Reply, delay: Duration, socket: &Socket, shared: &Shared) {
-        if !delay.is_zero() {
-            let Ok(_permit) = shared.delayed.try_acquire() else {
-                return shared.counters.overloaded.increment();
-            };
-            tokio::select! {
-                () = shared.ends.cancelled() => return shared.counters.late.increment(),
-                () = tokio::time::sleep(delay) => {}
-            }
-        }
-        self.send(reply, socket, &shared.counters).await;
-    }
-
-    async fn send(&self, reply: &Reply, socket: &Socket, counters: &Counters) {
-        let to: SocketAddrV6 = reply.destination;
-        // From the address that was asked; to a client of the link by the interface that it is on.
-        let address = if self.local.is_multicast() { Ipv6Addr::UNSPECIFIED } else { self.local };
-        let ifindex = if to.ip().is_unicast_link_local() { self.ifindex } else { 0 };
-        match socket.send(&reply.octets, to.into(), Some(Source { address: address.into(), ifindex })).await {
-            Ok(()) if reply.message_type == MessageType::Advertise => counters.advertised.increment(),
-            Ok(()) => counters.replied.increment(),
-            Err(error) => {
-                counters.unsent.increment();
-                debug!(%to, %error, "DHCPv6 reply not sent");
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -124,6 +124,13 @@ impl Query {
         self.names.iter().map(|name| parameters.get(name).unwrap_or(&Value::Null)).collect()
     }
 
+    /// The value for each placeholder of an INSERT with a row for each of these, one after the other.
+    pub(super) fn values_of_rows<'a>(&self, rows: &'a [Record]) -> Vec<&'a Value> {
+        let columns = self.names.len().checked_div(rows.len()).unwrap_or(0).max(1);
+        let named = self.names.chunks(columns).zip(rows);
+        named.flat_map(|(names, row)| names.iter().map(|name| row.get(name).unwrap_or(&Value::Null))).collect()
+    }
+
     /// The statement for a kind of database; `None` when it has a `?` of its own where `?` is the placeholder.
     pub(super) fn sql(&self, dialect: Dialect) -> Option<SqlStr> {
         let rendered = match dialect {

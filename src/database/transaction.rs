@@ -68,6 +68,16 @@ impl Transaction<'_> {
         Ok(changed)
     }
 
+    /// Runs an INSERT of as many rows as these; returns how many were changed.
+    ///
+    /// # Errors
+    /// Any [`DatabaseError`]; the transaction can only be dropped then.
+    pub async fn insert(&mut self, query: &Query, rows: &[Record]) -> Result<u64, DatabaseError> {
+        let values = query.values_of_rows(rows);
+        let done = timeout_at(self.deadline, self.lease.connection.execute(query, &values)).await;
+        self.checked(done)
+    }
+
     /// Runs statements of our own with `;` between them, as migrations are.
     ///
     /// # Errors

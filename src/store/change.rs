@@ -4,7 +4,7 @@ use crate::boot::Record;
 use crate::database::{Dialect, Transaction};
 
 use super::StoreError;
-use super::sql::Statement;
+use super::sql::{ROWS, Statement};
 
 /// A transaction with our statements; rolled back when it is dropped before [`Change::commit`].
 pub(super) struct Change<'a> {
@@ -37,6 +37,16 @@ impl<'a> Change<'a> {
             self.transaction.batch(statement.of(self.dialect), values).await?;
         }
         Ok(())
+    }
+
+    /// Inserts these rows, many by each statement: see [`Statement::of_rows`]. Where the statement changes what is there,
+    /// no two of them may be the same row.
+    pub(super) async fn insert(&mut self, statement: &Statement, rows: &[Record]) -> Result<(), StoreError> {
+        let (many, rest) = rows.split_at(rows.len() - rows.len() % ROWS);
+        for rows in many.chunks(ROWS) {
+            self.transaction.insert(statement.of_rows(self.dialect), rows).await?;
+        }
+        self.batch(statement, rest).await
     }
 
     /// Runs a migration.

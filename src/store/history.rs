@@ -142,28 +142,43 @@ impl BootEntry {
         })
     }
 
-    fn columns(&self) -> Record {
-        let text = |text: &Option<String>, max| Value::from(text.as_deref().map(|text| cut(text, max)));
-        let json = |text: &Option<String>| {
-            let fits = |text: &&String| text.len() <= Self::JSON_LEN_MAX && !text.contains('\0');
-            Value::from(text.as_ref().filter(fits).cloned())
+    /// The row of entries of one boot, as if they were written one after the other.
+    fn columns(group: &[&BootEntry]) -> Record {
+        fn latest<'a, T>(group: &[&'a BootEntry], of: impl Fn(&'a BootEntry) -> Option<T>) -> Option<T> {
+            group.iter().rev().find_map(|entry| of(entry))
+        }
+        let text = |max, of: fn(&BootEntry) -> Option<&str>| Value::from(latest(group, of).map(|text| cut(text, max)));
+        let json = |of: fn(&BootEntry) -> Option<&str>| {
+            let fits = |text: &&str| text.len() <= Self::JSON_LEN_MAX && !text.contains('\0');
+            Value::from(latest(group, of).filter(fits).map(str::to_owned))
         };
+        let judged = latest(group, |entry| entry.verdict.as_ref().map(|_| entry));
+        let reason = judged.and_then(|entry| entry.reason.as_deref());
+        let session = latest(group, |entry| Some(entry.session.to_string()));
         parameters([
-            ("session", self.session.to_string().into()),
-            ("started", millis(self.started)),
-            ("last_event", millis(self.last_event)),
-            ("mac", self.mac.map(|mac| mac.to_string()).into()),
-            ("uuid", self.uuid.map(|uuid| uuid.to_string()).into()),
-            ("arch", text(&self.arch, 32)),
-            ("machine", text(&self.machine, Name::LEN_MAX)),
-            ("verdict", text(&self.verdict, 8)),
-            ("reason", text(&self.reason, 255)),
-            ("handler", text(&self.handler, 64)),
-            ("images", text(&self.images, 1000)),
-            ("result", text(&self.result, 16)),
-            ("facts", json(&self.facts)),
-            ("trail", json(&self.trail)),
+            ("session", session.into()),
+            ("started", group.iter().map(|entry| entry.started).min().map_or(Value::Null, millis)),
+            ("last_event", group.iter().map(|entry| entry.last_event).max().map_or(Value::Null, millis)),
+            ("mac", latest(group, |entry| entry.mac).map(|mac| mac.to_string()).into()),
+            ("uuid", latest(group, |entry| entry.uuid).map(|uuid| uuid.to_string()).into()),
+            ("arch", text(32, |entry| entry.arch.as_deref())),
+            ("machine", text(Name::LEN_MAX, |entry| entry.machine.as_deref())),
+            ("verdict", text(8, |entry| entry.verdict.as_deref())),
+            ("reason", Value::from(reason.map(|text| cut(text, 255)))),
+            ("handler", text(64, |entry| entry.handler.as_deref())),
+            ("images", text(1000, |entry| entry.images.as_deref())),
+            ("result", text(16, |entry| entry.result.as_deref())),
+            ("facts", json(|entry| entry.facts.as_deref())),
+            ("trail", json(|entry| entry.trail.as_deref())),
         ])
+    }
+
+    /// Whether this and the next entry make one row. What has a result and what comes later without one do not: another
+    /// server may have written a result in between, which is the newer one.
+    fn goes_with(&self, next: &BootEntry) -> bool {
+        self.session == next.session
+            && self.last_event <= next.last_event
+            && (self.result.is_none() || next.result.is_some())
     }
 }
 
@@ -191,6 +206,21 @@ static WRITE_EVENT: Statement = Statement::each([
      VALUES (:session, :id, :happened, :name, :detail) ON DUPLICATE KEY UPDATE id = id",
 ]);
 
+/// The rows of entries that are sorted by their boots. No boot is twice in one round, and its later row is in a later one.
+fn rounds(entries: &[&BootEntry]) -> Vec<Vec<Record>> {
+    let mut rounds: Vec<Vec<Record>> = Vec::new();
+    for boot in entries.chunk_by(|entry, next| entry.session == next.session) {
+        for (round, group) in boot.chunk_by(|entry, next| entry.goes_with(next)).enumerate() {
+            let row = BootEntry::columns(group);
+            match rounds.get_mut(round) {
+                Some(rows) => rows.push(row),
+                None => rounds.push(vec![row]),
+            }
+        }
+    }
+    rounds
+}
+
 impl Store {
     /// Writes boots and what happened in them. Two entries of one boot are written one after the other, and several
     /// servers may write what each of them saw of it. After an error the same batch can be written again.
@@ -201,16 +231,18 @@ impl Store {
         // In one order, so that two writers do not wait for each other.
         let mut entries: Vec<_> = batch.iter().collect();
         entries.sort_by_key(|entry| entry.session);
-        let boots: Vec<_> = entries.iter().map(|entry| entry.columns()).collect();
+        let boots = rounds(&entries);
         let events = entries.iter().flat_map(|entry| entry.events.iter().map(|event| event.columns(entry.session)));
         let events: Vec<_> = events.collect();
         let questions =
             entries.iter().flat_map(|entry| entry.questions.iter().map(|asked| asked.columns(entry.session)));
         let questions: Vec<_> = questions.collect();
         let mut change = self.change(Self::PATIENCE).await?;
-        change.batch(&WRITE, &boots).await?;
-        change.batch(&WRITE_EVENT, &events).await?;
-        change.batch(&question::WRITE, &questions).await?;
+        for rows in &boots {
+            change.insert(&WRITE, rows).await?;
+        }
+        change.insert(&WRITE_EVENT, &events).await?;
+        change.insert(&question::WRITE, &questions).await?;
         change.commit().await
     }
 }

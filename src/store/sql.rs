@@ -12,7 +12,12 @@ pub(super) struct Statement {
     /// For SQLite, PostgreSQL and MySQL.
     texts: [&'static str; 3],
     queries: [OnceLock<Query>; 3],
+    /// For [`ROWS`] rows at once.
+    of_rows: [OnceLock<Query>; 3],
 }
+
+/// Rows that one statement inserts: each statement is a way to the thread or the server of the database and back.
+pub(super) const ROWS: usize = 32;
 
 impl Statement {
     /// A statement that all take; what stands in braces is one of [`WORDS`].
@@ -22,13 +27,30 @@ impl Statement {
 
     /// A statement for SQLite, PostgreSQL and MySQL.
     pub(super) const fn each(texts: [&'static str; 3]) -> Statement {
-        Statement { texts, queries: [const { OnceLock::new() }; 3] }
+        Statement { texts, queries: [const { OnceLock::new() }; 3], of_rows: [const { OnceLock::new() }; 3] }
     }
 
     /// The statement as this kind of database takes it.
-    #[expect(clippy::expect_used, reason = "the text is a constant, and the tests run every statement")]
     pub(super) fn of(&self, dialect: Dialect) -> &Query {
-        let [sqlite, postgres, mysql] = &self.queries;
+        self.prepared(&self.queries, dialect, |text| text)
+    }
+
+    /// The same for [`ROWS`] rows, of an INSERT whose parameters are all in its row of VALUES.
+    pub(super) fn of_rows(&self, dialect: Dialect) -> &Query {
+        self.prepared(&self.of_rows, dialect, |text| {
+            let row = text.split_once("VALUES (").and_then(|(_, rest)| rest.split_once(')')).map(|(row, _)| row);
+            let Some(row) = row.map(|row| format!("({row})")) else { return text };
+            text.replacen(&row, &vec![row.as_str(); ROWS].join(", "), 1)
+        })
+    }
+
+    #[expect(clippy::expect_used, reason = "the text is a constant, and the tests run every statement")]
+    fn prepared<'a>(
+        &self,
+        [sqlite, postgres, mysql]: &'a [OnceLock<Query>; 3],
+        dialect: Dialect,
+        made: impl FnOnce(String) -> String,
+    ) -> &'a Query {
         let (at, query) = match dialect {
             // A store on Microsoft SQL Server is refused when it is opened.
             Dialect::Sqlite | Dialect::MsSql => (0, sqlite),
@@ -38,7 +60,7 @@ impl Statement {
         query.get_or_init(|| {
             let text = self.texts.get(at).copied().unwrap_or_default();
             let worded = WORDS.iter().fold(text.to_owned(), |text, (word, said)| text.replace(word, said[at]));
-            Query::parse(&worded).expect("a statement of ours")
+            Query::parse(&made(worded)).expect("a statement of ours")
         })
     }
 }

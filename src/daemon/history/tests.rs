@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::*;
 use crate::boot::{Architecture, Client, Line, Outcome, Record, SessionId, Step, Verdict};
@@ -140,9 +140,10 @@ async fn packets_and_requests_are_written_without_end_by_nobody() {
         told: "no answer: ignored".into(),
         elapsed: Duration::from_micros(250),
     };
-    for _ in 0..1_000 {
-        if history.sender().wants(session.id(), told.by, now) {
-            history.sender().exchanged(&session, &told, now);
+    for second in 0..1_000 {
+        let at = now + SignedDuration::from_secs(second);
+        if history.sender().wants(session.id(), told.by, at) {
+            history.sender().exchanged(&session, &told, at);
         }
     }
     history.finish().await;

@@ -7,6 +7,7 @@ use store::{BootEntry, BootFilter, EventEntry, SpentBy, State};
 pub(super) const CASES: &[(&str, Case)] = &[
     ("a boot grows", |place| Box::pin(a_boot_grows(place))),
     ("what is written twice is there once", |place| Box::pin(written_twice(place))),
+    ("a batch says what its entries say one by one", |place| Box::pin(batches(place))),
     ("nothing is too long", |place| Box::pin(nothing_is_too_long(place))),
     ("boots are listed by what is asked for", |place| Box::pin(lists(place))),
     ("machines were seen, strangers too", |place| Box::pin(seen(place))),
@@ -69,6 +70,42 @@ async fn written_twice(place: Place) {
     for _ in 0..10 {
         let (one, two) = tokio::join!(store.write(&batch), other.write(&reverse));
         one.and(two).unwrap();
+    }
+}
+
+/// Many entries of few boots, in any order: there are rows of one statement, several rounds of them, and a rest.
+async fn batches(place: Place) {
+    let store = place.open();
+    let mut state = 1_u64;
+    let mut dice = |sides: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % sides
+    };
+    let of = |session: u8, number: u64| boot::SessionId([0, 0, 0, 0, session, number as u8]);
+    let mut entries = Vec::new();
+    for number in 0..400 {
+        let mut one = BootEntry::new(of(1, dice(70)), at(dice(30) as i64));
+        one.last_event = at(30 + dice(30) as i64);
+        let mut maybe = |what: &str| (dice(3) == 0).then(|| format!("{what}{number}"));
+        (one.arch, one.machine, one.images) = (maybe("a"), maybe("m"), maybe("i"));
+        (one.verdict, one.handler, one.result) = (maybe("v"), maybe("h"), maybe("r"));
+        (one.reason, one.facts, one.trail) = (maybe("why"), maybe("1"), maybe("2"));
+        one.events = (0..dice(3)).map(|_| EventEntry::new(one.last_event, "sent", &number.to_string())).collect();
+        entries.push(one);
+    }
+    for one in &entries {
+        store.write(std::slice::from_ref(one)).await.unwrap();
+    }
+    let same =
+        |entry: &BootEntry, session| BootEntry { session: of(session, entry.session.0[5].into()), ..entry.clone() };
+    let copies: Vec<_> = entries.iter().map(|entry| same(entry, 2)).collect();
+    let (first, second) = copies.split_at(300);
+    store.write(first).await.unwrap();
+    store.write(second).await.unwrap();
+    for number in 0..70 {
+        let [singly, together] = [1, 2].map(|session| of(session, number));
+        let singly = store.boot(singly).await.unwrap().map(|boot| same(&boot, 2));
+        assert_eq!(store.boot(together).await.unwrap(), singly, "{number}");
     }
 }
 

@@ -8,6 +8,14 @@ use crate::ipv6::{serve6, site6};
 use crate::lan::{BOOT, Caller, DEVICE, DHCP, Lan, Running};
 use crate::lan_ipv6::{BOOT6, ROUTER, UEFI, is_lease6, proxys_url};
 
+/// Only machines of the network behind the router.
+const FAR_ONLY: &str = r#"
+fn allow_boot(request) {
+    if in_network(request.subnet_address, "fd78::/64") { allow() } else { deny(request.subnet_address) }
+}
+fn boot_images(request) { local_disk() }
+"#;
+
 /// The router's relay agent; it names these servers.
 fn relay6(lan: &Lan, servers: &[&str]) -> Running {
     let mut command = lan.command("router", "/usr/sbin/dhcrelay");
@@ -27,7 +35,7 @@ fn machines_behind_a_relay_agent_of_dhcpv6_are_answered() {
     let far = "shared-network far { subnet6 fd78::/64 { range6 fd78::100 fd78::1ff; } }";
     let _dhcp = lan.dhcp6_server("isc", "dhcp", folder.path(), far);
     // The client has no address yet: its network is known by the agent's.
-    site.write("scripts/allow_boot.rhai", "fn allow_boot(request) {\n    if request.ip.in_network(\"fd78::/64\") { allow() } else { deny(`it is at ${request.ip}`) }\n}\nfn boot_images(request) { local_disk() }\n");
+    site.write("scripts/allow_boot.rhai", FAR_ONLY);
     let server = serve6(&lan, "boot", &site, &[]);
     let _relay = relay6(&lan, &[BOOT6, "fd77::1"]);
     let answers = UEFI.ask_until(&lan, "far", |answers| {

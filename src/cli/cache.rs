@@ -25,6 +25,11 @@ use crate::store::{ImageEntry, Name, Store};
 /// Files named @NAME/path come from [upstream.NAME] or [storage.NAME]. Each is fetched when a machine first asks for it,
 /// and kept in the folder of [cache]. The server may run meanwhile.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  pointsman cache list
+  pointsman cache warm @main/debian/12/linux     before a hundred machines ask for it
+  pointsman cache verify                         after a disk was in doubt
+  pointsman cache gc")]
 pub(super) struct Cache {
     #[command(subcommand)]
     command: CacheCommand,

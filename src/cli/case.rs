@@ -19,6 +19,8 @@ use crate::store::Kept;
 
 /// Turn boots that were into cases, which `pointsman check` runs
 #[derive(Debug, Args)]
+#[command(after_help = "Example:
+  pointsman case record lab-07                   its last boot, as a case beside the scripts")]
 pub(super) struct Case {
     #[command(subcommand)]
     command: CaseCommand,

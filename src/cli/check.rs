@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::output::{Mark, mark, say, say_json};
 use crate::boot::{Architecture, Client, Machine, Network, Outcome, Stage};
 use crate::config::{Config, HandlerSection, Problems};
+use crate::doctor::{WRITABLE, may_write};
 use crate::site::{Absent, Purpose, Site};
 
 /// Find every problem of the site: configuration, scripts and their cases, loaders, images, certificate
@@ -110,6 +111,9 @@ fn check_site(config: Config, findings: &mut Findings) -> anyhow::Result<()> {
     certificate(&config, findings);
     if let Err(error) = crate::daemon::addresses(&config) {
         findings.bad(format!("{error:#}"));
+    }
+    if let Err(why) = may_write(&config.server.state) {
+        findings.bad(format!("server.state: {}: {why}\n  help: {WRITABLE}", config.server.state.display()));
     }
     match Site::load(config, Purpose::Check) {
         Ok(site) => {

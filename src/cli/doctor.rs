@@ -1,5 +1,6 @@
 //! `pointsman doctor`: what an administrator would look at when machines do not boot.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,9 +13,10 @@ use super::output::{Mark, paint, say, say_json};
 use crate::boot::{Architecture, HardwareAddress};
 use crate::config::Config;
 use crate::dhcp::offer::Taker;
-use crate::doctor::probe::{Probe, Report};
+use crate::doctor::probe::{Probe, ProbeError, Report};
+use crate::doctor::probe6::{Probe6, Report6};
 use crate::doctor::{CHECKS, CONFIGURATION, Check, Finding, Found, Patient, State, examine};
-use crate::net::interfaces::Interfaces;
+use crate::net::interfaces::{Interface, Interfaces};
 
 /// Look at everything that keeps machines from booting: the site, this host, its network and its neighbors
 ///
@@ -26,6 +28,8 @@ use crate::net::interfaces::Interfaces;
   pointsman doctor --offline                  without sending a packet
   pointsman doctor --only neighbors,dhcp-options
   pointsman doctor --list                     what is looked at
+  pointsman doctor --only relay --relay 10.0.2.1
+                                              by way of a router's relay agent
   pointsman doctor --json
 
 Exit code: 0 when no check fails, 1 when one does. Warnings do not count.")]
@@ -42,6 +46,9 @@ pub(super) struct Doctor {
     /// The MAC address that asks on the network; rules see it
     #[arg(long, value_name = "MAC", default_value = "52:54:00:12:34:56", value_parser = super::machine::mac)]
     mac: HardwareAddress,
+    /// Ask by way of this relay agent too: its address on a network of this host
+    #[arg(long, value_name = "ADDRESS")]
+    relay: Option<Ipv4Addr>,
     /// Print the findings as JSON
     #[arg(long)]
     json: bool,
@@ -82,7 +89,8 @@ pub(super) fn run(command: &Doctor, file: &Path) -> anyhow::Result<ExitCode> {
         let online = !command.offline;
         let asks_network = online && CHECKS.iter().any(|check| check.probes && is_wanted(check));
         let probes = if asks_network { runtime.block_on(probes(&config, command.mac)) } else { Vec::new() };
-        let patient = Patient { config, probes, online };
+        let probes6 = if asks_network { runtime.block_on(probes6(&config)) } else { Vec::new() };
+        let patient = Patient { config, probes, probes6, relay: command.relay, online };
         runtime.block_on(examine(&patient, is_wanted, &mut tell));
     }
     let count = |state| findings.iter().filter(|finding| finding.state == state).count();
@@ -110,32 +118,57 @@ fn configuration(file: &Path) -> anyhow::Result<Found> {
     Ok(found)
 }
 
-/// Asks on each interface that the server serves, one after the other.
-async fn probes(config: &Config, mac: HardwareAddress) -> Vec<(String, Result<Report, String>)> {
-    let interfaces = Interfaces::read().unwrap_or_default();
+/// The names of the interfaces that the server serves.
+fn served(config: &Config) -> Vec<String> {
     let named = &config.server.interfaces;
     let own = config.server.address;
-    let serves = interfaces.list.iter().filter(|interface| {
+    let serves = |interface: &Interface| {
         let has_own = own.is_none_or(|own| interface.addresses.iter().any(|net| net.addr() == own));
         let is_named = named.is_empty() || named.contains(&interface.name);
         is_named && has_own && interface.is_up && !interface.is_loopback && !interface.addresses.is_empty()
-    });
+    };
+    let interfaces = Interfaces::read().unwrap_or_default().list;
+    interfaces.into_iter().filter(serves).map(|interface| interface.name).collect()
+}
+
+/// Asks on each interface that the server serves, one after the other.
+async fn probes(config: &Config, mac: HardwareAddress) -> Vec<(String, Result<Report, String>)> {
     let mut heard = Vec::new();
-    for interface in serves {
+    for interface in served(config) {
         let probe = Probe {
             taker: Taker::Uefi,
             architecture: Architecture::X64_UEFI,
             mac,
             uuid: Uuid::nil(),
-            interface: interface.name.clone(),
+            interface: interface.clone(),
             wait: PROBE_WAIT,
             dhcp_port: 67,
             boot_server_port: 4011,
         };
-        let report = probe.run().await.map_err(|error| error.to_string().replace('\n', " "));
-        heard.push((interface.name.clone(), report));
+        heard.push((interface, probe.run().await.map_err(|error| in_a_line(&error))));
     }
     heard
+}
+
+/// The same by IPv6, where the server answers there.
+async fn probes6(config: &Config) -> Vec<(String, Result<Report6, String>)> {
+    let mut heard = Vec::new();
+    for interface in served(config).into_iter().filter(|_| config.dhcp6.enabled) {
+        let probe = Probe6 {
+            taker: Taker::Uefi,
+            architecture: Architecture::X64_UEFI,
+            uuid: Uuid::nil(),
+            interface: interface.clone(),
+            wait: PROBE_WAIT,
+            boot_server_port: config.dhcp6.boot_server_port,
+        };
+        heard.push((interface, probe.run().await.map_err(|error| in_a_line(&error))));
+    }
+    heard
+}
+
+fn in_a_line(error: &ProbeError) -> String {
+    error.to_string().replace('\n', " ")
 }
 
 fn print(finding: &Finding) {

@@ -15,6 +15,11 @@ use crate::store::{IfThere, ImageEntry, Name};
 
 /// Add, show, list and remove images that machines can be assigned
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  pointsman image add debian --kind linux --kernel debian/linux --initrd debian/initrd.gz
+  pointsman image show debian
+  pointsman image list --json
+  pointsman image remove debian                  once nobody is assigned it")]
 pub(super) struct Image {
     #[command(subcommand)]
     command: ImageCommand,

@@ -21,6 +21,12 @@ use crate::store::{MachineEntry, MachineTable, Name};
 
 /// Add, change, list and remove machines, or import them from a table
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  pointsman machine add lab-07 --mac 52:54:00:12:34:56
+  pointsman machine show lab-07                  with its assignments
+  pointsman machine set lab-07 --title \"Third desk\"
+  pointsman machine import machines.csv
+  pointsman machine remove lab-07")]
 pub(super) struct Machine {
     #[command(subcommand)]
     command: MachineCommand,

@@ -15,7 +15,11 @@ use crate::net::interfaces::Interfaces;
 
 /// Text for the configuration of other programs
 #[derive(Debug, Args)]
-#[command(disable_help_subcommand = true)]
+#[command(
+    disable_help_subcommand = true,
+    after_help = "Example:
+  pointsman print dhcp-config --for kea          what the DHCP server needs where it names the boot file itself"
+)]
 pub(super) struct Print {
     #[command(subcommand)]
     command: Command,

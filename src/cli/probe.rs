@@ -4,12 +4,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::output::{say, say_json};
 use crate::boot::{Architecture, HardwareAddress, Platform};
 use crate::dhcp::offer::Taker;
 use crate::doctor::probe::Probe;
+use crate::doctor::probe6::Probe6;
 use crate::net::interfaces::Interfaces;
 
 /// Ask who answers machines that boot on this segment, and show every offer
@@ -24,8 +26,13 @@ use crate::net::interfaces::Interfaces;
   pointsman probe --as ipxe --mac 52:54:00:aa:bb:cc
   pointsman probe --arch arm64-uefi-http          HTTP Boot, by the architecture
   pointsman probe --as raspberry-pi --json
+  pointsman probe --ipv6                          DHCPv6 and router advertisements, as UEFI PXE
+  pointsman probe --ipv6 --as http
 
-Needs root (or CAP_NET_BIND_SERVICE and CAP_NET_RAW): answers come to UDP port 68. Where a DHCP client of this host has that
+With --ipv6 it sends SOLICIT as UEFI PXE, UEFI HTTP Boot or iPXE would (iPXE INFORMATION-REQUEST, where routers say that
+hosts make their own addresses), and tells what routers say: there are no PC BIOS and no Raspberry Pi by IPv6.
+
+Needs root (or CAP_NET_BIND_SERVICE and CAP_NET_RAW): answers come to UDP port 68 (546 by IPv6). Where a DHCP client of this host has that
 port for itself, the probe says so. To see another segment, run it on a host there.
 
 Exit code: 0 when such a client would boot; 1 when nobody offers a boot file, servers are in each other's way, or nothing
@@ -49,6 +56,9 @@ pub(super) struct Command {
     /// How many seconds offers are gathered
     #[arg(long, value_name = "SECONDS", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=60))]
     wait: u64,
+    /// Ask by IPv6: DHCPv6 servers, boot servers beside them, and routers; with the interface's own MAC address
+    #[arg(long, conflicts_with = "mac")]
+    ipv6: bool,
     /// Print it as JSON
     #[arg(long)]
     json: bool,
@@ -109,24 +119,31 @@ impl Client {
 pub(super) fn run(command: &Command) -> anyhow::Result<ExitCode> {
     let client = command.taker.or_else(|| command.arch.map(Client::of)).unwrap_or(Client::Uefi);
     let mac = command.mac.unwrap_or_else(|| client.mac());
-    let probe = Probe {
-        taker: client.taker(),
-        architecture: command.arch.unwrap_or_else(|| client.architecture()),
-        mac,
-        uuid: command.uuid.unwrap_or_else(|| super::machine::uuid_of(mac)),
-        interface: interface(command.interface.as_deref())?,
-        wait: Duration::from_secs(command.wait),
-        dhcp_port: 67,
-        boot_server_port: 4011,
-    };
+    let architecture = command.arch.unwrap_or_else(|| client.architecture());
+    let uuid = command.uuid.unwrap_or_else(|| super::machine::uuid_of(mac));
+    let (taker, wait) = (client.taker(), Duration::from_secs(command.wait));
+    let interface = interface(command.interface.as_deref())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let report = runtime.block_on(probe.run())?;
-    if command.json {
-        say_json(&report)?;
-    } else {
-        report.lines().iter().for_each(|line| say(line));
+    if command.ipv6 {
+        if matches!(client, Client::Bios | Client::RaspberryPi) {
+            anyhow::bail!("a PC BIOS and a Raspberry Pi do not boot by IPv6: --as uefi, http or ipxe");
+        }
+        let probe = Probe6 { taker, architecture, uuid, interface, wait, boot_server_port: 4011 };
+        let report = runtime.block_on(probe.run())?;
+        return tell(command, &report, &report.lines(), report.is_good());
     }
-    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let probe = Probe { taker, architecture, mac, uuid, interface, wait, dhcp_port: 67, boot_server_port: 4011 };
+    let report = runtime.block_on(probe.run())?;
+    tell(command, &report, &report.lines(), report.is_good())
+}
+
+fn tell(command: &Command, report: &impl Serialize, lines: &[String], is_good: bool) -> anyhow::Result<ExitCode> {
+    if command.json {
+        say_json(report)?;
+    } else {
+        lines.iter().for_each(|line| say(line));
+    }
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The interface that is meant: the only one that is up and is not loopback, when none is named.

@@ -100,7 +100,12 @@ fn ask(command: &Test, file: &Path) -> Report {
     if command.wants_coverage() {
         report.coverage = Some(coverage);
     }
-    report
+    match &command.filter {
+        Some(filter) if report.is_empty() => {
+            report.broken(format!("no case, and no file of cases, has `{filter}` in its name"))
+        }
+        _ => report,
+    }
 }
 
 /// Runs the cases again with each change, until the process is ended.

@@ -120,12 +120,12 @@ impl Config {
     /// # Errors
     /// Every problem of the file: syntax, unknown keys, wrong types, values out of range.
     pub fn read(file: &Path) -> Result<Config, Problems> {
+        let remedy = match file.is_dir() {
+            true => "name the file in that folder: --config DIR/pointsman.toml",
+            false => "`pointsman init DIR` writes a first one; name another with --config FILE",
+        };
         let text = std::fs::read_to_string(file).map_err(|error| {
-            Problems::one(Problem::of_file(
-                file,
-                format!("cannot read the configuration: {error}"),
-                "`pointsman init DIR` writes a first one; name another with --config FILE",
-            ))
+            Problems::one(Problem::of_file(file, format!("cannot read the configuration: {error}"), remedy))
         })?;
         Config::parse(file, &text)
     }

@@ -2,6 +2,9 @@
 
 /// What serde says of a value of the wrong type, in plain words; any other message as it is.
 pub(crate) fn plain_words(message: &str) -> String {
+    if message == "invalid IP address syntax" {
+        return "this is no IP address; write it like \"10.0.0.2\" or \"fd00::2\"".to_owned();
+    }
     let rest = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
     match rest.and_then(|rest| rest.rsplit_once(", expected ")) {
         Some((got, expected)) => format!("expected {}, not {}", wanted(expected), given(got)),
@@ -59,6 +62,7 @@ mod tests {
         truth: Option<bool>,
         path: Option<std::path::PathBuf>,
         table: Option<Box<Wire>>,
+        address: Option<std::net::IpAddr>,
     }
 
     #[test]
@@ -71,6 +75,7 @@ mod tests {
         check("port = 70000", "expected a whole number from 0 to 65535, not the number 70000");
         check("port = 1.5", "expected a whole number from 0 to 65535, not the number 1.5");
         check("port = -1", "expected a whole number from 0 to 65535, not the number -1");
+        check("address = \"10.0.0.999\"", "this is no IP address; write it like \"10.0.0.2\" or \"fd00::2\"");
         check("text = 5", "expected text between quotes, not the number 5");
         check("text = true", "expected text between quotes, not true");
         check("text = [1]", "expected text between quotes, not a list");

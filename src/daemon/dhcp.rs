@@ -47,6 +47,8 @@ pub(super) struct DhcpAnswers {
 const WARNINGS_PER_SECOND_MAX: u64 = 1;
 /// What the boot ROM of a Raspberry Pi asks for, whatever it is told.
 const RASPBERRY_PI_FILE: &str = "bootcode.bin";
+/// EDK2 listens for four seconds to what its SOLICIT brings.
+const STANDBY_BY_IPV6: Duration = Duration::from_millis(1_500);
 /// iPXE has its number of tries in `secs`, above two bits of its state.
 const IPXE_TRIES_SHIFT: u32 = 2;
 
@@ -238,7 +240,7 @@ impl DhcpAnswers {
         let origin = || format!("{}/", self.shared.origin(question.server, self.shared.wants_https(session)));
         Treatment {
             style: manner.style,
-            delay: if question.stage == Stage::Discover { manner.delay() } else { Duration::ZERO },
+            delay: if question.stage == Stage::Discover { held_back(question, manner) } else { Duration::ZERO },
             is_whole: !self.has_boot_server,
             file_option: manner.file_option == Some(true),
             file_len: answer.as_ref().ok().filter(|_| manner.file_size == Some(true)).and_then(|told| self.len(told)),
@@ -263,11 +265,23 @@ fn is_own_word(decision: &BootDecision) -> bool {
 /// Whether another server is given more time. A boot that began here goes on here.
 fn stands_by(question: &DhcpQuestion, session: &Session, secs_min: u16) -> bool {
     let Some(secs) = question.secs else { return false };
+    if question.server.is_ipv6() {
+        // Firmware would not ask again: its answer is held back instead.
+        return question.client.is_ipxe() && !session.has_reached(Progress::Offered) && secs < secs_min;
+    }
     if !question.client.is_ipxe() {
         return secs < secs_min;
     }
     // iPXE says how often it tried, not for how long, and waits two seconds in all: its second try is the last chance.
     !session.has_reached(Progress::Offered) && secs >> IPXE_TRIES_SHIFT < 2
+}
+
+/// How long another server has to be first. By DHCPv6 firmware gathers what its first SOLICIT brings, and gives up where
+/// that is no boot file: `secs_min` would be silence for ever, so it is time within those seconds.
+fn held_back(question: &DhcpQuestion, manner: &Manner) -> Duration {
+    let is_first = question.secs.zip(manner.secs_min).is_some_and(|(secs, secs_min)| secs < secs_min);
+    let stands_by = question.server.is_ipv6() && !question.client.is_ipxe() && is_first;
+    if stands_by { manner.delay().max(STANDBY_BY_IPV6) } else { manner.delay() }
 }
 
 /// Whether this firmware can show a menu: UEFI HTTP Boot and boot ROMs of boards cannot, and DHCPv6 has none.

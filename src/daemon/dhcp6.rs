@@ -13,7 +13,7 @@ use crate::dhcp::v6::{Counters, Dhcp6Options, Dhcp6Server};
 use crate::observe::Metrics;
 
 use super::dhcp::DhcpAnswers;
-use super::listeners::BindProblems;
+use super::listeners::{BindProblems, sharing};
 use super::shared::Shared;
 
 /// Binds DHCPv6, where the site wants it.
@@ -35,6 +35,7 @@ pub(super) fn bind(
         interfaces: config.server.interfaces.clone(),
         port: section.port,
         boot_server_port: section.boot_server_port,
+        sharing: sharing(config.dhcp.shared_port),
         address: config.server.address.and_then(|address| match address {
             IpAddr::V4(_) => None,
             IpAddr::V6(address) => Some(address),

@@ -115,19 +115,13 @@ pub(super) fn dhcp(
     {
         warn!(port, %holder, "another program has this UDP port too: what machines ask there reaches only one of them");
     }
-    let sharing = match config.dhcp.shared_port {
-        SharedPort::Auto => Sharing::Auto,
-        SharedPort::Socket => Sharing::Socket,
-        SharedPort::Packet => Sharing::Packet,
-        SharedPort::Never => Sharing::Never,
-    };
     let uefi = match config.dhcp.uefi_style {
         UefiStyle::Binl => Style::Binl,
         UefiStyle::Pxe10 => Style::Pxe10,
     };
     let options = ServerOptions {
         listen,
-        sharing,
+        sharing: sharing(config.dhcp.shared_port),
         port: config.dhcp.port,
         boot_server_port,
         styles: Styles { uefi, ..Styles::default() },
@@ -135,6 +129,16 @@ pub(super) fn dhcp(
     };
     let answers = Arc::new(DhcpAnswers::new(Arc::clone(shared), options.styles.clone(), &config.dhcp));
     problems.take("dhcp", DhcpServer::bind(&options, answers, Arc::clone(counters)))
+}
+
+/// What `dhcp.shared_port` asks for, of IPv4 and IPv6.
+pub(super) fn sharing(shared_port: SharedPort) -> Sharing {
+    match shared_port {
+        SharedPort::Auto => Sharing::Auto,
+        SharedPort::Socket => Sharing::Socket,
+        SharedPort::Packet => Sharing::Packet,
+        SharedPort::Never => Sharing::Never,
+    }
 }
 
 fn multicast(section: &MulticastSection) -> MulticastConfig {

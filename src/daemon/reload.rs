@@ -208,12 +208,14 @@ impl Reloader {
         let rules_changed = Arc::clone(&self.rules_changed);
         // What the server writes itself is nobody's change.
         let own = [self.config.server.state.clone(), self.config.cache.folder.clone()];
+        let log = own_log();
         let changed = move |event: notify::Result<notify::Event>| {
             let Ok(event) = event else { return };
             let mut ours = event
                 .paths
                 .iter()
                 .filter(|path| !own.iter().any(|own| path.starts_with(own)) && !is_scratch(path))
+                .filter(|path| !log.iter().any(|log| is_same_file(path, log)))
                 .peekable();
             if ours.peek().is_none() || event.kind.is_access() {
                 return;
@@ -244,6 +246,18 @@ fn is_table(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "csv" || extension == "tsv")
 }
 
+/// The files that standard output and standard error go to. A log in the site's folder is nobody's change: each line would
+/// bring a reload, and each reload a line.
+fn own_log() -> Vec<PathBuf> {
+    [1, 2].iter().filter_map(|number| std::fs::read_link(format!("/proc/self/fd/{number}")).ok()).collect()
+}
+
+/// Whether a path, as it is watched, leads to this file.
+fn is_same_file(path: &Path, file: &Path) -> bool {
+    let folder = || path.parent()?.canonicalize().ok();
+    path.file_name() == file.file_name() && folder().as_deref() == file.parent()
+}
+
 /// What editors leave beside the file they edit, and databases, which are asked anew anyway.
 fn is_scratch(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -251,7 +265,13 @@ fn is_scratch(path: &Path) -> bool {
     if [".db", ".sqlite", ".sqlite3"].iter().any(|end| main.ends_with(end)) {
         return true;
     }
-    name.ends_with('~') || name.starts_with(".#") || name.ends_with(".swp") || name.ends_with(".swx") || name == "4913"
+    let is_log = name.contains(".log") || name == "nohup.out";
+    is_log
+        || name.ends_with('~')
+        || name.starts_with(".#")
+        || name.ends_with(".swp")
+        || name.ends_with(".swx")
+        || name == "4913"
 }
 
 /// Sockets are bound once, and the history is begun once.

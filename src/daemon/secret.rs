@@ -18,7 +18,7 @@ pub(super) fn token_key(state: &Path) -> anyhow::Result<TokenKey> {
             Ok(secret) => secret,
             Err(octets) => {
                 bail!(
-                    "{} has {} octets instead of {}; remove it to make a new one",
+                    "server.state: {} has {} octets instead of {}; remove it to make a new one",
                     path.display(),
                     octets.len(),
                     TokenKey::LEN
@@ -26,7 +26,11 @@ pub(super) fn token_key(state: &Path) -> anyhow::Result<TokenKey> {
             }
         },
         Err(error) if error.kind() == ErrorKind::NotFound => make(state, &path)?,
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        Err(error) => {
+            return Err(error).with_context(|| {
+                format!("server.state: cannot read {}; name a folder that this user may read and write", path.display())
+            });
+        }
     };
     Ok(TokenKey::new(&secret))
 }

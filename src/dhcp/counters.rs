@@ -2,6 +2,7 @@
 //!
 //! **Invariant**: counters only; nothing here is read by the server itself.
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::question::Dropped;
@@ -25,21 +26,15 @@ impl Counter {
     }
 }
 
-/// The counters of both ports.
+/// What is counted of DHCP and of DHCPv6.
 #[derive(Debug, Default)]
-pub struct Counters {
+pub struct Common {
     /// Datagrams that came.
     pub received: Counter,
     /// Datagrams that were no DHCP packets.
     pub malformed: Counter,
-    /// Packets that were no question to us, in the order of [`Dropped::ALL`].
-    pub dropped: [Counter; Dropped::ALL.len()],
     /// Questions of clients behind a relay agent.
     pub relayed: Counter,
-    /// OFFERs written.
-    pub offers: Counter,
-    /// ACKs written.
-    pub acks: Counter,
     /// Questions that the decision left without an answer.
     pub ignored: Counter,
     /// Answers that this client could not have used; each was warned of.
@@ -52,10 +47,48 @@ pub struct Counters {
     pub panicked: Counter,
     /// Replies that the system did not send, and questions from interfaces that have no address to answer from.
     pub unsent: Counter,
+}
+
+impl Common {
+    /// Every name with its counter.
+    pub(super) fn named(&self) -> [(&'static str, &Counter); 9] {
+        [
+            ("received", &self.received),
+            ("malformed", &self.malformed),
+            ("relayed", &self.relayed),
+            ("ignored", &self.ignored),
+            ("unusable", &self.unusable),
+            ("late", &self.late),
+            ("overloaded", &self.overloaded),
+            ("panicked", &self.panicked),
+            ("unsent", &self.unsent),
+        ]
+    }
+}
+
+/// The counters of both ports of DHCP.
+#[derive(Debug, Default)]
+pub struct Counters {
+    common: Common,
+    /// Packets that were no question to us, in the order of [`Dropped::ALL`].
+    pub dropped: [Counter; Dropped::ALL.len()],
+    /// OFFERs written.
+    pub offers: Counter,
+    /// ACKs written.
+    pub acks: Counter,
     /// Replies sent without option 82, for want of room.
     pub without_relay_information: Counter,
     /// Warnings of other servers that keep clients from us; no packets of ours.
     pub conflicts: Counter,
+}
+
+/// Whoever counts needs not know which are common.
+impl Deref for Counters {
+    type Target = Common;
+
+    fn deref(&self) -> &Common {
+        &self.common
+    }
 }
 
 impl Counters {
@@ -77,22 +110,13 @@ impl Counters {
     /// What became of the packets: every name with its number. But for `received`, `relayed`, `unsent` and
     /// `without-relay-information`, which say more of some, each packet is in one of them.
     pub fn outcomes(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let named = [
-            ("received", &self.received),
-            ("malformed", &self.malformed),
-            ("relayed", &self.relayed),
+        let own = [
             ("offer", &self.offers),
             ("ack", &self.acks),
-            ("ignored", &self.ignored),
-            ("unusable", &self.unusable),
-            ("late", &self.late),
-            ("overloaded", &self.overloaded),
-            ("panicked", &self.panicked),
-            ("unsent", &self.unsent),
             ("without-relay-information", &self.without_relay_information),
         ];
         let dropped = Dropped::ALL.into_iter().map(|reason| (reason.name(), self.dropped(reason)));
-        named.into_iter().chain(dropped).map(|(name, counter)| (name, counter.value()))
+        self.common.named().into_iter().chain(own).chain(dropped).map(|(name, counter)| (name, counter.value()))
     }
 }
 

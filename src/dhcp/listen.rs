@@ -168,15 +168,19 @@ pub(super) fn listening_sockets(
         Sharing::Socket => Ok(wanted.for_broadcasts(&devices)?),
         Sharing::Packet => Ok(wanted.packets(&devices)?),
         Sharing::Auto if number == 0 || !is_udp_port_held(number) => Ok(wanted.own(listen, port)?),
-        Sharing::Auto => beside(&wanted, &devices),
+        Sharing::Auto => beside(number, || wanted.packets(&devices), || wanted.for_broadcasts(&devices)),
     }
 }
 
-/// Beside a program that has the port: hearing everything where that is allowed, else broadcasts.
-fn beside(wanted: &Wanted, devices: &[Option<String>]) -> Result<Vec<Socket>, ListenError> {
-    let (port, holder) = (wanted.number, find_udp_port_holder(wanted.number));
+/// Beside a program that has the port: hearing everything where that is allowed, else what is sent to all.
+pub(super) fn beside(
+    port: u16,
+    packets: impl FnOnce() -> Result<Vec<Socket>, BindError>,
+    to_all: impl FnOnce() -> Result<Vec<Socket>, BindError>,
+) -> Result<Vec<Socket>, ListenError> {
+    let holder = find_udp_port_holder(port);
     let of = name_of(holder.as_ref());
-    let packet = match wanted.packets(devices) {
+    let packet = match packets() {
         Ok(sockets) => {
             info!(port, holder = of, mode = "packet", "another program has the UDP port: heard beside it");
             return Ok(sockets);
@@ -184,7 +188,7 @@ fn beside(wanted: &Wanted, devices: &[Option<String>]) -> Result<Vec<Socket>, Li
         Err(error @ BindError::NoSuchDevice { .. }) => return Err(error.into()),
         Err(packet) => packet,
     };
-    match wanted.for_broadcasts(devices) {
+    match to_all() {
         Ok(sockets) => {
             let why = packet.to_string();
             warn!(
@@ -192,7 +196,7 @@ fn beside(wanted: &Wanted, devices: &[Option<String>]) -> Result<Vec<Socket>, Li
                 holder = of,
                 mode = "socket",
                 why,
-                "another program has the UDP port and shares it: broadcasts are heard, relay agents are not"
+                "another program has the UDP port and shares it: machines of the link are heard, relay agents are not"
             );
             Ok(sockets)
         }

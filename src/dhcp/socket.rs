@@ -1,9 +1,9 @@
-//! One socket of port 67 or 4011: the port's own, or one that hears what another program's socket gets.
+//! One socket of port 67, 547 or 4011: the port's own, or one that hears what another program's socket gets.
 //!
 //! **Invariant**: both ways look the same to the server.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 
 use crate::net::packet::PacketSocket;
 use crate::net::udp::{RecvBatch, SendBatch, SendReport, Source, UdpSocket};
@@ -19,6 +19,14 @@ impl Socket {
     /// Whether what it hears may be for another host.
     pub(super) fn hears_others(&self) -> bool {
         matches!(self, Socket::Packet(_))
+    }
+
+    /// Hears `group` of IPv6 on the interface with this index.
+    pub(super) fn join_v6(&self, group: Ipv6Addr, ifindex: u32) -> io::Result<()> {
+        match self {
+            Socket::Udp(socket) => socket.join_v6(group, ifindex),
+            Socket::Packet(socket) => socket.join_v6(group, ifindex),
+        }
     }
 
     pub(super) fn local_addr(&self) -> SocketAddr {

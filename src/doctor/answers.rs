@@ -10,7 +10,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::probe::{Probe, boot_server_answers, relayed_discover_answers};
+use super::probe::{Probe, boot_server_answers};
 use super::{Found, Patient, shown};
 use crate::boot::Architecture;
 use crate::dhcp::offer::Taker;
@@ -34,7 +34,7 @@ fn own_address(patient: &Patient) -> IpAddr {
 }
 
 /// The port, when it is known: port 0 is another one at each start.
-fn known(port: u16, found: &mut Found) -> Option<u16> {
+pub(super) fn known(port: u16, found: &mut Found) -> Option<u16> {
     if port == 0 {
         found.skipped("the port is 0: the kernel chooses it at each start");
         return None;
@@ -146,7 +146,7 @@ pub(super) async fn https(patient: &Patient) -> Found {
 }
 
 /// As iPXE, which is answered whether it may boot or not: only a rule that ignores it is silent.
-fn questioner(patient: &Patient) -> Probe {
+pub(super) fn questioner(patient: &Patient) -> Probe {
     Probe {
         taker: Taker::Ipxe,
         architecture: Architecture::X64_UEFI,
@@ -159,7 +159,7 @@ fn questioner(patient: &Patient) -> Probe {
     }
 }
 
-const SILENT: &str = "is the server running? is a rule silent for an unknown iPXE (`pointsman decide --mac 02:00:00:00:64:72 \
+pub(super) const SILENT: &str = "is the server running? is a rule silent for an unknown iPXE (`pointsman decide --mac 02:00:00:00:64:72 \
                       --stage discover`)? does a firewall drop the packets?";
 
 pub(super) async fn boot_server(patient: &Patient) -> Found {
@@ -178,22 +178,7 @@ pub(super) async fn boot_server(patient: &Patient) -> Found {
     found
 }
 
-pub(super) async fn relay(patient: &Patient) -> Found {
-    let mut found = Found::default();
-    let Some(server) = dhcp_address(patient, &mut found) else { return found };
-    let Some(port) = known(patient.config.dhcp.port, &mut found) else { return found };
-    match relayed_discover_answers(&questioner(patient), server).await {
-        Ok(true) => found.ok(format!(
-            "{server}:{port} answers a DISCOVER that a relay agent brings; the switch's relay (IP helper) must name this server \
-             beside the DHCP server"
-        )),
-        Ok(false) => found.fail(format!("{server}:{port} does not answer a DISCOVER that a relay agent brings"), SILENT),
-        Err(error) => found.skipped(error.to_string()),
-    }
-    found
-}
-
-fn dhcp_address(patient: &Patient, found: &mut Found) -> Option<Ipv4Addr> {
+pub(super) fn dhcp_address(patient: &Patient, found: &mut Found) -> Option<Ipv4Addr> {
     if !patient.config.dhcp.enabled {
         found.skipped("[dhcp] is off");
         return None;
@@ -210,6 +195,7 @@ fn dhcp_address(patient: &Patient, found: &mut Found) -> Option<Ipv4Addr> {
 #[cfg(test)]
 mod tests {
     use super::super::State;
+    use super::super::relay::relay;
     use super::super::tests::patient;
     use super::*;
 

@@ -103,18 +103,33 @@ fn folders(config: &Config) -> Vec<(&'static str, PathBuf)> {
     folders
 }
 
+/// What to do about a folder that cannot be written to.
+pub const WRITABLE: &str = "name another folder, give it to the server's user (`chown`), or run this as that user";
+
+/// What is not there yet is made by the server, where it may.
+fn existing(folder: &Path) -> &Path {
+    folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"))
+}
+
+/// Whether this user may write to a folder, or make it.
+///
+/// # Errors
+/// Why not, in words.
+pub fn may_write(folder: &Path) -> Result<(), String> {
+    let existing = existing(folder);
+    if !existing.is_dir() {
+        return Err(format!("{} is no folder", shown(existing)));
+    }
+    rustix::fs::access(existing, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
+        .map_err(|error| format!("this user may not write there: {error}"))
+}
+
 fn judge_disk(key: &str, folder: &Path, found: &mut Found) {
     let text = format!("{key} {}", shown(folder));
-    // What is not there yet is made by the server, where it may.
-    let existing = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
-    let access = rustix::fs::access(existing, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK);
-    if let Err(error) = access {
-        return found.fail(
-            format!("{text}: this user may not write there: {error}"),
-            "give the folder to the server's user (`chown`), or run this as that user",
-        );
+    if let Err(why) = may_write(folder) {
+        return found.fail(format!("{text}: {why}"), WRITABLE);
     }
-    match rustix::fs::statvfs(existing) {
+    match rustix::fs::statvfs(existing(folder)) {
         Ok(room) => judge_room(
             &text,
             room.f_bavail.saturating_mul(room.f_frsize),

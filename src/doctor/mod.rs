@@ -1,14 +1,15 @@
 //! Why machines do not boot: what an administrator would look at, one after the other, and what to do about it.
 //!
 //! * [`CHECKS`]: the checks of `pointsman doctor`, in their order; each is a small function of what was gathered.
-//! * [`probe`]: who answers on a segment.
+//! * [`probe`], [`probe6`]: who answers on a segment.
 //! * [`codes`]: what machines print.
 //!
 //! | file | judges |
 //! |---|---|
 //! | `ports` | who has the ports of this configuration |
 //! | `answers` | whether the running server answers, on each service, as a client asks |
-//! | `neighbors` | other servers on the network, from probes |
+//! | `relay` | whether relay agents bring questions, and get the answers |
+//! | `neighbors`, `neighbors6` | other servers on the network, from probes |
 //! | `builds` | loaders, and what their iPXE can speak |
 //! | `certificate` | the chain of HTTPS, by the rules that firmware has |
 //! | `host` | MTU, clock, disks |
@@ -22,9 +23,13 @@ mod certificate;
 pub mod codes;
 mod host;
 mod neighbors;
+mod neighbors6;
 mod ports;
 pub mod probe;
+pub mod probe6;
+mod relay;
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -32,7 +37,9 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 
 use crate::config::Config;
+pub use host::{WRITABLE, may_write};
 use probe::Report;
+use probe6::Report6;
 
 /// How something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -113,6 +120,10 @@ pub struct Patient {
     pub config: Config,
     /// What was heard on each interface; why not, where it was not.
     pub probes: Vec<(String, Result<Report, String>)>,
+    /// The same by IPv6, where `[dhcp6]` is on.
+    pub probes6: Vec<(String, Result<Report6, String>)>,
+    /// A relay agent to ask by way of.
+    pub relay: Option<Ipv4Addr>,
     /// Whether packets may be sent.
     pub online: bool,
 }
@@ -151,7 +162,7 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "ports",
-        looks_at: "UDP 67, 4011, 69 and TCP 80, 443: who has them",
+        looks_at: "UDP 67, 4011, 69, TCP 80, 443, and with `[dhcp6]` UDP 547, 4011, 69 of IPv6: who has them",
         sends: false,
         probes: false,
         run: local!(ports::ports),
@@ -186,10 +197,10 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "relay",
-        looks_at: "whether a DISCOVER that a relay agent brings is answered",
+        looks_at: "whether a DISCOVER that a relay agent brings is answered; with `--relay ADDRESS`, by way of that agent",
         sends: true,
         probes: false,
-        run: |patient| Box::pin(answers::relay(patient)),
+        run: |patient| Box::pin(relay::relay(patient)),
     },
     Check {
         name: "lease",
@@ -211,6 +222,13 @@ pub const CHECKS: &[Check] = &[
         sends: true,
         probes: true,
         run: local!(neighbors::dhcp_options),
+    },
+    Check {
+        name: "dhcp6",
+        looks_at: "with `[dhcp6]`: routers, DHCPv6 servers with their boot options, and other boot servers of each interface",
+        sends: true,
+        probes: true,
+        run: local!(neighbors6::dhcp6),
     },
     Check {
         name: "loaders",
@@ -293,7 +311,7 @@ mod tests {
         let file = folder.path().join("pointsman.toml");
         let text = format!("{lines}\n[[handler]]\nkind = \"script\"\n");
         let config = Config::parse(&file, &text).unwrap_or_else(|problems| panic!("{problems}"));
-        (folder, Patient { config, probes: Vec::new(), online: true })
+        (folder, Patient { config, probes: Vec::new(), probes6: Vec::new(), relay: None, online: true })
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use super::{Found, Patient};
 use crate::net::interfaces::Interfaces;
 
 /// The addresses of this host: whose offers are this server's own.
-fn own_addresses(patient: &Patient) -> Vec<Ipv4Addr> {
+pub(super) fn own_addresses(patient: &Patient) -> Vec<Ipv4Addr> {
     let interfaces = Interfaces::read().unwrap_or_default();
     let own = interfaces.list.iter().flat_map(|interface| &interface.addresses).map(ipnet::IpNet::addr);
     let v4 = |address: IpAddr| if let IpAddr::V4(address) = address { Some(address) } else { None };

@@ -3,8 +3,8 @@
 //! **Invariant**: read from the kernel's tables; nothing is bound.
 
 use super::{Found, Patient};
-use crate::config::Config;
-use crate::net::port_holder::{Holders, packet_socket_holders, tcp_holders, udp_holders};
+use crate::config::{Config, Dhcp6Section};
+use crate::net::port_holder::{Holders, packet_socket_holders, tcp_holders, udp_holders, udp6_holders};
 
 /// A port that the configuration names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,11 +19,16 @@ struct Wanted {
 
 /// The name of the server's process.
 const OWN_NAME: &str = "pointsman";
+const BY_IPV6: &str = "UDP over IPv6,";
 
 pub(super) fn ports(patient: &Patient) -> Found {
     let mut found = Found::default();
     for port in wanted(&patient.config) {
-        let mut holders = if port.protocol == "UDP" { udp_holders(port.number) } else { tcp_holders(port.number) };
+        let mut holders = match port.protocol {
+            "UDP" => udp_holders(port.number),
+            BY_IPV6 => udp6_holders(port.number),
+            _ => tcp_holders(port.number),
+        };
         // Beside a DHCP server that does not share its port, the server hears it by a packet socket.
         let has_own = holders.processes.iter().any(|holder| holder.name == OWN_NAME);
         if port.may_be_shared && !has_own {
@@ -46,6 +51,14 @@ fn wanted(config: &Config) -> Vec<Wanted> {
     }
     if config.tftp.enabled {
         wanted.push(port("UDP", config.tftp.port, "TFTP", "tftp.port", false));
+    }
+    if config.dhcp6.enabled {
+        let Dhcp6Section { port: number, boot_server_port, .. } = config.dhcp6;
+        wanted.push(port(BY_IPV6, number, "DHCPv6", "dhcp6.port", true));
+        wanted.push(port(BY_IPV6, boot_server_port, "PXE boot server", "dhcp6.boot_server_port", false));
+    }
+    if config.dhcp6.enabled && config.tftp.enabled {
+        wanted.push(port(BY_IPV6, config.tftp.port, "TFTP", "tftp.port", false));
     }
     wanted.push(port("TCP", config.http.port, "HTTP", "http.port", false));
     if config.https.enabled {
@@ -85,9 +98,13 @@ fn judge(port: Wanted, holders: &Holders, found: &mut Found) {
             format!("{name} is bound by a program that this user may not see"),
             "run `pointsman doctor` as root to see which",
         ),
-        (false, true) => {
-            found.fail(format!("nothing listens on {name}"), "start the server: `pointsman serve`; its log says what it cannot bind");
-        }
+        (false, true) => found.fail(
+            format!("nothing listens on {name}"),
+            match protocol {
+                BY_IPV6 => "start the server: `pointsman serve`; where server.address names an IPv4 address, only IPv4 is served",
+                _ => "start the server: `pointsman serve`; its log says what it cannot bind",
+            },
+        ),
     }
 }
 
@@ -128,5 +145,8 @@ mod tests {
         assert_eq!(wanted(&all.config).iter().map(|port| port.number).collect::<Vec<_>>(), [67, 4011, 69, 80, 443]);
         let (_folder, few) = patient("[dhcp]\nenabled = false\n[tftp]\nport = 0\n[https]\nenabled = false");
         assert_eq!(wanted(&few.config).iter().map(|port| port.number).collect::<Vec<_>>(), [80]);
+        let (_folder, six) = patient("[dhcp]\nenabled = false\n[dhcp6]\nenabled = true\n[https]\nenabled = false");
+        let numbers: Vec<_> = wanted(&six.config).iter().map(|port| (port.protocol == BY_IPV6, port.number)).collect();
+        assert_eq!(numbers, [(false, 69), (true, 547), (true, 4011), (true, 69), (false, 80)]);
     }
 }

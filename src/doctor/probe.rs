@@ -61,6 +61,24 @@ pub enum ProbeError {
          another host, or stop that client for the time of the probe"
     )]
     PortTaken(BindError),
+    /// The same of DHCPv6.
+    #[error(
+        "{0}\n  the answers come to UDP port 546, which a DHCPv6 client of this host has for itself: probe from an interface of \
+         another host, or stop that client for the time of the probe"
+    )]
+    PortTaken6(BindError),
+    /// Nothing of IPv6 goes without an address of the link.
+    #[error(
+        "{interface} has no link-local IPv6 address: it is down, or IPv6 is switched off there \
+         (`sysctl net.ipv6.conf.{interface}.disable_ipv6`)"
+    )]
+    NoIpv6 {
+        /// The interface.
+        interface: String,
+    },
+    /// The ports of clients are below 1024, and one interface is listened on.
+    #[error("UDP port {0} of {1} needs root, or CAP_NET_BIND_SERVICE and CAP_NET_RAW: `sudo pointsman probe ...`")]
+    NotPermitted(u16, String),
     /// Any other reason not to get the port.
     #[error("{0}")]
     Bind(BindError),
@@ -124,7 +142,8 @@ impl Probe {
             IpAddr::V4(address) => Some(address),
             IpAddr::V6(_) => None,
         });
-        let offers = self.gather().await?;
+        let everybody = SocketAddr::from((Ipv4Addr::BROADCAST, self.dhcp_port));
+        let offers = self.gather(everybody).await?;
         let mut boot_servers = Vec::new();
         for (server, item) in self.boot_servers(&offers) {
             boot_servers.push((server, self.ask_boot_server(server, own, item).await?));
@@ -132,7 +151,8 @@ impl Probe {
         Ok(report::report(self, &Heard { offers, boot_servers }))
     }
 
-    async fn gather(&self) -> Result<Vec<Arrived>, ProbeError> {
+    /// Sends the DISCOVER there, and gathers what is broadcast on the interface.
+    async fn gather(&self, to: SocketAddr) -> Result<Vec<Arrived>, ProbeError> {
         let options = BindOptions {
             device: Some(self.interface.clone()),
             broadcast: true,
@@ -142,15 +162,15 @@ impl Probe {
         };
         let socket = UdpSocket::bind(&options).map_err(|error| match error {
             error @ BindError::InUse { .. } => ProbeError::PortTaken(error),
+            BindError::NotPermitted { .. } => ProbeError::NotPermitted(CLIENT_PORT, self.interface.clone()),
             error => ProbeError::Bind(error),
         })?;
         let xid = Uuid::new_v4().as_fields().0;
         let mut offers = Vec::new();
-        let everybody = SocketAddr::from((Ipv4Addr::BROADCAST, self.dhcp_port));
         let started = Instant::now();
         // A second DISCOVER where the first brought nothing, as firmware does: some servers check an address first.
         for secs in [0, self.wait.as_secs() as u16] {
-            let sent = socket.send(&ask::discover(self, xid, secs), everybody, None).await;
+            let sent = socket.send(&ask::discover(self, xid, secs), to, None).await;
             sent.map_err(|error| ProbeError::Send { interface: self.interface.clone(), error })?;
             self.listen(&socket, xid, started, &mut offers).await?;
             if !offers.is_empty() {
@@ -226,6 +246,12 @@ pub(super) async fn relayed_discover_answers(probe: &Probe, server: Ipv4Addr) ->
     let packet = ask::relayed_discover(probe, xid, server);
     let to = SocketAddr::from((server, probe.dhcp_port));
     Ok(exchange(server, to, &packet, xid).await?.is_some())
+}
+
+/// The offers that a relay agent brings back to the interface of the probe, when it is sent a DISCOVER there as by a machine.
+pub(super) async fn offers_by_relay(probe: &Probe, relay: Ipv4Addr) -> Result<Vec<Offer>, ProbeError> {
+    let arrived = probe.gather(SocketAddr::from((relay, probe.dhcp_port))).await?;
+    Ok(arrived.into_iter().map(|arrived| arrived.offer).collect())
 }
 
 /// Sends a packet from an address of ours, some times, until its answer comes.

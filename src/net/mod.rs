@@ -6,7 +6,8 @@
 //! * [`interfaces`]: which addresses this host has, on which interface.
 //! * [`arp`]: whose card is behind an address of this link.
 //! * [`advertise`]: the addresses that clients are told, where they are not this host's.
-//! * [`packet`]: a port that another program has, heard all the same.
+//! * [`packet`], [`packet_v6`]: a port that another program has, heard all the same.
+//! * [`router`]: what routers of a link say of IPv6.
 //! * [`port_holder`]: who holds a port that we could not bind.
 //!
 //! **Invariant**: nothing here knows DHCP, TFTP or HTTP.
@@ -16,7 +17,9 @@ pub mod arp;
 pub mod interfaces;
 mod multicast;
 pub mod packet;
+pub mod packet_v6;
 pub mod port_holder;
+pub mod router;
 pub mod tcp;
 pub mod udp;
 mod udp_batch;

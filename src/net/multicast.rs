@@ -42,7 +42,7 @@ impl UdpSocket {
     }
 }
 
-fn accept_again(result: io::Result<()>) -> io::Result<()> {
+pub(super) fn accept_again(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(()),
         result => result,

@@ -6,10 +6,12 @@
 //!
 //! Packets are seen where IP takes them: once, on the bridge and not on its ports, on the VLAN and not on its trunk.
 //!
-//! **Invariant**: nothing here takes a packet from anybody. IPv4 only; fragments are not put together.
+//! IPv4 is here, IPv6 in `packet_v6`.
+//!
+//! **Invariant**: nothing here takes a packet from anybody. Fragments are not put together.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -20,6 +22,7 @@ use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::packet_v6;
 use super::udp::{BindError, register};
 use super::udp_batch::{Received, RecvBatch, SendBatch, SendReport, Source};
 
@@ -31,56 +34,79 @@ pub struct PacketSocket {
     port: u16,
     /// Zero for every interface.
     ifindex: u32,
+    is_ipv6: bool,
 }
 
-const UDP: u8 = 17;
+pub(super) const UDP: u8 = 17;
 const IP_HEADER_LEN: usize = 20;
-const UDP_HEADER_LEN: usize = 8;
+pub(super) const UDP_HEADER_LEN: usize = 8;
 /// Routers on the way to a relay agent.
 const TIME_TO_LIVE: u8 = 64;
 
 impl PacketSocket {
-    /// Opens a socket that hears UDP `port`, on one interface or on all; needs `CAP_NET_RAW`. `receive_buffer` octets may
-    /// be queued.
+    /// Opens a socket that hears UDP `port` of IPv4, on one interface or on all; needs `CAP_NET_RAW`. `receive_buffer`
+    /// octets may be queued.
     ///
     /// # Errors
     /// When the privilege or the interface is not there, or the system has no packet sockets.
     pub fn open(port: u16, device: Option<&str>, receive_buffer: usize) -> Result<PacketSocket, BindError> {
-        let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+        Self::open_at(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), device, receive_buffer)
+    }
+
+    /// The same for IPv6.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_v6(port: u16, device: Option<&str>, receive_buffer: usize) -> Result<PacketSocket, BindError> {
+        Self::open_at(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), device, receive_buffer)
+    }
+
+    fn open_at(address: SocketAddr, device: Option<&str>, receive_buffer: usize) -> Result<PacketSocket, BindError> {
         let ifindex = match device {
             None => 0,
             Some(name) => {
                 if_nametoindex(name).map_err(|_| BindError::NoSuchDevice { address, device: name.to_owned() })?
             }
         };
-        Self::try_open(port, ifindex, receive_buffer).map_err(|source| match source.raw_os_error() {
+        Self::try_open(address, ifindex, receive_buffer).map_err(|source| match source.raw_os_error() {
             Some(libc::EPERM | libc::EACCES) => BindError::NotPermitted { address, device: device.map(str::to_owned) },
             _ => BindError::Other { address, source },
         })
     }
 
-    fn try_open(port: u16, ifindex: u32, receive_buffer: usize) -> io::Result<PacketSocket> {
+    fn try_open(address: SocketAddr, ifindex: u32, receive_buffer: usize) -> io::Result<PacketSocket> {
+        let (port, is_ipv6) = (address.port(), address.is_ipv6());
         // What comes before the filter is there is sorted out by `receive_now` as well.
-        let ip = Protocol::from(i32::from((libc::ETH_P_IP as u16).to_be()));
-        let heard = Socket::new(Domain::PACKET, Type::DGRAM, Some(ip))?;
-        heard.attach_filter(&filter(port, ifindex))?;
+        let (kind, filter) = match is_ipv6 {
+            true => (libc::ETH_P_IPV6, packet_v6::filter(port, ifindex)),
+            false => (libc::ETH_P_IP, filter(port, ifindex)),
+        };
+        let heard = Socket::new(Domain::PACKET, Type::DGRAM, Some(Protocol::from(i32::from((kind as u16).to_be()))))?;
+        heard.attach_filter(&filter)?;
         heard.set_nonblocking(true)?;
         let _ = heard.set_recv_buffer_size(receive_buffer);
-        // Receives nothing: that would be a copy of every packet of this host.
-        let sender = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(libc::IPPROTO_RAW)))?;
-        sender.set_nonblocking(true)?;
-        sender.set_broadcast(true)?;
-        Ok(PacketSocket { heard: register(heard.into(), Interest::READABLE)?, sender, port, ifindex })
+        let sender = if is_ipv6 { packet_v6::sender()? } else { sender()? };
+        Ok(PacketSocket { heard: register(heard.into(), Interest::READABLE)?, sender, port, ifindex, is_ipv6 })
+    }
+
+    /// Hears `group` on the interface with this index: switches and the card let pass what somebody wants. Hearing it
+    /// already is fine.
+    ///
+    /// # Errors
+    /// When there is no such interface, or it knows no groups.
+    pub fn join_v6(&self, group: Ipv6Addr, ifindex: u32) -> io::Result<()> {
+        super::multicast::accept_again(self.sender.join_multicast_v6(&group, ifindex))
     }
 
     /// The port, at every address.
     pub fn local_addr(&self) -> SocketAddr {
-        SocketAddr::from((Ipv4Addr::UNSPECIFIED, self.port))
+        let any: IpAddr = if self.is_ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+        SocketAddr::new(any, self.port)
     }
 
     /// Waits for datagrams and replaces what `batch` held by those that have come.
     ///
-    /// A datagram's `local` is where it was sent to, and nothing (`0.0.0.0`) for a broadcast. Whether that address is one
+    /// A datagram's `local` is where it was sent to, a group included, and nothing (`0.0.0.0`) for a broadcast. Whether that address is one
     /// of this host is for the caller to say: a router gets packets of others too.
     pub async fn recv_batch(&self, batch: &mut RecvBatch) -> io::Result<()> {
         loop {
@@ -145,6 +171,7 @@ impl PacketSocket {
     fn datagram(&self, packet: &[u8], from: &LinkAddr) -> Option<(Received, Range<usize>)> {
         let is_broadcast = match from.pkttype() {
             libc::PACKET_HOST => false,
+            libc::PACKET_MULTICAST if self.is_ipv6 => false,
             libc::PACKET_BROADCAST => true,
             // To other hosts: the card is promiscuous. Or from this one.
             _ => return None,
@@ -153,26 +180,33 @@ impl PacketSocket {
         if self.ifindex != 0 && ifindex != self.ifindex {
             return None;
         }
-        let found = udp_within(packet)?;
-        if found.destination.port() != self.port {
+        let (peer, to, payload): (SocketAddr, SocketAddr, _) = if self.is_ipv6 {
+            let found = packet_v6::udp_within(packet)?;
+            (found.peer(ifindex).into(), found.destination.into(), found.payload)
+        } else {
+            let found = udp_within(packet)?;
+            (found.source.into(), found.destination.into(), found.payload)
+        };
+        if to.port() != self.port {
             return None;
         }
-        let destination = *found.destination.ip();
-        let local = if is_broadcast || destination.is_broadcast() { Ipv4Addr::UNSPECIFIED } else { destination };
-        let received = Received {
-            length: found.payload.len(),
-            peer: found.source.into(),
-            local: local.into(),
-            destination: destination.into(),
-            ifindex,
-        };
-        Some((received, found.payload))
+        let destination = to.ip();
+        let is_broadcast = is_broadcast || destination == IpAddr::V4(Ipv4Addr::BROADCAST);
+        let local = if is_broadcast { Ipv4Addr::UNSPECIFIED.into() } else { destination };
+        let received = Received { length: payload.len(), peer, local, destination, ifindex };
+        Some((received, payload))
     }
 
     fn send_now(&self, payload: &[u8], peer: SocketAddr, source: Option<Source>) -> io::Result<()> {
         let refused = || io::Error::from_raw_os_error(libc::EAFNOSUPPORT);
-        let (SocketAddr::V4(peer), Some(Source { address: IpAddr::V4(address), ifindex })) = (peer, source) else {
-            return Err(refused());
+        let (peer, address, ifindex) = match (peer, source) {
+            (SocketAddr::V4(peer), Some(Source { address: IpAddr::V4(address), ifindex })) if !self.is_ipv6 => {
+                (peer, address, ifindex)
+            }
+            (SocketAddr::V6(peer), Some(Source { address: IpAddr::V6(address), ifindex })) if self.is_ipv6 => {
+                return packet_v6::send(&self.sender, (address, self.port), peer, ifindex, payload);
+            }
+            _ => return Err(refused()),
         };
         let packet = ip_packet(SocketAddrV4::new(address, self.port), peer, payload);
         let info = in_pktinfo {
@@ -188,18 +222,31 @@ impl PacketSocket {
     }
 }
 
+/// Sends packets with headers of our own. Receives nothing: that would be a copy of every packet of this host.
+fn sender() -> io::Result<Socket> {
+    let sender = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(libc::IPPROTO_RAW)))?;
+    sender.set_nonblocking(true)?;
+    sender.set_broadcast(true)?;
+    Ok(sender)
+}
+
+/// Instructions of linux/bpf_common.h.
+pub(super) mod bpf {
+    pub(crate) const LOAD_OCTET: u16 = 0x30;
+    pub(crate) const LOAD_SHORT: u16 = 0x28;
+    pub(crate) const LOAD_WORD: u16 = 0x20;
+    pub(super) const LOAD_HEADER_LEN: u16 = 0xb1;
+    pub(super) const LOAD_SHORT_BEHIND: u16 = 0x48;
+    pub(crate) const IF_EQUAL: u16 = 0x15;
+    pub(super) const IF_ANY_BIT: u16 = 0x45;
+    pub(crate) const RETURN: u16 = 0x06;
+    /// The interface's index is at a place of its own outside of the packet.
+    pub(crate) const INTERFACE: u32 = 0xffff_f000 + 8;
+}
+
 /// Classic BPF: "IPv4, UDP, no later fragment, this destination port, this interface".
 fn filter(port: u16, ifindex: u32) -> Vec<SockFilter> {
-    // linux/bpf_common.h: the interface's index is at a place of its own outside of the packet.
-    const LOAD_OCTET: u16 = 0x30;
-    const LOAD_SHORT: u16 = 0x28;
-    const LOAD_WORD: u16 = 0x20;
-    const LOAD_HEADER_LEN: u16 = 0xb1;
-    const LOAD_SHORT_BEHIND: u16 = 0x48;
-    const IF_EQUAL: u16 = 0x15;
-    const IF_ANY_BIT: u16 = 0x45;
-    const RETURN: u16 = 0x06;
-    const INTERFACE: u32 = 0xffff_f000 + 8;
+    use bpf::*;
     let of_interface = match ifindex {
         0 => SockFilter::new(IF_EQUAL, 0, 0, 0),
         index => SockFilter::new(IF_EQUAL, 0, 7, index),

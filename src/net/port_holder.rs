@@ -40,7 +40,7 @@ pub fn find_tcp_port_holder(port: u16) -> Option<PortHolder> {
 }
 
 fn find_port_holder(tables: [&str; 2], port: u16) -> Option<PortHolder> {
-    holders(&sockets_on_port(tables, port)).next()
+    holders(&sockets_on_port(&tables, port)).next()
 }
 
 /// Everybody who has a port.
@@ -54,12 +54,17 @@ pub struct Holders {
 
 /// Everybody who has UDP `port` in this network namespace.
 pub fn udp_holders(port: u16) -> Holders {
-    all_holders(sockets_on_port(["/proc/net/udp", "/proc/net/udp6"], port))
+    all_holders(sockets_on_port(&["/proc/net/udp", "/proc/net/udp6"], port))
+}
+
+/// Everybody who has UDP `port` of IPv6.
+pub fn udp6_holders(port: u16) -> Holders {
+    all_holders(sockets_on_port(&["/proc/net/udp6"], port))
 }
 
 /// Everybody who listens on TCP `port`, or has a connection there, in this network namespace.
 pub fn tcp_holders(port: u16) -> Holders {
-    all_holders(sockets_on_port(["/proc/net/tcp", "/proc/net/tcp6"], port))
+    all_holders(sockets_on_port(&["/proc/net/tcp", "/proc/net/tcp6"], port))
 }
 
 /// The processes that have packet sockets, which hear every port of an interface.
@@ -75,8 +80,8 @@ fn all_holders(sockets: Vec<String>) -> Holders {
 }
 
 /// The sockets on a port, as links in `/proc/PID/fd` name them.
-fn sockets_on_port(tables: [&str; 2], port: u16) -> Vec<String> {
-    let texts = tables.into_iter().filter_map(|table| fs::read_to_string(table).ok());
+fn sockets_on_port(tables: &[&str], port: u16) -> Vec<String> {
+    let texts = tables.iter().filter_map(|table| fs::read_to_string(table).ok());
     let inodes: Vec<u64> = texts.flat_map(|text| inodes_on_port(&text, port)).collect();
     // Connections that are over have no socket any more.
     inodes.iter().filter(|inode| **inode != 0).map(|inode| format!("socket:[{inode}]")).collect()

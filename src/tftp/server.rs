@@ -84,13 +84,13 @@ impl Default for TftpConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum TftpError {
     /// A socket could not be bound.
-    #[error("TFTP: {0}")]
+    #[error("{0}")]
     Bind(#[from] BindError),
     /// A thread could not be started.
-    #[error("TFTP: cannot start a thread for transfers")]
+    #[error("cannot start a thread for transfers")]
     Thread(#[source] std::io::Error),
     /// No address was given.
-    #[error("TFTP: no address to listen on; name at least one, 0.0.0.0 stands for all")]
+    #[error("no address to listen on; name at least one, 0.0.0.0 stands for all")]
     NoAddress,
 }
 

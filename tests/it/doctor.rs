@@ -37,6 +37,24 @@ fn a_broken_site_fails_and_only_what_is_asked_for_is_looked_at() {
 }
 
 #[test]
+fn a_state_folder_that_is_none_is_told_before_the_server_is_started() {
+    let site = Site::new();
+    site.write("taken", "a file");
+    site.configure("server", "state = \"taken\"");
+    let folder = site.path("");
+    let text = printed(&pointsman(&["check", "--config", folder.to_str().unwrap()]));
+    assert!(text.contains("--config DIR/pointsman.toml"), "{text}");
+    for command in [&["check"][..], &["doctor", "--offline"], &["serve"]] {
+        let output = site.run(command);
+        let text = printed(&output);
+        assert!(
+            !output.status.success() && text.contains("server.state") && text.contains("taken"),
+            "{command:?}: {text}"
+        );
+    }
+}
+
+#[test]
 fn codes_are_explained_without_a_site() {
     for (code, words) in [
         ("PXE-E55", "no answer on port 4011"),

@@ -4,6 +4,8 @@
 //! client (no address yet) --- bridge --- boot 10.178.4.2
 //!                                   `--- dhcp 10.178.4.1
 //! ```
+//!
+//! [`super::lan_ipv6`] adds IPv6, and a router with another network behind it.
 
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
@@ -31,7 +33,7 @@ pub(crate) struct Lan {
 
 static MADE: AtomicU32 = AtomicU32::new(0);
 
-fn ip(arguments: &str) {
+pub(crate) fn ip(arguments: &str) {
     let output = Command::new("ip").args(arguments.split(' ')).output().unwrap();
     assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
@@ -59,6 +61,22 @@ impl Lan {
         lan.give("boot", BOOT);
         lan.give("dhcp", DHCP);
         lan
+    }
+
+    /// A cable between the `boot` and the `client` namespace, of which only the first end has an address.
+    pub(crate) fn connect(&self, device: &str, address: &str) {
+        let (boot, client) = (self.namespace("boot"), self.namespace("client"));
+        ip(&format!("-n {boot} link add {device} type veth peer name {device} netns {client}"));
+        ip(&format!("-n {boot} address add {address} dev {device}"));
+        ip(&format!("-n {boot} link set {device} up"));
+        ip(&format!("-n {client} link set {device} up"));
+    }
+
+    /// Another address for an interface of `boot`.
+    pub(crate) fn readdress(&self, device: &str, old: &str, new: &str) {
+        let boot = self.namespace("boot");
+        ip(&format!("-n {boot} address del {old} dev {device}"));
+        ip(&format!("-n {boot} address add {new} dev {device}"));
     }
 
     pub(crate) fn namespace(&self, part: &str) -> String {
@@ -160,7 +178,7 @@ impl Lan {
 
 impl Drop for Lan {
     fn drop(&mut self) {
-        for part in ["client", "dhcp", "boot", "lan"] {
+        for part in ["far", "router", "client", "dhcp", "boot", "lan"] {
             let _ = Command::new("ip").args(["netns", "delete", &self.namespace(part)]).stderr(Stdio::null()).status();
         }
     }

@@ -2,7 +2,7 @@
 
 use nix::sys::signal::{Signal, kill};
 
-use crate::harness::{Daemon, Site};
+use crate::harness::{Daemon, PATIENCE, Site};
 
 const ALLOW: &str = "fn allow_boot(request) { allow() }\nfn boot_images(request) { local_disk() }\n";
 const DENY: &str = "fn allow_boot(request) { deny(\"closed\") }\n";
@@ -57,4 +57,33 @@ fn sighup_reloads_and_a_broken_configuration_changes_nothing() {
     let line = daemon.wait_for_log(|line| line["level"] == "ERROR");
     assert!(line["message"].as_str().unwrap().contains("unknown table `nonsense`"), "{line}");
     assert_eq!(verdict(&daemon, "52:54:00:00:01:04"), "allow");
+}
+
+/// Each line of the log would bring a reload, and each reload a line.
+#[test]
+fn a_log_in_the_sites_own_folder_is_no_change() {
+    let site = Site::with_rules(ALLOW);
+    let log = site.path("said");
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_pointsman"))
+        .args(["--config", &site.config(), "serve"])
+        .stdout(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let since = std::time::Instant::now();
+    let count = |what: &str| std::fs::read_to_string(&log).unwrap().matches(what).count();
+    let wait_for = |what: &str, times: usize| {
+        while count(what) < times {
+            assert!(since.elapsed() < PATIENCE, "{what}: {}", std::fs::read_to_string(&log).unwrap());
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    };
+    wait_for("serving", 1);
+    for times in 1..=3 {
+        site.write("scripts/allow_boot.rhai", &format!("// {times}\n{ALLOW}"));
+        wait_for("reloaded", times);
+    }
+    let reloads = count("reloaded");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(reloads, 3);
 }

@@ -106,6 +106,8 @@ fn cases_pass_and_differences_are_shown_beside_each_other() {
     }
     let output = site.run(&["test", "Sunday"]);
     assert!(output.status.success() && printed(&output).contains("1 case passes"), "{}", printed(&output));
+    let output = site.run(&["test", "no-case-has-this"]);
+    assert!(!output.status.success() && printed(&output).contains("`no-case-has-this`"), "{}", printed(&output));
     let output = site.run(&["test", "--json"]);
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((json["passed"].as_u64(), json["failed"].as_u64()), (Some(1), Some(1)), "{json}");

@@ -52,6 +52,11 @@ impl Report {
         self.files.iter().flat_map(|file| &file.failures)
     }
 
+    /// Whether no case was run.
+    pub(super) fn is_empty(&self) -> bool {
+        self.problems.is_empty() && self.passed() == 0 && self.failures().count() == 0
+    }
+
     fn passed(&self) -> usize {
         self.files.iter().map(|file| file.passed).sum()
     }

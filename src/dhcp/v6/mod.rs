@@ -21,17 +21,21 @@
 //!
 //! * [`packet`]: octets and messages, relay agents included. [`client`]: who asks. [`question`]: who is answered.
 //!   [`reply`]: with what.
-//! * [`server`]: the sockets. `remembered`: which machine a DUID is.
+//! * [`server`]: the sockets, which `listen` bound; `answer` takes one question to its end. `remembered`: which machine a DUID is.
+//! * [`selection`]: which of several servers' answers a client takes; for `pointsman probe`.
 //!
-//! **Invariant**: only [`server`] does I/O and reads the clock. What a client boots is decided elsewhere, behind
+//! **Invariant**: only [`server`], `answer` and `listen` do I/O, and only [`server`] reads the clock. What a client boots is decided elsewhere, behind
 //! [`BootAnswers`](super::BootAnswers).
 
+mod answer;
 pub mod client;
 pub mod counters;
+mod listen;
 pub mod packet;
 pub mod question;
 mod remembered;
 pub mod reply;
+pub mod selection;
 pub mod server;
 
 #[cfg(test)]

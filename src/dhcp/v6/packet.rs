@@ -25,14 +25,22 @@ pub mod code {
     pub const SERVER_ID: u16 = 2;
     pub const IA_NA: u16 = 3;
     pub const IA_TA: u16 = 4;
+    pub const IAADDR: u16 = 5;
+    pub const OPTION_REQUEST: u16 = 6;
+    pub const PREFERENCE: u16 = 7;
     pub const ELAPSED_TIME: u16 = 8;
     pub const RELAY_MSG: u16 = 9;
+    pub const STATUS_CODE: u16 = 13;
     pub const USER_CLASS: u16 = 15;
     pub const VENDOR_CLASS: u16 = 16;
     pub const INTERFACE_ID: u16 = 18;
+    /// RFC 3646.
+    pub const DNS_SERVERS: u16 = 23;
     pub const IA_PD: u16 = 25;
     /// RFC 5970.
     pub const BOOT_FILE_URL: u16 = 59;
+    /// RFC 5970.
+    pub const BOOT_FILE_PARAMETERS: u16 = 60;
     /// RFC 5970.
     pub const ARCHITECTURE: u16 = 61;
     /// RFC 5970.
@@ -117,7 +125,7 @@ pub struct Options {
 }
 
 impl Options {
-    fn parse(octets: &[u8]) -> Result<Options, PacketError> {
+    pub(super) fn parse(octets: &[u8]) -> Result<Options, PacketError> {
         let mut index = Vec::with_capacity(12);
         let mut at = 0;
         while let Some(&[c0, c1, l0, l1]) = octets.get(at..).and_then(<[u8]>::first_chunk) {

@@ -22,6 +22,8 @@ use crate::boot::HardwareAddress;
 pub const SERVER_PORT: u16 = 547;
 /// Every DHCPv6 server and relay agent of a link (RFC 8415 section 7.1).
 pub const ALL_SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
+/// Every DHCPv6 server of a site, for relay agents (the same section).
+pub const ALL_SERVERS_OF_SITE: Ipv6Addr = Ipv6Addr::new(0xff05, 0, 0, 0, 0, 0, 1, 3);
 
 /// A packet as it arrived.
 #[derive(Debug, Clone)]

@@ -3,34 +3,32 @@
 //! **Invariant**: knows who asks and how to answer, and nothing of why. Nothing that arrives ends a task, and what waits
 //! is bounded by [`WAITING_MAX`].
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
-use std::panic::AssertUnwindSafe;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, error, warn};
+use tracing::{debug, warn};
 
 use super::super::host::Host;
+use super::super::listen::{ListenError, Sharing};
 use super::super::neighbors::Hourly;
-use super::super::server::{BootAnswers, DhcpAnswer, DhcpQuestion, REPLY_TIME_MAX, WAITING_MAX};
+use super::super::server::{BootAnswers, DELAYED_MAX, DhcpQuestion, WAITING_MAX};
+use super::super::socket::Socket;
+use super::answer::Seen;
 use super::counters::Counters;
-use super::packet::{MessageType, PACKET_LEN_MAX, Packet, code};
-use super::question::{ALL_SERVERS, Arrived, Asked, Port, ask};
+use super::listen::listening_sockets;
+use super::packet::{PACKET_LEN_MAX, Packet, code};
+use super::question::{ALL_SERVERS, ALL_SERVERS_OF_SITE, Arrived, Asked, Port, ask};
 use super::remembered::Remembered;
-use super::reply::{Reply, ReplyContext, reply};
 use crate::boot::Network;
 use crate::net::interfaces::{Interfaces, first_hardware_address};
-use crate::net::udp::{BindError, BindOptions, Datagram, RecvBatch, Source, UdpSocket};
+use crate::net::udp::{Datagram, RecvBatch};
 
 /// Packets taken in one call.
 const BATCH_LEN: usize = 32;
-/// Octets that the kernel may queue while we are busy.
-const RECEIVE_BUFFER: usize = 1 << 20;
 /// How often new interfaces are looked for, whose clients are not heard before.
 const JOIN_AGAIN: Duration = Duration::from_secs(15);
 
@@ -45,24 +43,29 @@ pub struct Dhcp6Options {
     pub boot_server_port: u16,
     /// The one address that clients are to know us by.
     pub address: Option<Ipv6Addr>,
+    /// What is done where another program has the port of DHCPv6.
+    pub sharing: Sharing,
 }
 
 /// The bound sockets of both ports.
 pub struct Dhcp6Server {
-    sockets: Vec<(Port, Arc<UdpSocket>)>,
+    sockets: Vec<(Port, Arc<Socket>)>,
     shared: Arc<Shared>,
 }
 
-struct Shared {
-    answers: Arc<dyn BootAnswers>,
-    counters: Arc<Counters>,
+pub(super) struct Shared {
+    pub(super) answers: Arc<dyn BootAnswers>,
+    pub(super) counters: Arc<Counters>,
     /// Our DUID.
-    server_id: Vec<u8>,
+    pub(super) server_id: Vec<u8>,
     options: Dhcp6Options,
     remembered: Mutex<Remembered>,
     mistakes: Mutex<Hourly<String>>,
     waiting: Arc<Semaphore>,
+    pub(super) delayed: Arc<Semaphore>,
     tasks: TaskTracker,
+    /// The server ends: what is held back is not sent any more.
+    pub(super) ends: CancellationToken,
 }
 
 impl Dhcp6Server {
@@ -74,23 +77,11 @@ impl Dhcp6Server {
         options: Dhcp6Options,
         answers: Arc<dyn BootAnswers>,
         counters: Arc<Counters>,
-    ) -> Result<Dhcp6Server, BindError> {
-        let devices: Vec<Option<String>> = match options.interfaces.as_slice() {
-            [] => vec![None],
-            names => names.iter().cloned().map(Some).collect(),
-        };
+    ) -> Result<Dhcp6Server, ListenError> {
         let mut sockets = Vec::new();
         for (port, number) in [(Port::Dhcp, options.port), (Port::BootServer, options.boot_server_port)] {
-            for device in &devices {
-                let socket = UdpSocket::bind(&BindOptions {
-                    device: device.clone(),
-                    // A relay agent or DHCPv6 server of this host that shares its port as well.
-                    reuse_address: number != 0,
-                    receive_buffer: RECEIVE_BUFFER,
-                    ..BindOptions::new(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), number))
-                })?;
-                sockets.push((port, Arc::new(socket)));
-            }
+            let bound = listening_sockets(&options.interfaces, options.sharing, port, number)?;
+            sockets.extend(bound.into_iter().map(|socket| (port, Arc::new(socket))));
         }
         let shared = Arc::new(Shared {
             answers,
@@ -100,7 +91,9 @@ impl Dhcp6Server {
             remembered: Mutex::default(),
             mistakes: Mutex::default(),
             waiting: Arc::new(Semaphore::new(WAITING_MAX)),
+            delayed: Arc::new(Semaphore::new(DELAYED_MAX)),
             tasks: TaskTracker::new(),
+            ends: CancellationToken::new(),
         });
         let interfaces = Interfaces::read().unwrap_or_default();
         for (port, socket) in &sockets {
@@ -114,7 +107,8 @@ impl Dhcp6Server {
         self.sockets.iter().filter(move |(of, _)| *of == port).map(|(_, socket)| socket.local_addr())
     }
 
-    /// Answers until `stop` is cancelled; then waits for the decisions that are under way, at most [`REPLY_TIME_MAX`].
+    /// Answers until `stop` is cancelled; then waits for the decisions that are under way, at most
+    /// [`REPLY_TIME_MAX`](super::super::server::REPLY_TIME_MAX).
     pub async fn run(self, stop: CancellationToken) {
         let listeners = TaskTracker::new();
         for (port, socket) in self.sockets {
@@ -124,6 +118,7 @@ impl Dhcp6Server {
         }
         listeners.close();
         listeners.wait().await;
+        self.shared.ends.cancel();
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
     }
@@ -138,8 +133,8 @@ fn server_id() -> Vec<u8> {
 }
 
 impl Shared {
-    /// Hears the servers' group on every interface that is served. One that knows no groups has no clients either.
-    fn join(&self, port: Port, socket: &UdpSocket, interfaces: &Interfaces) {
+    /// Hears the servers' groups on every interface that is served. One that knows no groups has no clients either.
+    fn join(&self, port: Port, socket: &Socket, interfaces: &Interfaces) {
         if port != Port::Dhcp {
             return;
         }
@@ -149,11 +144,13 @@ impl Shared {
             if let Err(error) = socket.join_v6(ALL_SERVERS, interface.index) {
                 debug!(%error, interface = interface.name, "DHCPv6 clients of this interface are not heard");
             }
+            // Relay agents that were given no address of a server send there.
+            let _ = socket.join_v6(ALL_SERVERS_OF_SITE, interface.index);
         }
     }
 
     /// Warns of an answer that a client cannot use, each once an hour.
-    fn mistake(&self, mac: &dyn std::fmt::Display, text: String) {
+    pub(super) fn mistake(&self, mac: &dyn std::fmt::Display, text: String) {
         self.counters.unusable.increment();
         let mut mistakes = self.mistakes.lock().unwrap_or_else(PoisonError::into_inner);
         if mistakes.may_say(text.clone(), Instant::now()) {
@@ -165,7 +162,7 @@ impl Shared {
 /// One socket and what its task remembers.
 struct Listener {
     port: Port,
-    socket: Arc<UdpSocket>,
+    socket: Arc<Socket>,
     shared: Arc<Shared>,
     host: Host,
 }
@@ -204,6 +201,10 @@ impl Listener {
         let counters = &self.shared.counters;
         counters.received.increment();
         let (SocketAddr::V6(peer), IpAddr::V6(local)) = (datagram.peer, datagram.local) else { return };
+        let is_ours = || local.is_multicast() || self.host.interfaces().with_address(local.into()).is_some();
+        if self.socket.hears_others() && !is_ours() {
+            return;
+        }
         let packet = match Packet::parse(datagram.payload) {
             Ok(packet) => packet,
             Err(error) => {
@@ -255,7 +256,8 @@ impl Listener {
             Network { interface: self.host.name(ifindex), server: Some(server.into()), client, ..Network::default() };
         let xid = asked.arrived.packet.message.xid;
         let (client, stage) = (asked.caller.client.clone(), self.port.stage());
-        DhcpQuestion { client, network, server: server.into(), stage, xid, secs: None, chosen: None }
+        let secs = Some(asked).filter(|_| self.port == Port::Dhcp).and_then(elapsed);
+        DhcpQuestion { client, network, server: server.into(), stage, xid, secs, chosen: None }
     }
 
     fn answer(&self, seen: Seen, question: DhcpQuestion) {
@@ -266,8 +268,11 @@ impl Listener {
         };
         let (socket, shared) = (Arc::clone(&self.socket), Arc::clone(&self.shared));
         self.shared.tasks.spawn(async move {
-            seen.answer(question, &socket, &shared).await;
+            let reply = seen.decided(question, &shared).await;
             drop(permit);
+            if let Some((reply, delay)) = reply {
+                seen.send_later(&reply, delay, &socket, &shared).await;
+            }
         });
     }
 }
@@ -278,58 +283,10 @@ fn link(asked: &Asked) -> Option<Ipv6Addr> {
     named.into_iter().find(|link| !link.is_unspecified() && !link.is_unicast_link_local())
 }
 
-/// A question, and where it came in.
-struct Seen {
-    asked: Asked,
-    server: Ipv6Addr,
-    local: Ipv6Addr,
-    ifindex: u32,
-}
-
-impl Seen {
-    async fn answer(self, question: DhcpQuestion, socket: &UdpSocket, shared: &Shared) {
-        let (counters, mac) = (&shared.counters, self.asked.caller.client.hardware);
-        let answers = Arc::clone(&shared.answers);
-        // A panic ends this one question.
-        let answer: BoxFuture<'static, DhcpAnswer> = async move { answers.answer(question).await.answer }.boxed();
-        let answer = tokio::time::timeout(REPLY_TIME_MAX, AssertUnwindSafe(answer).catch_unwind()).await;
-        let file = match answer {
-            Ok(Ok(DhcpAnswer::Silent)) => return counters.ignored.increment(),
-            Ok(Ok(DhcpAnswer::Boot { file, next_server: None })) => file,
-            Ok(Ok(_)) => {
-                let text = "a boot server with an IPv4 address cannot be named to a machine that boots by IPv6";
-                return shared.mistake(&mac, text.to_owned());
-            }
-            Ok(Err(_)) => {
-                counters.panicked.increment();
-                return error!(%mac, "a decision panicked; the client gets no answer");
-            }
-            Err(_) => {
-                counters.late.increment();
-                return warn!(%mac, "late answer: not sent, the client has gone on");
-            }
-        };
-        let context = ReplyContext { server_id: &shared.server_id, server: self.server, file: &file };
-        match reply(&self.asked, &context) {
-            Ok(reply) => self.send(&reply, socket, counters).await,
-            Err(mistake) => shared.mistake(&mac, mistake.to_string()),
-        }
-    }
-
-    async fn send(&self, reply: &Reply, socket: &UdpSocket, counters: &Counters) {
-        let to: SocketAddrV6 = reply.destination;
-        // From the address that was asked; to a client of the link by the interface that it is on.
-        let address = if self.local.is_multicast() { Ipv6Addr::UNSPECIFIED } else { self.local };
-        let ifindex = if to.ip().is_unicast_link_local() { self.ifindex } else { 0 };
-        match socket.send(&reply.octets, to.into(), Some(Source { address: address.into(), ifindex })).await {
-            Ok(()) if reply.message_type == MessageType::Advertise => counters.advertised.increment(),
-            Ok(()) => counters.replied.increment(),
-            Err(error) => {
-                counters.unsent.increment();
-                debug!(%to, %error, "DHCPv6 reply not sent");
-            }
-        }
-    }
+/// Seconds since the client began (option 8, in hundredths).
+fn elapsed(asked: &Asked) -> Option<u16> {
+    let value = asked.arrived.packet.message.options.get(code::ELAPSED_TIME)?;
+    Some(u16::from_be_bytes(value.try_into().ok()?) / 100)
 }
 
 #[cfg(test)]

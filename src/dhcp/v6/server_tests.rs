@@ -4,8 +4,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
-use super::super::super::server::DhcpDecision;
-use super::super::packet::{Message, by_relay};
+use super::super::super::server::{DhcpAnswer, DhcpDecision};
+use super::super::packet::{Message, MessageType, by_relay};
 use super::super::sample;
 use super::*;
 use crate::boot::{HardwareAddress, Stage};

@@ -2,21 +2,24 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::boot::{BootDecision, Client, FileName};
+use crate::boot::{BootDecision, BootImages, Client, FileName};
 use crate::cache::Library;
 use crate::chainload::ConfigFile;
 use crate::database::{Database, Health};
-use crate::decision::Session;
+use crate::decision::{HandlerError, Session};
 use crate::files::Content;
 use crate::http::{Connection, Dependency, Door, Site};
 use crate::ipxe::SessionUrls;
+use crate::paths::Beginning;
 use crate::people::People;
 use crate::upstream::{Upstream, UpstreamState};
 
 use super::shared::Shared;
 
+#[async_trait]
 impl Site for Shared {
     fn images(&self) -> Library {
         self.site.load().images.clone()
@@ -34,15 +37,30 @@ impl Site for Shared {
         Shared::made_file(self, name)
     }
 
+    fn config_images(
+        &self,
+        file: ConfigFile,
+        session: &Session,
+        decision: &BootDecision,
+        via: &Connection,
+    ) -> BootImages {
+        let target = self.chainload(session, &decision.verdict, via.local.ip(), true);
+        Shared::config_images(self, file.syntax, session, decision, &target)
+    }
+
     fn config_text(
         &self,
         file: ConfigFile,
-        session: &Arc<Session>,
-        decision: &BootDecision,
+        session: &Session,
+        told: (&BootDecision, &BootImages),
         via: &Connection,
     ) -> Option<String> {
-        let target = self.chainload(session, &decision.verdict, via.local.ip(), true);
-        Shared::config_text(self, file.syntax, session, decision, &target)
+        let target = self.chainload(session, &told.0.verdict, via.local.ip(), true);
+        Shared::config_text(self, file.syntax, session, told, &target)
+    }
+
+    async fn begin(&self, session: &Arc<Session>, via: &Connection, beginning: &Beginning) -> Result<(), HandlerError> {
+        Shared::begin(self, session, via.network(), beginning).await
     }
 
     fn urls(&self, session: &Session, via: &Connection) -> SessionUrls {

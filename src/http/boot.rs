@@ -19,7 +19,6 @@ use super::files::{self, FileRequest};
 use super::told::Told;
 use super::{Connection, HttpState};
 use crate::boot::{BootDecision, BootImages, FileName, Line, Machine, Platform, SessionId, Stage, Verdict};
-use crate::chainload::ConfigFile;
 use crate::decision::{BootEvent, Carrier, HandlerError, MadeFile, Progress, Session, TokenError};
 use crate::files::{Content, OpenError};
 use crate::ipxe::{self, Command, Leaving, SessionUrls};
@@ -86,6 +85,8 @@ pub(super) async fn session(
         Wanted::Script => asked.script(request).await,
         Wanted::Person => asked.person(request).await,
         Wanted::Start => asked.start(request.uri()).await,
+        Wanted::Begin(beginning) => asked.begin(&beginning).await,
+        Wanted::ByHttp => asked.by_http().await,
         Wanted::LoadFailed => asked.load_failed(request.uri()).await,
         Wanted::Done => asked.installer(BootEvent::Done).await,
         Wanted::Failed => asked.installer_failed(request).await,
@@ -102,7 +103,7 @@ fn methods_but(method: &Method, wanted: &Wanted) -> Option<&'static str> {
         Wanted::Bootstrap | Wanted::Autoexec | Wanted::Image(_) | Wanted::Loader(_) => (true, false),
         Wanted::Script => (true, true),
         Wanted::Person => (false, true),
-        Wanted::Start | Wanted::LoadFailed => (false, false),
+        Wanted::Start | Wanted::Begin(_) | Wanted::ByHttp | Wanted::LoadFailed => (false, false),
         Wanted::Done | Wanted::Failed => (false, true),
     };
     let lacks = (*method == Method::HEAD && !has_head) || (*method == Method::POST && !has_post);
@@ -123,9 +124,10 @@ fn without_session(error: TokenError, wanted: &Wanted, via: &Connection) -> Resp
     debug!(peer = %via.peer, %error, "no session");
     match (error, wanted) {
         (TokenError::Forged, _) => text(StatusCode::NOT_FOUND, "not found\n"),
-        (TokenError::Expired, Wanted::Image(_) | Wanted::Loader(_) | Wanted::Done | Wanted::Failed) => {
-            text(StatusCode::FORBIDDEN, &format!("{error}\n"))
-        }
+        (
+            TokenError::Expired,
+            Wanted::Image(_) | Wanted::Loader(_) | Wanted::Begin(_) | Wanted::ByHttp | Wanted::Done | Wanted::Failed,
+        ) => text(StatusCode::FORBIDDEN, &format!("{error}\n")),
         // It fails on every platform, as what asks for `start.ipxe` relies on.
         (TokenError::Expired, _) => script(&ipxe::denied(&Line::clean(&error.to_string()), Platform::Other)),
     }
@@ -186,7 +188,7 @@ impl Asked {
 
     /// Notes what is about to be handed out. Without an assignment nobody needs to agree; those of which it cannot be
     /// noted are left out, after some patience, and the screen says so.
-    async fn offered(&self, images: BootImages) -> Result<BootImages, Response> {
+    pub(super) async fn offered(&self, images: BootImages) -> Result<BootImages, Response> {
         if images.ask().is_some() {
             return Ok(images);
         }
@@ -256,13 +258,13 @@ impl Asked {
     async fn loader(&self, name: &FileName, head: &Parts) -> Response {
         let (engine, network) = (&self.state.engine, self.via.network());
         match engine.boot_file(&self.session, Stage::Http, network, name, self.now).await {
-            MadeFile::Text(made) => return config(made),
+            MadeFile::Text(made) => return made_text(made),
             MadeFile::Absent => return text(StatusCode::NOT_FOUND, "not found\n"),
             MadeFile::Late => return later("the file is being made; ask again\n"),
             MadeFile::NoOpinion => {}
         }
         if let Some(file) = self.state.site.made_file(name) {
-            return self.config(file).await;
+            return self.config(file, head).await;
         }
         let decision = self.allowed().await;
         if let Some(response) = self.held(&decision).or_else(|| refused_file(&decision.verdict)) {
@@ -270,18 +272,6 @@ impl Asked {
         }
         match self.state.site.loader(&self.session.client(), name) {
             Some(content) => self.send(name, content, head, Progress::LoaderFetched),
-            None => text(StatusCode::NOT_FOUND, "not found\n"),
-        }
-    }
-
-    /// What GRUB or PXELINUX shall do. Who is denied is shown why there.
-    async fn config(&self, file: ConfigFile) -> Response {
-        let decision = self.evaluated((*self.session.machine()).clone()).await;
-        if let Some(response) = self.held(&decision) {
-            return response;
-        }
-        match self.state.site.config_text(file, &self.session, &decision, &self.via) {
-            Some(made) => config(made),
             None => text(StatusCode::NOT_FOUND, "not found\n"),
         }
     }
@@ -449,7 +439,8 @@ pub(super) fn query(uri: &Uri) -> Vec<(String, String)> {
     Query::try_from_uri(uri).map(|Query(pairs)| pairs).unwrap_or_default()
 }
 
-fn config(made: String) -> Response {
+/// A text that was made for one machine.
+pub(super) fn made_text(made: String) -> Response {
     ([(CONTENT_TYPE, "text/plain"), (CACHE_CONTROL, "no-store")], made).into_response()
 }
 

@@ -230,7 +230,7 @@ fn the_own_disk_is_reached_as_it_is_said() {
     assert!(told(grub, efi, Some(LocalBoot::ExitFailed)).ends_with(&format!("{shown}exit 1\n")));
     assert!(told(grub, efi, Some(LocalBoot::Exit)).ends_with("\nexit\n"));
     assert!(told(grub, efi, Some(LocalBoot::Reboot)).ends_with("\nreboot\n"));
-    assert!(told(grub, bios, None).contains("chainloader +1\n"));
+    assert!(told(grub, bios, None).contains("if chainloader +1; then\nboot\n"));
     let pxelinux = |local_boot| told(Syntax::Pxelinux, bios, local_boot);
     assert!(pxelinux(None).contains("SAY stolen\n") && pxelinux(None).ends_with("LOCALBOOT 0\n"));
     assert!(pxelinux(Some(LocalBoot::ExitFailed)).ends_with("LOCALBOOT -1\n"));

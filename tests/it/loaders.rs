@@ -81,7 +81,8 @@ fn the_files_that_loaders_look_for_are_made_for_each_machine() {
     assert_eq!(read(&daemon, &format!("{base}boot/isolinux/tool.c32")).as_deref(), Ok("beside"));
     let grub = read(&daemon, &format!("{base}grub.cfg-01-52-54-00-00-01-01")).unwrap();
     for expected in [
-        "menuentry 'It'\\''s Debian' --id 'debian' {\nlinux '(tftp,127.0.0.1)/b/",
+        "set files='(tftp,127.0.0.1)'\nset http='(http,127.0.0.1:",
+        "menuentry 'It'\\''s Debian' --id 'debian' {\nlinux \"$files\"'/b/",
         "/f/debian/linux' 'by=tftp'\n",
         "# left out: shell (shell)",
         "set default='disk'\n",
@@ -91,9 +92,11 @@ fn the_files_that_loaders_look_for_are_made_for_each_machine() {
     ] {
         assert!(grub.contains(expected), "{expected} is not in {grub}");
     }
-    let image = grub.split("(tftp,127.0.0.1)/").nth(1).unwrap().split('\'').next().unwrap();
-    let response = daemon.get(&format!("/{image}"));
-    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+    let image = path_behind(&grub, "linux \"$files\"'");
+    assert!(daemon.get(image).starts_with("HTTP/1.1 200") && read(&daemon, image).is_ok(), "{image}");
+    let probe = path_behind(&grub, "source \"$http\"'");
+    assert!(daemon.get(probe).ends_with("\r\n\r\nset files=\"$http\"\n"), "{}", daemon.get(probe));
+    assert_eq!(read(&daemon, probe), Err(1), "whoever asks by TFTP has shown nothing");
     let by_http = daemon.get(&format!("/{base}grub.cfg"));
     assert!(by_http.contains("(http,127.0.0.1:") && by_http.contains("'by=http'"), "{by_http}");
     let pxelinux = read(&daemon, &format!("{base}pxelinux.cfg/default")).unwrap();

@@ -175,7 +175,7 @@ fn firmware(command: &mut Command, firmware: Firmware, accelerator: Accelerator,
         return;
     }
     if firmware == Firmware::UBootArm64 {
-        command.args(["-bios", "/usr/lib/u-boot/qemu_arm64/u-boot.bin"]);
+        command.args(["-bios", "/usr/lib/u-boot/qemu_arm64/u-boot.bin", "-device", "virtio-rng-pci"]);
         return;
     }
     let variables = evidence.join(format!("uefi-variables-{accelerator:?}.fd"));

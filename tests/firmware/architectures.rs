@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::ALLOW_ALL;
+use crate::disk::{self, OWN_DISK};
 use crate::lab::Lab;
 use crate::machine::{Firmware, Plan};
 use crate::server::Site;
@@ -30,6 +31,20 @@ fn a_64_bit_arm_machine_loads_ipxe_by_tftp_and_boots_by_the_script() {
     // Debian 12 has no build for it.
     let site = |lab: &Lab| Site { loaders: Some(lab.assets.trixie_loaders()), ..Site::new(ALLOW_ALL, SHOW) };
     boots_by_the_script("uefi-arm64", &plan, site, "arm64-uefi by arm64");
+}
+
+#[test]
+fn a_32_bit_uefi_machine_starts_the_loader_of_its_architecture() {
+    let plan = Plan::new(Firmware::UefiIa32, "52:54:00:aa:00:31", "aa000000-0000-4000-8000-000000000031");
+    let Some(mut lab) = Lab::open("uefi-ia32") else { return };
+    let loader = lab.evidence.join("ia32.efi");
+    disk::ia32_loader(&loader);
+    let names = format!("[loaders.files]\nia32-uefi = \"ia32.efi\"\n[loaders.names]\n\"ia32.efi\" = {loader:?}\n");
+    let server = lab.serve(&Site { more: names, ..Site::new(ALLOW_ALL, SHOW) });
+    let machine = lab.power_on(&plan);
+    // It prints what the loader on a disk would.
+    lab.see(&machine, OWN_DISK, LIMIT);
+    lab.decision(&server, &[("mac", plan.mac), ("question", "allow_boot"), ("arch", "ia32-uefi")]);
 }
 
 /// What `pointsman print dhcp-config` leaves to the site: U-Boot looks for a script of its own first, and waits for every

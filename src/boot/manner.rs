@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{BootMenu, FileName};
 
@@ -132,11 +132,20 @@ impl Manner {
 #[serde(default)]
 pub struct Offer {
     /// How it is treated, where the rules say so.
-    #[serde(skip_serializing_if = "Manner::is_usual")]
+    #[serde(skip_serializing_if = "Manner::is_usual", deserialize_with = "understood")]
     pub manner: Manner,
     /// A menu that the firmware itself shows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub menu: Option<Box<BootMenu>>,
+}
+
+/// Reads what the rules of another server say. What this version does not know is left out: a server that was updated
+/// first must not keep the machines of an older one from booting.
+fn understood<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Manner, D::Error> {
+    let said = serde_json::Map::deserialize(deserializer)?;
+    let fields = said.into_iter().map(|field| serde_json::Value::Object([field].into_iter().collect()));
+    let known = fields.filter_map(|field| serde_json::from_value::<Manner>(field).ok());
+    Ok(known.fold(Manner::default(), |manner, field| manner.or(&field)))
 }
 
 impl fmt::Display for Manner {
@@ -216,6 +225,16 @@ named!(IpxeOption, "encapsulated or url", IpxeOption::Encapsulated = "encapsulat
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_newer_server_says_is_left_out_and_the_rest_holds() {
+        let said =
+            r#"{"manner": {"style": "pxe30", "blksize_max": 1024, "moon": [1], "delay_ms": "x", "file_size": true}}"#;
+        let offer: Offer = serde_json::from_str(said).unwrap();
+        let manner = Manner { blksize_max: Some(1024), file_size: Some(true), ..Manner::default() };
+        assert_eq!(offer.manner, manner);
+        assert!(serde_json::from_str::<Manner>(r#"{"moon": [1]}"#).is_err(), "in a site's own table it is a slip");
+    }
 
     #[test]
     fn what_is_said_wins_and_the_rest_is_as_usual() {

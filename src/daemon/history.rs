@@ -179,7 +179,7 @@ impl HistorySender {
 
     /// Whether one more packet or request of this boot is written.
     pub(super) fn wants(&self, session: SessionId, by: Transport, now: Timestamp) -> bool {
-        let is_wanted = self.per_boot.take_packet(session, by, || self.newcomers.take(now));
+        let is_wanted = self.per_boot.take_packet(session, by, now, || self.newcomers.take(now));
         add(&self.counts.excess, usize::from(!is_wanted));
         is_wanted
     }

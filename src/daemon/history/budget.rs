@@ -18,6 +18,9 @@ const NEWCOMERS_PER_SECOND: u32 = 2;
 const FILES_PER_BOOT: u32 = 100;
 /// Packets and requests of one boot that are written: a machine that is denied may ask all night.
 const PACKETS_PER_BOOT: u32 = 60;
+/// DISCOVERs of one boot that are written in one second: a packet may come by two ways, and firmware waits for seconds
+/// before it asks again. What asks more often is no firmware, and costs no more than this.
+const DISCOVERS_PER_SECOND: u32 = 2;
 /// Questions of one boot that are kept whole; who polls asks the same again and again.
 const QUESTIONS_PER_BOOT: u32 = 24;
 /// Everything of one boot.
@@ -68,6 +71,8 @@ pub(super) struct PerBoot(Cache<SessionId, Arc<Taken>>);
 struct Taken {
     events: AtomicU32,
     questions: AtomicU32,
+    /// The second of its latest DISCOVER, and how many were written in it.
+    discovers: Mutex<(i64, u32)>,
     /// Whether it has a place among the newcomers, or came further than they do.
     is_admitted: AtomicBool,
 }
@@ -96,9 +101,16 @@ impl PerBoot {
     }
 
     /// Takes one place for a packet or request. One that only asks by DHCP must have a place among the newcomers.
-    pub(super) fn take_packet(&self, session: SessionId, by: Transport, admit: impl FnOnce() -> bool) -> bool {
-        let is_newcomer = by == Transport::Discover;
-        self.admitted(session, is_newcomer, admit).is_some_and(|taken| take(&taken.events, PACKETS_PER_BOOT))
+    pub(super) fn take_packet(
+        &self,
+        session: SessionId,
+        by: Transport,
+        now: Timestamp,
+        admit: impl FnOnce() -> bool,
+    ) -> bool {
+        let is_discover = by == Transport::Discover;
+        let Some(taken) = self.admitted(session, is_discover, admit) else { return false };
+        !(is_discover && taken.is_hasty(now)) && take(&taken.events, PACKETS_PER_BOOT)
     }
 
     /// Whether a decision of this boot is written, and whether the question is kept whole.
@@ -122,6 +134,18 @@ impl PerBoot {
             taken.is_admitted.store(true, Ordering::Relaxed);
         }
         Some(taken)
+    }
+}
+
+impl Taken {
+    /// Whether this second has had its DISCOVERs.
+    fn is_hasty(&self, now: Timestamp) -> bool {
+        let mut discovers = self.discovers.lock().unwrap_or_else(PoisonError::into_inner);
+        if discovers.0 != now.as_second() {
+            *discovers = (now.as_second(), 0);
+        }
+        discovers.1 += 1;
+        discovers.1 > DISCOVERS_PER_SECOND
     }
 }
 
@@ -163,13 +187,14 @@ mod tests {
     #[test]
     fn a_made_up_machine_takes_a_newcomer_s_place_once_for_all_its_packets() {
         let (per_boot, one) = (PerBoot::default(), SessionId([1; 6]));
-        let packet = |admit: bool| per_boot.take_packet(one, Transport::Discover, || admit);
-        assert!(!packet(false) && per_boot.take_question(one, true, || false).is_none());
+        let packet = |second: i64, admit: bool| per_boot.take_packet(one, Transport::Discover, at(second), || admit);
+        assert!(!packet(0, false) && per_boot.take_question(one, true, || false).is_none());
         assert_eq!(per_boot.take_question(one, true, || true), Some(true));
-        assert_eq!((0..500).filter(|_| packet(false)).count(), 60);
+        assert_eq!((0..500).filter(|_| packet(0, false)).count(), 2, "firmware waits before it asks again");
+        assert_eq!((0..500).filter(|second| packet(*second, false)).count(), 58);
         assert!(per_boot.take(one, &BootEvent::Done), "its result has room");
         let two = SessionId([2; 6]);
-        assert!(per_boot.take_packet(two, Transport::Http, || false), "it has a token, and is no newcomer");
+        assert!(per_boot.take_packet(two, Transport::Http, at(0), || false), "it has a token, and is no newcomer");
         assert_eq!((0..500).filter(|_| per_boot.take_question(two, false, || false) == Some(true)).count(), 24);
         assert_eq!(per_boot.take_question(two, false, || false), Some(false), "it is written, but not kept whole");
     }

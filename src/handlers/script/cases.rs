@@ -6,7 +6,9 @@ mod difference;
 mod expect;
 mod file;
 mod recorded;
+mod world;
 mod written;
+mod wrong;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

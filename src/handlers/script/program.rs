@@ -7,13 +7,15 @@ use std::sync::{Arc, OnceLock};
 
 use jiff::tz::TimeZone;
 use rhai::module_resolvers::StaticModuleResolver;
-use rhai::{AST, Dynamic, Engine, ImmutableString, Scope};
+use rhai::{Dynamic, Engine, ImmutableString, Scope};
 
+use super::compile::{Compile, Script, panicked};
 use super::diagnose::{self, ScriptError, ScriptErrors, at_place};
 use super::limits::Limits;
-use super::made::{self, End, Origin};
-use super::modules::{Loader, Modules, Trail, read};
+use super::made::{self, Origin};
+use super::modules::Modules;
 use super::outside::{self, Answers};
+use super::question::Question;
 use super::request::Request;
 use super::sandbox::{self, Budget, Ended, Place};
 use super::sources::Sources;
@@ -23,26 +25,6 @@ use super::{ScriptConfig, answer, api, notes, warnings};
 use crate::boot::{BootFile, BootRequest, FileName};
 use crate::database::NamedQueries;
 use crate::decision::Answer;
-use crate::nearest::cut;
-
-/// One of the two questions that a script may answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Question {
-    /// May this machine boot?
-    AllowBoot,
-    /// What does it boot?
-    BootImages,
-}
-
-impl Question {
-    /// The name of the function that answers.
-    pub fn function(self) -> &'static str {
-        match self {
-            Question::AllowBoot => "allow_boot",
-            Question::BootImages => "boot_images",
-        }
-    }
-}
 
 /// The function that makes files for boot loaders; it stands beside `boot_images`.
 const FILE_FUNCTION: &str = "boot_file";
@@ -62,16 +44,6 @@ pub(super) struct Program {
     make_engine: Box<dyn Fn() -> Engine + Send + Sync>,
     modules: StaticModuleResolver,
     tracer: OnceLock<Engine>,
-}
-
-/// The script that may answer one question.
-#[derive(Clone)]
-struct Script {
-    file: String,
-    /// Absent when the script does not have the function.
-    ast: Option<AST>,
-    /// Where the function may end.
-    ends: Vec<End>,
 }
 
 impl Program {
@@ -366,91 +338,5 @@ impl Program {
             Some(place) => at_place(file, place, message, None, &self.sources),
             None => ScriptError::of_file(file, message),
         }
-    }
-}
-
-fn panicked(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("a function of pointsman failed: {}; this is a defect, please report it", cut(text.unwrap_or("unknown")))
-}
-
-struct Compile<'a> {
-    engine: &'a mut Engine,
-    sources: &'a mut Sources,
-    config: &'a ScriptConfig,
-    modules: &'a mut Modules,
-    errors: &'a mut Vec<ScriptError>,
-}
-
-impl Compile<'_> {
-    fn script(&mut self, path: &Path, question: Question) -> Script {
-        let file = path.display().to_string();
-        let ast = self.compile(path, &file).and_then(|ast| self.function(&file, ast, question));
-        let ends = ast.as_ref().map_or_else(Vec::new, |ast| made::ends(ast, question.function(), api::builds_answers));
-        Script { file, ast, ends }
-    }
-
-    fn compile(&mut self, path: &Path, file: &str) -> Option<AST> {
-        let text = read(path).map_err(|message| self.errors.push(ScriptError::of_file(file, message))).ok()?;
-        self.sources.insert(file, text.clone());
-        let compiled = self.engine.compile_with_scope(&notes::scope(), &text);
-        let mut ast =
-            compiled.map_err(|error| self.errors.push(diagnose::of_parse(&error, file, self.sources))).ok()?;
-        ast.set_source(file);
-        self.sources.set_code_lines(file, trace::code_lines(&ast));
-        let before = self.errors.len();
-        self.errors.extend(self.sources.problems(file));
-        let (engine, sources, errors) = (&mut *self.engine, &mut *self.sources, &mut *self.errors);
-        Loader { engine, sources, config: self.config, modules: self.modules, errors }
-            .imports_of(file, Trail::start(file));
-        if self.errors.len() > before {
-            return None;
-        }
-        // The top level runs with every question; once now, so that a missing table is found before a machine asks.
-        let time = self.config.limits.boot_images;
-        let budget = Budget {
-            operations: self.config.limits.operations,
-            time,
-            memory: Some(self.config.limits.memory),
-            place: Place::Load,
-        };
-        let ran = sandbox::run(budget, || catch_unwind(AssertUnwindSafe(|| self.engine.run_ast(&ast)))).value;
-        match ran {
-            Ok(Ok(())) => Some(ast),
-            Ok(Err(error)) => {
-                self.errors.push(diagnose::of_run(&error, file, self.sources));
-                None
-            }
-            Err(panic) => {
-                self.errors.push(ScriptError::of_file(file, panicked(panic.as_ref())));
-                None
-            }
-        }
-    }
-
-    /// Checks the function that answers; a script without it passes, but not one with a slip of the pen.
-    fn function(&mut self, file: &str, ast: AST, question: Question) -> Option<AST> {
-        let name = question.function();
-        let functions: Vec<(String, usize)> =
-            ast.iter_functions().map(|f| (f.name.to_owned(), f.params.len())).collect();
-        if functions.iter().any(|(other, params)| other == name && *params == 1) {
-            return Some(ast);
-        }
-        if functions.is_empty() {
-            let mut error = ScriptError::of_file(file, "there is no function in it, so it would never answer");
-            error.hint = Some(
-                "write fn allow_boot(request) { ... } or fn boot_images(request) { ... }; pass() leaves it to others"
-                    .to_owned(),
-            );
-            self.errors.push(error);
-        }
-        let near = |other: &str| other == name || strsim::damerau_levenshtein(other, name) <= 2;
-        if let Some((other, _)) = functions.iter().find(|(other, _)| near(other)) {
-            let message = format!("this is not `fn {name}(request)`");
-            let place = self.sources.function(file, other).unwrap_or((1, 1));
-            let hint = Some(format!("write the first line as: fn {name}(request) {{"));
-            self.errors.push(at_place(file, place, message, hint, self.sources));
-        }
-        None
     }
 }

@@ -8,7 +8,7 @@ use super::api::{self, FIELDS, PARTS, When};
 use super::diagnose::{ScriptError, at_place};
 use super::lexer::{Kind, Token};
 use super::made::{End, Gives};
-use super::program::Question;
+use super::question::Question;
 use super::sources::{Sources, word};
 use crate::boot::FACTS;
 

@@ -39,12 +39,12 @@ fn a_32_bit_uefi_machine_starts_the_loader_of_its_architecture() {
     let Some(mut lab) = Lab::open("uefi-ia32") else { return };
     let loader = lab.evidence.join("ia32.efi");
     disk::ia32_loader(&loader);
-    let names = format!("[loaders.files]\nia32-uefi = \"ia32.efi\"\n[loaders.names]\n\"ia32.efi\" = {loader:?}\n");
+    let names = format!("[loaders.files]\nx86-uefi = \"ia32.efi\"\n[loaders.names]\n\"ia32.efi\" = {loader:?}\n");
     let server = lab.serve(&Site { more: names, ..Site::new(ALLOW_ALL, SHOW) });
     let machine = lab.power_on(&plan);
     // It prints what the loader on a disk would.
     lab.see(&machine, OWN_DISK, LIMIT);
-    lab.decision(&server, &[("mac", plan.mac), ("question", "allow_boot"), ("arch", "ia32-uefi")]);
+    lab.decision(&server, &[("mac", plan.mac), ("question", "allow_boot"), ("arch", "x86-uefi")]);
 }
 
 /// What `pointsman print dhcp-config` leaves to the site: U-Boot looks for a script of its own first, and waits for every

@@ -219,7 +219,7 @@ fn boots_linux(lab: &mut Lab, plan: &Plan, server: &ServerUnderTest) -> String {
         Firmware::UefiX64Http | Firmware::UefiX64Https => ("x64-uefi-http", "x64-uefi"),
         // It asks no DHCP server of ours again: its script lies beside it.
         Firmware::UefiX64HttpV6 => ("x64-uefi-http", "x64-uefi-http"),
-        Firmware::UefiIa32 => ("ia32-uefi", "ia32-uefi"),
+        Firmware::UefiIa32 => ("x86-uefi", "x86-uefi"),
         Firmware::UefiArm64 | Firmware::UBootArm64 => ("arm64-uefi", "arm64-uefi"),
     };
     let decision = |question, stage, architecture| {

@@ -22,6 +22,10 @@ pub enum Wanted {
     Person,
     /// The report that an image which does an assignment is about to be loaded.
     Start,
+    /// The report of another loader than iPXE that an image which does an assignment is about to start.
+    Begin(Beginning),
+    /// What tells GRUB that it reaches us by HTTP, too.
+    ByHttp,
     /// The report of an image that iPXE could not load.
     LoadFailed,
     /// The installer's report that it is done.
@@ -34,6 +38,53 @@ pub enum Wanted {
     Loader(FileName),
 }
 
+/// What another loader than iPXE begins: `s/<image>/<assignment in hexadecimal digits>`, and behind it the file whose
+/// loading is the report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    /// The image's id.
+    pub image: String,
+    /// The assignment.
+    pub assignment: String,
+    /// The file that is loaded by it; none where the loader asks before it starts what it has loaded.
+    pub file: Option<FileName>,
+}
+
+/// The folder of what begins an assignment.
+const BEGIN: &str = "s";
+/// The longest id of an image, in octets.
+const IMAGE_LEN_MAX: usize = 64;
+/// The longest id of an assignment, in octets: its digits are one component of a [`FileName`].
+const ASSIGNMENT_LEN_MAX: usize = 127;
+
+impl Beginning {
+    /// The path below the session's. None when an id is none that a path can hold.
+    pub fn path(&self) -> Option<String> {
+        let Beginning { image, assignment, file } = self;
+        let digits = crate::hex::digits(assignment.as_bytes());
+        let path = format!("{BEGIN}/{image}/{digits}");
+        let path = file.as_ref().map_or(path.clone(), |file| format!("{path}/{file}"));
+        (Beginning::read(&path).as_ref() == Some(self)).then_some(path)
+    }
+
+    /// Reads a path below a session's; none when it is another.
+    fn read(path: &str) -> Option<Beginning> {
+        let mut parts = path.strip_prefix(BEGIN)?.strip_prefix('/')?.splitn(3, '/');
+        let (image, digits) = (parts.next()?, parts.next()?);
+        let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        let is_image = (1..=IMAGE_LEN_MAX).contains(&image.len()) && image.bytes().all(known);
+        let assignment = String::from_utf8(crate::hex::octets(digits)?).ok()?;
+        if !is_image || matches!(image, "." | "..") || !(1..=ASSIGNMENT_LEN_MAX).contains(&assignment.len()) {
+            return None;
+        }
+        let file = match parts.next() {
+            None => None,
+            Some(file) => Some(FileName::parse(file.as_bytes()).ok()?),
+        };
+        Some(Beginning { image: image.to_owned(), assignment, file })
+    }
+}
+
 /// File name of the bootstrap script.
 pub const BOOTSTRAP: &str = "boot.ipxe";
 /// The path of the way in for machines that have no token yet.
@@ -44,6 +95,8 @@ pub const AUTOEXEC: &str = "autoexec.ipxe";
 pub const SCRIPT: &str = "script.ipxe";
 /// File name of where a person's answer goes.
 pub const PERSON: &str = "person.ipxe";
+/// File name of what tells GRUB that it reaches us by HTTP, too.
+pub const BY_HTTP: &str = "by-http.cfg";
 /// File name of the report that an assignment begins.
 pub const START: &str = "start.ipxe";
 /// File name of iPXE's failure report.
@@ -84,12 +137,14 @@ pub fn parse(name: &FileName) -> Option<(&str, Wanted)> {
         SCRIPT => Wanted::Script,
         PERSON => Wanted::Person,
         START => Wanted::Start,
+        BY_HTTP => Wanted::ByHttp,
         LOAD_FAILED => Wanted::LoadFailed,
         DONE => Wanted::Done,
         FAILED => Wanted::Failed,
-        _ => match rest.strip_prefix("f/") {
-            Some(image) => Wanted::Image(FileName::parse(image.as_bytes()).ok()?),
-            None => Wanted::Loader(FileName::parse(rest.as_bytes()).ok()?),
+        _ => match (rest.strip_prefix("f/"), Beginning::read(rest)) {
+            (Some(image), _) => Wanted::Image(FileName::parse(image.as_bytes()).ok()?),
+            (None, Some(beginning)) => Wanted::Begin(beginning),
+            (None, None) => Wanted::Loader(FileName::parse(rest.as_bytes()).ok()?),
         },
     };
     Some((token, wanted))
@@ -151,6 +206,28 @@ mod tests {
         assert_eq!(read("/B\\t0k\\f\\x"), Some(("t0k".into(), Wanted::Image(FileName::parse(b"x").unwrap()))));
         for other in ["snponly.efi", "b", "b/t0k", "b/t0k/", "x/t0k/y", "b//y", "b/t0k/../y"] {
             assert_eq!(read(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_begins_an_assignment_is_read_as_it_was_written() {
+        let begin = |image: &str, assignment: &str, file: Option<&str>| Beginning {
+            image: image.into(),
+            assignment: assignment.into(),
+            file: file.map(|file| FileName::parse(file.as_bytes()).unwrap()),
+        };
+        for file in [None, Some("debian/linux"), Some("s/x/61")] {
+            let beginning = begin("debian-12", "inventory:7/../\u{e9}", file);
+            let path = beginning.path().unwrap();
+            assert_eq!(read(&session_path("t0k", &path)), Some(("t0k".into(), Wanted::Begin(beginning))));
+        }
+        let long = "x".repeat(ASSIGNMENT_LEN_MAX + 1);
+        for (image, assignment) in [("..", "7"), (".", "7"), ("a/b", "7"), ("", "7"), ("a", ""), ("a", long.as_str())] {
+            assert_eq!(begin(image, assignment, None).path(), None, "{image} {assignment}");
+        }
+        assert_eq!(begin("a", &long[1..], None).path().map(|path| path.len()), Some(4 + 254));
+        for other in ["s/a", "s/a/7", "s/a/xy", "s/a b/61", "S/a/61"] {
+            assert!(matches!(read(&session_path("t0k", other)), Some((_, Wanted::Loader(_)))), "{other}");
         }
     }
 

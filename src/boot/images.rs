@@ -198,6 +198,11 @@ impl BootImages {
         self.without(|image| image.assignment.is_some())
     }
 
+    /// The same without those images with an assignment that nobody could begin, as when the loader cannot boot them.
+    pub fn without_assignments_of(&self, is_left_out: impl Fn(&BootImage) -> bool) -> BootImages {
+        self.without(|image| image.assignment.is_some() && is_left_out(image))
+    }
+
     fn without(&self, is_left_out: impl Fn(&BootImage) -> bool) -> BootImages {
         let kept: Vec<_> = self.images.iter().filter(|image| !is_left_out(image)).cloned().collect();
         if kept.len() == self.images.len() {

@@ -9,8 +9,22 @@
 //! | `name` | the names that they look for |
 //! | `grub`, `pxelinux` | the text for each |
 //!
-//! **Invariant**: no socket, no clock, no decision; a value from outside never becomes a command of the loader's language,
-//! and nothing that needs the server's consent first (an assignment, a question to a person) is in the text.
+//! # What is done once
+//!
+//! An image that does an assignment needs the server's consent before it runs. These loaders run no script of ours that
+//! could fail, so the consent is a file below `s/` of the session ([`Beginning`]): the server gives it out only after it
+//! has noted the start.
+//!
+//! * GRUB loads kernel and RAM disks first, then reads that file as a script; it sets a variable to the image's id.
+//!   Only with that value it boots. What could not be loaded is so not spent.
+//! * PXELINUX has no conditions: there the last file that it loads is the consent, and the one that `ONERROR` leads to is
+//!   the own disk.
+//!
+//! A file that is refused, late or lost ends at the own disk, never at the image.
+//!
+//! **Invariant**: no socket, no clock, no decision; a value from outside never becomes a command of the loader's language;
+//! an image with an assignment runs by no way that does not go through its consent, and what asks a person is not in the
+//! text.
 
 mod grub;
 mod name;
@@ -23,7 +37,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::boot::{BootImage, BootImages, FileName, ImageKind, Line, LocalBoot, Menu, Platform, Source};
 use crate::ipxe::SessionUrls;
-use crate::paths;
+use crate::paths::{self, Beginning};
 
 pub use name::{ConfigFile, Syntax};
 
@@ -65,8 +79,37 @@ const READING_TIME_S: u64 = 10;
 const DENIED: &str = "This machine may not boot from the network.";
 /// Shown before the own disk.
 const LOCAL: &str = "Starting from the local disk.";
+/// Why an assignment is left out.
+const CANNOT: &str = "Left out, because this boot loader cannot boot it; give the machine iPXE:";
 /// Why what asks a person is left out.
 const ASKS: &str = "Left out, because only iPXE can ask who is there:";
+
+/// What of these images is to be offered: without assignments that this loader cannot boot, and without questions. The
+/// screen tells what was left out.
+pub fn offered(syntax: Syntax, images: &BootImages, target: &Target) -> BootImages {
+    let can = |image: &BootImage| match syntax {
+        Syntax::Grub => grub::can(image, target),
+        Syntax::Pxelinux => pxelinux::can(image, target),
+    };
+    let images = images.clone().without_questions(|_| true, &Line::clean(ASKS));
+    let is_lost = |image: &&BootImage| image.assignment.is_some() && !can(image);
+    let lost: Vec<_> = images.images().iter().filter(is_lost).map(|image| image.title.as_str()).collect();
+    if lost.is_empty() {
+        return images;
+    }
+    let notice = Line::clean(&format!("{CANNOT} {}", lost.join(", ")));
+    images.without_assignments_of(|image| !can(image)).with_notice([notice])
+}
+
+/// What tells GRUB that the server has noted the start of this image.
+pub fn agreed(image: &str) -> String {
+    grub::agreed(image)
+}
+
+/// What tells GRUB, which asked for it by HTTP, that its files can come so.
+pub fn by_http() -> &'static str {
+    grub::by_http()
+}
 
 /// The text of a configuration file.
 pub fn render(syntax: Syntax, said: Said<'_>, target: &Target) -> String {
@@ -76,8 +119,7 @@ pub fn render(syntax: Syntax, said: Said<'_>, target: &Target) -> String {
             Syntax::Pxelinux => pxelinux::denied(reason, target),
         },
         Said::Images(images) => {
-            // Nobody could tell the server that the work begins.
-            let images = images.without_assignments().without_questions(|_| true, &Line::clean(ASKS));
+            let images = offered(syntax, images, target);
             match syntax {
                 Syntax::Grub => grub::images(&images, target),
                 Syntax::Pxelinux => pxelinux::images(&images, target),
@@ -124,6 +166,13 @@ impl Target {
 
     fn image(&self, name: &FileName) -> String {
         self.path(&format!("{}/{name}", paths::FILES))
+    }
+
+    /// The path of the consent to begin this image, with or without a file; none where the image needs none.
+    fn consent(&self, image: &BootImage, file: Option<&FileName>) -> Option<Result<String, LeftOut>> {
+        let assignment = image.assignment.clone()?;
+        let beginning = Beginning { image: image.id.clone(), assignment, file: file.cloned() };
+        Some(beginning.path().map(|path| self.path(&path)).ok_or(LeftOut("the name of its assignment is too long")))
     }
 
     fn address(&self) -> IpAddr {

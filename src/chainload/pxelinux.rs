@@ -82,6 +82,11 @@ fn local(target: &Target) -> String {
     }
 }
 
+/// Whether this image can be in the file.
+pub(super) fn can(image: &BootImage, target: &Target) -> bool {
+    label(image, target).is_ok()
+}
+
 fn label(image: &BootImage, target: &Target) -> Result<String, LeftOut> {
     let commands = commands(image, target)?;
     let title = plain(&image.title);
@@ -96,10 +101,10 @@ fn commands(image: &BootImage, target: &Target) -> Result<String, LeftOut> {
     }
     match &image.kind {
         ImageKind::Linux { kernel, initrd, cmdline } => {
-            let mut text = format!("LINUX {}\n", file(kernel, target)?);
+            let (kernel, initrd) = linux(image, kernel, initrd, target)?;
+            let mut text = format!("LINUX {kernel}\n");
             if !initrd.is_empty() {
-                let files = initrd.iter().map(|source| file(source, target)).collect::<Result<Vec<_>, _>>()?;
-                text.push_str(&format!("INITRD {}\n", files.join(",")));
+                text.push_str(&format!("INITRD {}\n", initrd.join(",")));
             }
             let cmdline = target.urls.command_line(cmdline);
             // A single `-` stands for no command line at all.
@@ -108,8 +113,10 @@ fn commands(image: &BootImage, target: &Target) -> Result<String, LeftOut> {
             }
             Ok(text)
         }
-        ImageKind::Chain { source } => Ok(format!("PXE {}\n", file(source, target)?)),
+        ImageKind::Chain { source } => Ok(format!("PXE {}\n", last_file(image, source, target)?)),
         ImageKind::Efi { .. } => Err(LeftOut("PXELINUX runs on a BIOS")),
+        // It loads nothing of ours, so that nobody could tell the server that the work begins.
+        _ if image.assignment.is_some() => Err(LeftOut("PXELINUX cannot tell that it begins")),
         ImageKind::Retry { .. } => {
             Ok(format!("CONFIG {}::{}\n", target.address(), target.path("pxelinux.cfg/default")))
         }
@@ -122,12 +129,44 @@ fn commands(image: &BootImage, target: &Target) -> Result<String, LeftOut> {
     }
 }
 
+/// A kernel and its RAM disks. They are loaded in this order, and the last of them is the consent.
+fn linux(
+    image: &BootImage,
+    kernel: &Source,
+    initrd: &[Source],
+    target: &Target,
+) -> Result<(String, Vec<String>), LeftOut> {
+    let Some((last, others)) = initrd.split_last() else {
+        return Ok((last_file(image, kernel, target)?, Vec::new()));
+    };
+    let others = others.iter().map(|source| file(source, target));
+    let initrd = others.chain([last_file(image, last, target)]).collect::<Result<_, _>>()?;
+    Ok((file(kernel, target)?, initrd))
+}
+
+/// The file that is loaded last.
+fn last_file(image: &BootImage, source: &Source, target: &Target) -> Result<String, LeftOut> {
+    let Source::File(name) = source else { return file(source, target) };
+    match target.consent(image, Some(name)) {
+        None => file(source, target),
+        Some(path) => writable(name).and(path).and_then(|path| place(&path, target)),
+    }
+}
+
 /// A file as PXELINUX names it: by TFTP, wherever it was loaded from itself.
 fn file(source: &Source, target: &Target) -> Result<String, LeftOut> {
     match source {
-        Source::File(name) => writable(name).map(|()| format!("{}::{}", target.address(), target.image(name))),
+        Source::File(name) => writable(name).and_then(|()| place(&target.image(name), target)),
         Source::Url(_) => Err(LeftOut("PXELINUX loads files of this server only")),
     }
+}
+
+/// The longest name of a file that PXELINUX takes, in octets: it would cut a longer one.
+const PLACE_LEN_MAX: usize = 255;
+
+fn place(path: &str, target: &Target) -> Result<String, LeftOut> {
+    let place = format!("{}::{path}", target.address());
+    if place.len() > PLACE_LEN_MAX { Err(LeftOut("its path is too long for PXELINUX")) } else { Ok(place) }
 }
 
 fn writable(name: &FileName) -> Result<(), LeftOut> {

@@ -86,14 +86,21 @@ fn every_name_that_the_loaders_look_for_is_known() {
 fn grub_boots_one_image_at_once_and_falls_back_to_the_disk() {
     let text = grub(&one(linux("root=/dev/vda \"dyndbg=file a.c\" url={files_url}/x")), &target(Platform::Efi));
     let expected = "menuentry 'A title' --id 'one' {\n\
-        linux '(tftp,10.0.0.2)/b/T0K/f/debian/linux' 'root=/dev/vda' 'dyndbg=file a.c' 'url=http://10.0.0.2/b/T0K/f/x'\n\
-        initrd '(tftp,10.0.0.2)/b/T0K/f/debian/initrd.gz' '(tftp,10.0.0.2)/b/T0K/f/more.gz'\nboot\n}\n";
+        linux \"$files\"'/b/T0K/f/debian/linux' 'root=/dev/vda' 'dyndbg=file a.c' 'url=http://10.0.0.2/b/T0K/f/x'\n\
+        initrd \"$files\"'/b/T0K/f/debian/initrd.gz' \"$files\"'/b/T0K/f/more.gz'\nboot\n}\n";
     assert!(text.contains(expected), "{text}");
+    // By HTTP where this build can, and gets through.
+    let source = "set files='(tftp,10.0.0.2)'\nset http='(http,10.0.0.2)'\nif insmod http; then\n\
+        source \"$http\"'/b/T0K/by-http.cfg'\nfi\n";
+    assert!(text.contains(source) && by_http() == "set files=\"$http\"\n", "{text}");
     assert!(text.contains("set default='one'\nset fallback='own disk'\nset timeout=0\n"), "{text}");
     assert!(text.ends_with("exit 1\n}\n"), "{text}");
     let by_http = Target { by_http: true, server: "10.0.0.2:8080".parse().unwrap(), ..target(Platform::Efi) };
     let text = grub(&one(ImageKind::Chain { source: Source::File(name("a b.efi")) }), &by_http);
     assert!(text.contains("chainloader '(http,10.0.0.2:8080)/b/T0K/f/a%20b.efi'\n"), "{text}");
+    // What TFTP and HTTP write differently has one place.
+    let text = grub(&one(ImageKind::Chain { source: Source::File(name("a b.efi")) }), &target(Platform::Efi));
+    assert!(text.contains("chainloader '(tftp,10.0.0.2)/b/T0K/f/a b.efi'\n") && !text.contains("insmod"), "{text}");
 }
 
 #[test]
@@ -129,19 +136,92 @@ fn what_would_start_by_itself_and_cannot_is_replaced_by_the_disk_only() {
     // Where somebody chooses, the cursor may be anywhere.
     assert!(grub(&menu(list(), Some("w"), None), &target(Platform::Efi)).contains("set default='a'\n"));
     let text = grub(&one(ImageKind::Shell), &target(Platform::Efi));
-    assert!(text.ends_with("\nboot\nfi\ndone\nexit 1\n") && !text.contains("menuentry"), "{text}");
+    assert!(text.ends_with("\nboot\nfi\nfi\ndone\nexit 1\n") && !text.contains("menuentry"), "{text}");
+}
+
+fn assigned(id: &str, kind: ImageKind) -> BootImage {
+    BootImage { assignment: Some("7".into()), ..image(id, kind) }
 }
 
 #[test]
-fn what_needs_a_consent_is_not_told() {
-    let assigned = BootImage { assignment: Some("7".into()), ..image("a", linux("secret=1")) };
-    let text = grub(&BootImages::new(vec![assigned], None).unwrap(), &target(Platform::Efi));
-    assert!(!text.contains("secret"), "{text}");
+fn what_asks_a_person_is_not_told() {
     let needs = Some(Box::new(Ask::new(Method::Pin, Line::clean("PIN"), Vec::new()).unwrap()));
     let choice = Choice { needs, ..Choice::default() };
-    let guarded = BootImage { choice, ..image("g", linux("secret=1")) };
-    let text = pxelinux(&menu(vec![guarded, image("b", ImageKind::LOCAL)], None, None));
+    let guarded = BootImage { choice, ..assigned("g", linux("secret=1")) };
+    let images = menu(vec![guarded, image("b", ImageKind::LOCAL)], None, None);
+    let text = pxelinux(&images);
     assert!(!text.contains("secret") && text.contains("SAY Left out"), "{text}");
+    assert_eq!(offered(Syntax::Grub, &images, &target(Platform::Efi)).assignments().count(), 0);
+}
+
+#[test]
+fn grub_runs_an_assignment_only_by_the_consent_to_it() {
+    let images = BootImages::new(vec![assigned("one", linux("x"))], None).unwrap();
+    let text = grub(&images, &target(Platform::Efi));
+    let expected = "menuentry 'A title' --id 'one' {\nset agreed=\n\
+        if linux \"$files\"'/b/T0K/f/debian/linux' 'x'; then\n\
+        if initrd \"$files\"'/b/T0K/f/debian/initrd.gz' \"$files\"'/b/T0K/f/more.gz'; then\n\
+        source '(tftp,10.0.0.2)/b/T0K/s/one/37'\nfi\nfi\n\
+        if [ \"$agreed\" = 'one' ]; then\nboot\nfi\n\
+        echo 'Not started: the boot server did not agree to one.'\necho 'Starting from the local disk.'\nfor ";
+    assert!(text.contains(expected), "{text}");
+    assert_eq!(agreed("one"), "set agreed='one'\n");
+    // GRUB starts by itself what is loaded at the end of an entry: nothing gets there.
+    let bios = target(Platform::Bios);
+    for local_boot in [None, Some(LocalBoot::Exit), Some(LocalBoot::ExitFailed), Some(LocalBoot::Reboot)] {
+        for target in [&bios, &target(Platform::Efi)] {
+            let text = grub(&images, &Target { local_boot, ..target.clone() });
+            let entry = text.split("menuentry ").nth(1).unwrap().trim_end().trim_end_matches('}').trim_end();
+            let last = entry.lines().last().unwrap();
+            assert!(matches!(last, "exit" | "exit 1" | "reboot"), "{text}");
+            let boots: Vec<_> =
+                entry.match_indices("\nboot\n").map(|(at, _)| entry[..at].lines().last().unwrap()).collect();
+            assert!(boots.iter().all(|before| before.starts_with("if ")), "{text}");
+        }
+    }
+    let text = grub(&one_assigned(ImageKind::Reboot), &target(Platform::Efi));
+    assert!(text.contains("source '(tftp,10.0.0.2)/b/T0K/s/one/37'\nif ["), "{text}");
+}
+
+fn one_assigned(kind: ImageKind) -> BootImages {
+    BootImages::new(vec![assigned("one", kind)], None).unwrap()
+}
+
+#[test]
+fn pxelinux_loads_the_consent_to_an_assignment_last() {
+    let text = pxelinux(&one_assigned(linux("x")));
+    let expected = "LINUX 10.0.0.2::b/T0K/f/debian/linux\n\
+        INITRD 10.0.0.2::b/T0K/f/debian/initrd.gz,10.0.0.2::b/T0K/s/one/37/more.gz\nAPPEND x\n";
+    assert!(text.contains(expected) && text.contains("ONERROR ~disk\n"), "{text}");
+    let kernel = |initrd| ImageKind::Linux { kernel: "k".parse().unwrap(), initrd, cmdline: Line::default() };
+    assert!(pxelinux(&one_assigned(kernel(Vec::new()))).contains("LINUX 10.0.0.2::b/T0K/s/one/37/k\n"));
+    let text = pxelinux(&one_assigned(ImageKind::Chain { source: Source::File(name("x.0")) }));
+    assert!(text.contains("PXE 10.0.0.2::b/T0K/s/one/37/x.0\n"), "{text}");
+}
+
+#[test]
+fn an_assignment_that_the_loader_cannot_begin_is_neither_told_nor_offered() {
+    let long = Source::File(name(&"x".repeat(240)));
+    let kernel = ImageKind::Linux { kernel: long, initrd: Vec::new(), cmdline: Line::default() };
+    for (syntax, kind) in [
+        (Syntax::Grub, ImageKind::Shell),
+        (Syntax::Grub, ImageKind::Retry { wait: Duration::from_secs(5) }),
+        (Syntax::Pxelinux, ImageKind::Shell),
+        (Syntax::Pxelinux, ImageKind::Reboot),
+        (Syntax::Pxelinux, ImageKind::LOCAL),
+        (Syntax::Pxelinux, kernel),
+    ] {
+        let images = one_assigned(kind);
+        let target = target(Platform::Efi);
+        let left = offered(syntax, &images, &target);
+        assert_eq!((left.images().len(), left.assignments().count()), (0, 0), "{images:?}");
+        let text = render(syntax, Said::Images(&images), &target);
+        assert!(
+            text.contains("Left out, because this boot loader cannot boot it; give the machine iPXE: A title"),
+            "{text}"
+        );
+        assert_eq!(render(syntax, Said::Images(&left), &target), text);
+    }
 }
 
 #[test]
@@ -157,7 +237,7 @@ fn the_own_disk_is_reached_as_it_is_said() {
     assert!(told(grub, efi, Some(LocalBoot::ExitFailed)).ends_with(&format!("{shown}exit 1\n")));
     assert!(told(grub, efi, Some(LocalBoot::Exit)).ends_with("\nexit\n"));
     assert!(told(grub, efi, Some(LocalBoot::Reboot)).ends_with("\nreboot\n"));
-    assert!(told(grub, bios, None).contains("chainloader +1\n"));
+    assert!(told(grub, bios, None).contains("if chainloader +1; then\nboot\n"));
     let pxelinux = |local_boot| told(Syntax::Pxelinux, bios, local_boot);
     assert!(pxelinux(None).contains("SAY stolen\n") && pxelinux(None).ends_with("LOCALBOOT 0\n"));
     assert!(pxelinux(Some(LocalBoot::ExitFailed)).ends_with("LOCALBOOT -1\n"));
@@ -200,11 +280,14 @@ proptest! {
     fn no_text_becomes_a_command_of_grub(title in hostile(), cmdline in hostile(), reason in hostile()) {
         let image = BootImage { title: Line::clean(&title), ..image("one", linux(&cmdline)) };
         let images = BootImages::new(vec![image], None).unwrap().with_notice([Line::clean(&reason)]);
-        let lines = words(&grub(&images, &target(Platform::Efi)));
+        let text = grub(&images, &target(Platform::Efi));
+        let head = text.find("set default=").unwrap();
+        let notice = text.find("set files=").unwrap();
+        let lines = words(&[&text[..notice], &text[head..]].concat());
         let first: Vec<&str> = lines.iter().filter_map(|line| line.first()).map(String::as_str).collect();
         let expected = [
             "#", "echo", "sleep", "set", "set", "set", "menuentry", "linux", "initrd", "boot", "}", "menuentry", "echo",
-            "for", "if", "chainloader", "boot", "fi", "done", "exit", "}",
+            "for", "if", "if", "boot", "fi", "fi", "done", "exit", "}",
         ];
         prop_assert_eq!(first, expected);
         prop_assert_eq!(&lines[1], &["echo".to_owned(), Line::clean(&reason).as_str().to_owned()]);

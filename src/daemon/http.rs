@@ -3,22 +3,25 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::boot::{BootDecision, Client, FileName, Look};
+use crate::boot::{BootDecision, BootImages, Client, FileName, Look};
 use crate::cache::Library;
 use crate::chainload::ConfigFile;
 use crate::database::{Database, Health};
-use crate::decision::Session;
+use crate::decision::{HandlerError, Session};
 use crate::files::Content;
 use crate::http::{Bootstrap, Connection, Dependency, Door, Site};
 use crate::ipxe::{Command, SessionUrls};
+use crate::paths::Beginning;
 use crate::people::People;
 use crate::upstream::{Upstream, UpstreamState};
 
 use super::newer::Asking;
 use super::shared::Shared;
 
+#[async_trait]
 impl Site for Shared {
     fn images(&self) -> Library {
         self.site.load().images.clone()
@@ -36,16 +39,32 @@ impl Site for Shared {
         Shared::made_file(self, name)
     }
 
+    fn config_images(
+        &self,
+        file: ConfigFile,
+        session: &Session,
+        decision: &BootDecision,
+        via: &Connection,
+    ) -> BootImages {
+        let server = Shared::known_by(self, session, via.local.ip(), via.peer.ip());
+        let target = self.chainload(session, &decision.verdict, server, true);
+        Shared::config_images(self, file.syntax, session, decision, &target)
+    }
+
     fn config_text(
         &self,
         file: ConfigFile,
-        session: &Arc<Session>,
-        decision: &BootDecision,
+        session: &Session,
+        told: (&BootDecision, &BootImages),
         via: &Connection,
     ) -> Option<String> {
         let server = Shared::known_by(self, session, via.local.ip(), via.peer.ip());
-        let target = self.chainload(session, &decision.verdict, server, true);
-        Shared::config_text(self, file.syntax, session, decision, &target)
+        let target = self.chainload(session, &told.0.verdict, server, true);
+        Shared::config_text(self, file.syntax, session, told, &target)
+    }
+
+    async fn begin(&self, session: &Arc<Session>, via: &Connection, beginning: &Beginning) -> Result<(), HandlerError> {
+        Shared::begin(self, session, via.network(), beginning).await
     }
 
     fn urls(&self, session: &Session, via: &Connection) -> SessionUrls {

@@ -6,6 +6,7 @@
 //! **Invariant**: nothing here decides, and nothing here knows a packet.
 
 mod api;
+mod beginning;
 mod cache;
 mod certificate;
 mod dhcp;

@@ -7,12 +7,12 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::boot::{Architecture, BootDecision, FileName, Look, Network, Platform, Verdict};
+use crate::boot::{Architecture, BootDecision, BootImages, FileName, Look, Network, Platform, Verdict};
 use crate::cache::Library;
 use crate::chainload::{self, ConfigFile, Said, Syntax, Target};
 use crate::config::{CompatSection, IpxeScheme, IpxeSection};
 use crate::database::Databases;
-use crate::decision::{BootEvent, DecisionEngine, Progress, Session};
+use crate::decision::{DecisionEngine, Progress, Session};
 use crate::files::Content;
 use crate::handlers::rollout::Rollouts;
 use crate::ipxe::{self, SessionUrls, Word};
@@ -25,6 +25,8 @@ use crate::people::People;
 use crate::site::{Running, Site};
 use crate::store::Store;
 use crate::upstream::Upstreams;
+
+use super::beginning::Beginnings;
 
 /// The ports that clients are told, after binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +56,8 @@ pub(super) struct Shared {
     /// The private CA's certificate (PEM), when there is one.
     pub(super) authority: Option<Bytes>,
     pub(super) has_ec_key: bool,
+    /// What boots have begun by other loaders than iPXE.
+    pub(super) beginnings: Beginnings,
     ports: WebPorts,
     advertise: Advertise,
     /// The host name in URLs, where it is not the address.
@@ -128,7 +132,8 @@ impl Shared {
         told: Told,
     ) -> Shared {
         let Told { ports, advertise, name, has_ec_key } = told;
-        Shared { engine, metrics, site: ArcSwap::from_pointee(site), authority, has_ec_key, ports, advertise, name }
+        let (site, beginnings) = (ArcSwap::from_pointee(site), Beginnings::default());
+        Shared { engine, metrics, site, authority, has_ec_key, beginnings, ports, advertise, name }
     }
 
     /// How a client that reached us at `server` is to know us.
@@ -258,28 +263,38 @@ impl Shared {
         !self.engine.makes_files() && self.made_file(name).is_none()
     }
 
-    /// What it says by this decision, and that it was handed out. None where the machine shall hear nothing.
+    /// What of a decision a configuration file offers: what this loader can boot, and nothing that does an assignment once
+    /// this boot has begun one.
+    pub(super) fn config_images(
+        &self,
+        syntax: Syntax,
+        session: &Session,
+        decision: &BootDecision,
+        target: &Target,
+    ) -> BootImages {
+        let images = decision.images.clone().unwrap_or_default();
+        let images = chainload::offered(syntax, &images, target);
+        if self.beginnings.has_begun(session.id()) { images.without_assignments() } else { images }
+    }
+
+    /// What it says by this decision, with these images, once it was noted that they are handed out. None where the machine
+    /// shall hear nothing.
     pub(super) fn config_text(
         &self,
         syntax: Syntax,
-        session: &Arc<Session>,
-        decision: &BootDecision,
+        session: &Session,
+        (decision, images): (&BootDecision, &BootImages),
         target: &Target,
     ) -> Option<String> {
-        let images = decision.images.clone().unwrap_or_default();
         let said = match &decision.verdict {
             Verdict::Deny { reason } => Said::Denied(reason),
             Verdict::Ignore { .. } => return None,
-            Verdict::Allow(_) | Verdict::Refer(_) => Said::Images(&images),
+            Verdict::Allow(_) | Verdict::Refer(_) => Said::Images(images),
         };
-        let text = chainload::render(syntax, said, target);
-        if let Said::Images(images) = said {
-            let images = images.images().iter().map(|image| image.id.clone()).collect();
-            let event = BootEvent::Offered { images, assignments: Vec::new() };
-            self.engine.happened(session, &event, Timestamp::now());
+        if matches!(said, Said::Images(_)) {
             self.advance(session, Progress::ScriptServed, Funnel::script_served, decision);
         }
-        Some(text)
+        Some(chainload::render(syntax, said, target))
     }
 
     /// Whether the site wants HTTPS where it can be had.

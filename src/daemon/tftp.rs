@@ -8,15 +8,15 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tracing::{debug, info};
 
-use crate::boot::{Architecture, FileName, Network, Stage, Verdict};
-use crate::chainload::ConfigFile;
+use crate::boot::{Architecture, BootImages, FileName, Network, Stage, Verdict};
+use crate::chainload::{self, ConfigFile};
 use crate::decision::{BootEvent, Carrier, MadeFile, Progress, Session, Sessions, Transport};
 use crate::files::{Content, OpenError};
 use crate::ipxe::{self, Leaving};
 use crate::loaders;
 use crate::net::arp;
 use crate::observe::Funnel;
-use crate::paths::{self, Wanted};
+use crate::paths::{self, Beginning, Wanted};
 use crate::tftp::{ReadRequest, Refusal, TftpSource, TransferOutcome, TransferResult};
 
 use super::shared::Shared;
@@ -70,8 +70,10 @@ impl TftpAnswers {
             }
             Wanted::Image(name) => site.images.open(name).await.map_err(|error| refusal(session, name, error)),
             Wanted::Autoexec => Ok(Content::from_bytes(self.autoexec(request, session))),
-            // These need HTTP: nothing can be reported by TFTP.
-            Wanted::Bootstrap
+            Wanted::Begin(beginning) => self.begin(request, session, beginning).await,
+            // These need HTTP: nothing else can be reported by TFTP.
+            Wanted::ByHttp
+            | Wanted::Bootstrap
             | Wanted::Script
             | Wanted::Person
             | Wanted::Start
@@ -100,16 +102,45 @@ impl TftpAnswers {
         session: &Arc<Session>,
         file: ConfigFile,
     ) -> Result<Content, Refusal> {
-        let (shared, network) = (&self.0, network(request));
+        let shared = &self.0;
         let machine = (*session.machine()).clone();
-        let decision = shared.engine.boot_images_at(session, Stage::Tftp, network, machine, Timestamp::now()).await;
+        let decision =
+            shared.engine.boot_images_at(session, Stage::Tftp, network(request), machine, Timestamp::now()).await;
         if decision.is_late() {
             return Err(Refusal::Busy);
         }
         let server = shared.known_by(session, request.local, request.peer.ip());
         let target = shared.chainload(session, &decision.verdict, server, false);
-        let text = shared.config_text(file.syntax, session, &decision, &target).ok_or(Refusal::NotFound)?;
-        Ok(Content::from_bytes(text))
+        let images = match &decision.verdict {
+            Verdict::Allow(_) | Verdict::Refer(_) => {
+                let images = shared.config_images(file.syntax, session, &decision, &target);
+                shared.offered(session, network(request), images).await
+            }
+            Verdict::Deny { .. } | Verdict::Ignore { .. } => BootImages::none(),
+        };
+        let text = shared.config_text(file.syntax, session, (&decision, &images), &target);
+        text.map(Content::from_bytes).ok_or(Refusal::NotFound)
+    }
+
+    /// What runs an image that does an assignment, once it was noted that it begins. A file that is not there spends nothing.
+    async fn begin(
+        &self,
+        request: &ReadRequest,
+        session: &Arc<Session>,
+        beginning: &Beginning,
+    ) -> Result<Content, Refusal> {
+        let content = match &beginning.file {
+            None => Content::from_bytes(chainload::agreed(&beginning.image)),
+            Some(name) => {
+                self.0.site.load_full().images.open(name).await.map_err(|error| refusal(session, name, error))?
+            }
+        };
+        let begun = self.0.begin(session, network(request), beginning).await;
+        begun.map(|()| content).map_err(|error| match error.is_refusal {
+            true => Refusal::Denied(error.message),
+            // The client asks again.
+            false => Refusal::Busy,
+        })
     }
 
     /// EFI builds of iPXE look for this script beside themselves. Nothing is known yet of the build, so that HTTPS is
@@ -200,6 +231,7 @@ impl TftpSource for TftpAnswers {
         let name = match &wanted {
             wanted if is_abort(wanted) => None,
             Wanted::Loader(name) | Wanted::Image(name) => Some(name),
+            Wanted::Begin(beginning) => beginning.file.as_ref(),
             _ => None,
         };
         let is_sent = matches!(outcome.result, TransferResult::Complete | TransferResult::Unconfirmed);

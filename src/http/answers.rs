@@ -41,7 +41,7 @@ pub(super) fn refused_file(verdict: &Verdict) -> Option<Response> {
 }
 
 /// A configuration file that was made for one machine.
-pub(super) fn config(made: String) -> Response {
+pub(super) fn made_text(made: String) -> Response {
     ([(CONTENT_TYPE, "text/plain"), (CACHE_CONTROL, "no-store")], made).into_response()
 }
 

@@ -79,6 +79,8 @@ pub(super) async fn session(
         Wanted::Script => asked.script(request).await,
         Wanted::Person => asked.person(request).await,
         Wanted::Start => asked.start(request.uri()).await,
+        Wanted::Begin(beginning) => asked.begin(&beginning).await,
+        Wanted::ByHttp => asked.by_http().await,
         Wanted::LoadFailed => asked.load_failed(request.uri()).await,
         Wanted::Done => asked.installer(BootEvent::Done).await,
         Wanted::Failed => asked.installer_failed(request).await,
@@ -95,7 +97,7 @@ fn methods_but(method: &Method, wanted: &Wanted) -> Option<&'static str> {
         Wanted::Bootstrap | Wanted::Autoexec | Wanted::Image(_) | Wanted::Loader(_) => (true, false),
         Wanted::Script => (true, true),
         Wanted::Person => (false, true),
-        Wanted::Start | Wanted::LoadFailed => (false, false),
+        Wanted::Start | Wanted::Begin(_) | Wanted::ByHttp | Wanted::LoadFailed => (false, false),
         Wanted::Done | Wanted::Failed => (false, true),
     };
     let lacks = (*method == Method::HEAD && !has_head) || (*method == Method::POST && !has_post);
@@ -116,9 +118,10 @@ fn without_session(error: TokenError, wanted: &Wanted, via: &Connection) -> Resp
     debug!(peer = %via.peer, %error, "no session");
     match (error, wanted) {
         (TokenError::Forged, _) => text(StatusCode::NOT_FOUND, "not found\n"),
-        (TokenError::Expired, Wanted::Image(_) | Wanted::Loader(_) | Wanted::Done | Wanted::Failed) => {
-            text(StatusCode::FORBIDDEN, &format!("{error}\n"))
-        }
+        (
+            TokenError::Expired,
+            Wanted::Image(_) | Wanted::Loader(_) | Wanted::Begin(_) | Wanted::ByHttp | Wanted::Done | Wanted::Failed,
+        ) => text(StatusCode::FORBIDDEN, &format!("{error}\n")),
         // It fails on every platform, as what asks for `start.ipxe` relies on.
         (TokenError::Expired, _) => script(&ipxe::denied(&Line::clean(&error.to_string()), Platform::Other)),
     }
@@ -188,7 +191,7 @@ impl Asked {
 
     /// Notes what is about to be handed out. Without an assignment nobody needs to agree; those of which it cannot be
     /// noted are left out, after some patience, and the screen says so.
-    async fn offered(&self, images: BootImages) -> Result<BootImages, Response> {
+    pub(super) async fn offered(&self, images: BootImages) -> Result<BootImages, Response> {
         if images.ask().is_some() {
             return Ok(images);
         }

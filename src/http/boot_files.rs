@@ -11,11 +11,10 @@ use axum::response::Response;
 use jiff::Timestamp;
 use tracing::{info, warn};
 
-use super::answers::{HOLD_S, config, later, refused_file, text};
+use super::answers::{HOLD_S, later, made_text, refused_file, text};
 use super::boot::Asked;
 use super::files::{self, FileRequest};
 use crate::boot::{FileName, Stage};
-use crate::chainload::ConfigFile;
 use crate::decision::{BootEvent, Carrier, MadeFile, Progress};
 use crate::files::{Content, OpenError};
 use crate::observe::Funnel;
@@ -52,13 +51,13 @@ impl Asked {
     pub(super) async fn loader(&self, name: &FileName, head: &Parts) -> Response {
         let (engine, network) = (&self.state.engine, self.via.network());
         match engine.boot_file(&self.session, Stage::Http, network, name, self.now).await {
-            MadeFile::Text(made) => return config(made),
+            MadeFile::Text(made) => return made_text(made),
             MadeFile::Absent => return text(StatusCode::NOT_FOUND, "not found\n"),
             MadeFile::Late => return later("the file is being made; ask again\n"),
             MadeFile::NoOpinion => {}
         }
         if let Some(file) = self.state.site.made_file(name) {
-            return self.config(file).await;
+            return self.config(file, head).await;
         }
         let decision = self.allowed().await;
         if let Some(response) = self.held(&decision).or_else(|| refused_file(&decision.verdict)) {
@@ -66,18 +65,6 @@ impl Asked {
         }
         match self.state.site.loader(&self.session.client(), name) {
             Some(content) => self.send(name, content, head, Progress::LoaderFetched),
-            None => text(StatusCode::NOT_FOUND, "not found\n"),
-        }
-    }
-
-    /// What GRUB or PXELINUX shall do. Who is denied is shown why there.
-    async fn config(&self, file: ConfigFile) -> Response {
-        let decision = self.evaluated((*self.session.machine()).clone()).await;
-        if let Some(response) = self.held(&decision) {
-            return response;
-        }
-        match self.state.site.config_text(file, &self.session, &decision, &self.via) {
-            Some(made) => config(made),
             None => text(StatusCode::NOT_FOUND, "not found\n"),
         }
     }

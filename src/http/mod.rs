@@ -37,6 +37,7 @@ mod body;
 mod boot;
 mod boot_files;
 mod compat;
+mod config_file;
 mod entry;
 mod files;
 mod form;
@@ -53,6 +54,7 @@ pub(crate) mod tests;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
@@ -61,14 +63,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 
-use crate::boot::{BootDecision, Client, FileName, Look, Network};
+use crate::boot::{BootDecision, BootImages, Client, FileName, Look, Network};
 use crate::cache::Library;
 use crate::chainload::ConfigFile;
-use crate::decision::{DecisionEngine, Session};
+use crate::decision::{DecisionEngine, HandlerError, Session};
 use crate::files::Content;
 use crate::ipxe::{self, Command, Leaving, SessionUrls, Word};
 use crate::observe::Metrics;
-use crate::paths;
+use crate::paths::{self, Beginning};
 use crate::people::People;
 use socket::FileQueue;
 
@@ -92,6 +94,7 @@ pub struct Bootstrap<'a> {
 }
 
 /// What the rest of the server knows and HTTP shows.
+#[async_trait]
 pub trait Site: Send + Sync + 'static {
     /// The files of images.
     fn images(&self) -> Library;
@@ -109,15 +112,33 @@ pub trait Site: Send + Sync + 'static {
         None
     }
 
-    /// What it says by this decision; none where the machine shall hear nothing.
+    /// What of this decision such a file offers.
+    fn config_images(&self, _: ConfigFile, _: &Session, _: &BootDecision, _: &Connection) -> BootImages {
+        BootImages::none()
+    }
+
+    /// What it says by this decision with these images; none where the machine shall hear nothing.
     fn config_text(
         &self,
         _file: ConfigFile,
-        _session: &Arc<Session>,
-        _decision: &BootDecision,
+        _session: &Session,
+        _told: (&BootDecision, &BootImages),
         _via: &Connection,
     ) -> Option<String> {
         None
+    }
+
+    /// Notes that a loader which is not iPXE is about to run an image that does an assignment.
+    ///
+    /// # Errors
+    /// When it must not, or when nobody can tell.
+    async fn begin(
+        &self,
+        _session: &Arc<Session>,
+        _via: &Connection,
+        _beginning: &Beginning,
+    ) -> Result<(), HandlerError> {
+        Err(HandlerError::refused("nothing begins here"))
     }
 
     /// The addresses that this client is told, by the scheme it came by.

@@ -262,6 +262,9 @@ impl Server {
         let service = service_fn(|request: Request<Incoming>| self.answer(request, via.clone()));
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(self.limits.head).max_buf_size(self.limits.head_len_max);
+        // GRUB 2.12 (of Debian 13, too) finds `Content-Length` in this spelling only: else it waits for the end of the
+        // connection, half a minute for each file.
+        builder.title_case_headers(true);
         // Body slices must reach the socket as they are: see `socket`.
         builder.writev(true);
         let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));

@@ -21,7 +21,7 @@ pub(crate) const COMMAND_LINE: &str = "POINTSMAN-LAB CMDLINE";
 const MACHINES_MAX: usize = 2;
 
 /// Programs of the lab; without one of them nothing is tested.
-const PROGRAMS: [&str; 11] = [
+const PROGRAMS: [&str; 12] = [
     "ip",
     "sysctl",
     "ethtool",
@@ -30,6 +30,7 @@ const PROGRAMS: [&str; 11] = [
     "dhcrelay",
     "tcpdump",
     "qemu-system-x86_64",
+    "qemu-system-aarch64",
     "mformat",
     "mcopy",
     "mmd",

@@ -1,4 +1,4 @@
-//! Own disks for machines: the smallest things that firmware boots and that say so on the console.
+//! Own disks for machines, and a loader: the smallest things that firmware boots and that say so on the console.
 //!
 //! The disk prints [`OWN_DISK`] and no more: that proves that a denied machine went on to it,
 //! without the time that an operating system would take.
@@ -27,13 +27,18 @@ pub(crate) fn bios(directory: &Path) -> PathBuf {
 pub(crate) fn uefi(directory: &Path) -> PathBuf {
     let path = directory.join("own-disk-uefi.img");
     let application = directory.join("BOOTX64.EFI");
-    write(&application, &efi_application());
+    write(&application, &efi_application(Bits::X64));
     write(&path, &vec![0; SECTOR * SECTORS]);
     let (image, file) = (path.to_string_lossy(), application.to_string_lossy());
     run("mformat", &["-i", &image, "-f", "1440", "::"]);
     run("mmd", &["-i", &image, "::EFI", "::EFI/BOOT"]);
     run("mcopy", &["-i", &image, &file, "::EFI/BOOT/BOOTX64.EFI"]);
     path
+}
+
+/// Writes a boot loader for 32-bit UEFI, as Debian has none that gets further behind a proxy. It prints the same.
+pub(crate) fn ia32_loader(path: &Path) {
+    write(path, &efi_application(Bits::Ia32));
 }
 
 fn write(path: &Path, bytes: &[u8]) {
@@ -68,9 +73,31 @@ fn boot_sector() -> [u8; SECTOR] {
     sector
 }
 
-/// A PE32+ application (UEFI 2.10 section 2.1.1) that prints the message and shuts down.
-fn efi_application() -> Vec<u8> {
-    const CODE: [u8; 44] = [
+/// The width of a UEFI application.
+#[derive(Clone, Copy, PartialEq)]
+enum Bits {
+    Ia32,
+    X64,
+}
+
+/// An application (UEFI 2.10 section 2.1.1) that prints the message and shuts down.
+fn efi_application(bits: Bits) -> Vec<u8> {
+    const IA32: [u8; 41] = [
+        0x8b, 0x5c, 0x24, 0x08, // mov ebx, [esp + 8]: the system table
+        0x8b, 0x43, 0x2c, // mov eax, [ebx + ConOut]
+        0xe8, 0x00, 0x00, 0x00, 0x00, // call next
+        0x59, // next: pop ecx
+        0x83, 0xc1, 0x1d, // add ecx, message - next
+        0x51, 0x50, // push ecx, eax
+        0xff, 0x50, 0x04, // call [eax + OutputString]
+        0x83, 0xc4, 0x08, // add esp, the arguments
+        0x8b, 0x43, 0x38, // mov eax, [ebx + RuntimeServices]
+        0x6a, 0x00, 0x6a, 0x00, 0x6a, 0x00, 0x6a, 0x02, // push 0, 0, 0, EfiResetShutdown
+        0xff, 0x50, 0x40, // call [eax + ResetSystem]
+        0xf4, // halt: hlt
+        0xeb, 0xfd, // jmp halt
+    ];
+    const X64: [u8; 44] = [
         0x48, 0x83, 0xec, 0x28, // sub rsp, shadow space and alignment
         0x48, 0x89, 0xd3, // mov rbx, rdx: the system table
         0x48, 0x8b, 0x4a, 0x40, // mov rcx, [rdx + ConOut]
@@ -86,36 +113,40 @@ fn efi_application() -> Vec<u8> {
         0xeb, 0xfd, // jmp halt
     ];
     let message = format!("\r\n{OWN_DISK}\r\n\0");
-    let mut section = CODE.to_vec();
+    let mut section = if bits == Bits::Ia32 { IA32.to_vec() } else { X64.to_vec() };
     section.extend(message.encode_utf16().flat_map(u16::to_le_bytes));
     section.resize(SECTOR, 0);
-    let mut image = efi_headers();
+    let mut image = efi_headers(bits);
     image.resize(SECTOR, 0);
     image.extend(section);
     image
 }
 
-/// DOS stub, COFF header, optional header and the one section header.
-fn efi_headers() -> Vec<u8> {
+/// DOS stub, COFF header, optional header (PE32 or PE32+) and the one section header.
+fn efi_headers(bits: Bits) -> Vec<u8> {
     const PE_OFFSET: u32 = 0x40;
-    const OPTIONAL_HEADER: u16 = 0xf0;
     const PAGE: u32 = 0x1000;
     const RAW: u32 = SECTOR as u32;
+    let is_wide = bits == Bits::X64;
+    let (machine, flags, magic) = if is_wide { (0x8664_u16, 0x22_u16, 0x20b_u16) } else { (0x14c, 0x102, 0x10b) };
+    let optional_header: u16 = if is_wide { 0xf0 } else { 0xe0 };
+    // PE32 has the base of its data too, and numbers half as wide.
+    let (bases, sizes): (&[u8], &[u8]) = if is_wide { (&[0; 8], &[0; 32]) } else { (&[0; 8], &[0; 16]) };
     let mut bytes = b"MZ".to_vec();
     bytes.resize(0x3c, 0);
     let mut put = |fields: &[&[u8]]| bytes.extend(fields.concat());
     put(&[&PE_OFFSET.to_le_bytes(), b"PE\0\0"]);
-    // x86-64, one section, no time stamp, no symbols, executable and large address aware
-    put(&[&0x8664_u16.to_le_bytes(), &1_u16.to_le_bytes(), &[0; 12]]);
-    put(&[&OPTIONAL_HEADER.to_le_bytes(), &0x22_u16.to_le_bytes()]);
-    // PE32+, linker version, sizes of code and data, entry point, base of code
-    put(&[&0x20b_u16.to_le_bytes(), &[0; 2], &RAW.to_le_bytes(), &[0; 8]]);
+    // one section, no time stamp, no symbols, executable
+    put(&[&machine.to_le_bytes(), &1_u16.to_le_bytes(), &[0; 12]]);
+    put(&[&optional_header.to_le_bytes(), &flags.to_le_bytes()]);
+    // linker version, sizes of code and data, entry point, base of code
+    put(&[&magic.to_le_bytes(), &[0; 2], &RAW.to_le_bytes(), &[0; 8]]);
     put(&[&PAGE.to_le_bytes(), &PAGE.to_le_bytes()]);
     // image base, section and file alignment, versions, image and header size, checksum
-    put(&[&[0; 8], &PAGE.to_le_bytes(), &RAW.to_le_bytes(), &[0; 16]]);
+    put(&[bases, &PAGE.to_le_bytes(), &RAW.to_le_bytes(), &[0; 16]]);
     put(&[&(2 * PAGE).to_le_bytes(), &RAW.to_le_bytes(), &[0; 4]]);
-    // subsystem: EFI application; no flags, stack and heap sizes, loader flags; 16 empty directories
-    put(&[&10_u16.to_le_bytes(), &[0; 2 + 32 + 4], &16_u32.to_le_bytes(), &[0; 128]]);
+    // subsystem: EFI application; no flags; stack and heap sizes; loader flags; 16 empty directories
+    put(&[&10_u16.to_le_bytes(), &[0; 2], sizes, &[0; 4], &16_u32.to_le_bytes(), &[0; 128]]);
     // .text: virtual size and address, raw size and place, code that can be read and run
     put(&[b".text\0\0\0", &RAW.to_le_bytes(), &PAGE.to_le_bytes()]);
     put(&[&RAW.to_le_bytes(), &RAW.to_le_bytes(), &[0; 12], &0x6000_0020_u32.to_le_bytes()]);

@@ -40,6 +40,12 @@ pub(crate) enum Firmware {
     UefiX64Secure,
     /// EDK2 of Debian unstable, without PXE: it can load by HTTPS.
     UefiX64Https,
+    /// EDK2 for 32-bit x86.
+    UefiIa32,
+    /// EDK2 for 64-bit ARM.
+    UefiArm64,
+    /// U-Boot for 64-bit ARM.
+    UBootArm64,
 }
 
 /// A machine to be switched on.
@@ -77,6 +83,10 @@ fn edk2(firmware: Firmware) -> [PathBuf; 2] {
     let debian = PathBuf::from("/usr/share/OVMF");
     match firmware {
         Firmware::UefiX64Https => ["OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"].map(|part| newest_edk2().join(part)),
+        Firmware::UefiIa32 => ["OVMF32_CODE_4M.secboot.fd", "OVMF32_VARS_4M.fd"].map(|part| debian.join(part)),
+        Firmware::UefiArm64 => {
+            ["AAVMF_CODE.fd", "AAVMF_VARS.fd"].map(|part| PathBuf::from("/usr/share/AAVMF").join(part))
+        }
         Firmware::UefiX64Secure => ["OVMF_CODE_4M.secboot.fd", "OVMF_VARS_4M.ms.fd"].map(|part| debian.join(part)),
         _ => ["OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"].map(|part| debian.join(part)),
     }
@@ -86,8 +96,14 @@ impl Machine {
     /// Plugs the machine into the bridge and switches it on; its files are in `evidence`.
     pub(crate) fn power_on(plan: &Plan, network: &Network, accelerator: Accelerator, evidence: &Path) -> Self {
         let tap = network.tap();
-        let mut command = network.command("clients", "qemu-system-x86_64");
-        bare(&mut command, accelerator);
+        let arm = matches!(plan.firmware, Firmware::UefiArm64 | Firmware::UBootArm64);
+        let program = if arm { "qemu-system-aarch64" } else { "qemu-system-x86_64" };
+        let mut command = network.command("clients", program);
+        if arm {
+            bare_arm(&mut command)
+        } else {
+            bare(&mut command, accelerator)
+        }
         firmware(&mut command, plan.firmware, accelerator, evidence);
         command.args(["-uuid", plan.uuid]);
         command.args(["-netdev", &format!("tap,id=lan,ifname={tap},script=no,downscript=no")]);
@@ -139,19 +155,34 @@ fn bare(command: &mut Command, accelerator: Accelerator) {
     };
     // graphics=off makes SeaBIOS use the serial line as its screen; EDK2 does so anyway.
     command.args(["-machine", &format!("q35,accel={name},graphics=off"), "-cpu", processor]);
-    command.args(["-m", "1024", "-nodefaults", "-display", "none", "-vga", "none"]);
-    command.args(["-no-reboot", "-serial", "stdio"]);
+    command.args(["-vga", "none"]);
+    headless(command);
+}
+
+/// The same for ARM; it is always emulated.
+fn bare_arm(command: &mut Command) {
+    // Emulating pointer authentication as the architecture has it takes most of the time.
+    command.args(["-machine", "virt,accel=tcg", "-cpu", "max,pauth-impdef=on"]);
+    headless(command);
+}
+
+fn headless(command: &mut Command) {
+    command.args(["-m", "1024", "-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio"]);
 }
 
 fn firmware(command: &mut Command, firmware: Firmware, accelerator: Accelerator, evidence: &Path) {
     if firmware == Firmware::Bios {
         return;
     }
+    if firmware == Firmware::UBootArm64 {
+        command.args(["-bios", "/usr/lib/u-boot/qemu_arm64/u-boot.bin", "-device", "virtio-rng-pci"]);
+        return;
+    }
     let variables = evidence.join(format!("uefi-variables-{accelerator:?}.fd"));
     let [code, template] = edk2(firmware);
     fs::copy(&template, &variables)
         .unwrap_or_else(|error| panic!("cannot copy {}: {error}; `tests/run` puts it there", template.display()));
-    if firmware == Firmware::UefiX64Secure {
+    if matches!(firmware, Firmware::UefiX64Secure | Firmware::UefiIa32) {
         // Its variables are written in system management mode only.
         command.args(["-machine", "smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"]);
         command.args(["-global", "ICH9-LPC.disable_s3=1"]);
@@ -163,8 +194,8 @@ fn firmware(command: &mut Command, firmware: Firmware, accelerator: Accelerator,
     command.args(["-device", "virtio-rng-pci"]);
     // What a case does not serve is off: it would cost a machine a minute more.
     let off: &[&str] = match firmware {
-        Firmware::Bios => &[],
-        Firmware::UefiX64 | Firmware::UefiX64Secure => &["IPv6PXESupport"],
+        Firmware::Bios | Firmware::UBootArm64 => &[],
+        Firmware::UefiX64 | Firmware::UefiX64Secure | Firmware::UefiIa32 | Firmware::UefiArm64 => &["IPv6PXESupport"],
         Firmware::UefiX64Http | Firmware::UefiX64Https => &["IPv6PXESupport", "IPv4PXESupport"],
         Firmware::UefiX64V6 => &["IPv4PXESupport"],
         Firmware::UefiX64HttpV6 => &["IPv6PXESupport", "IPv4PXESupport", "IPv4Support"],

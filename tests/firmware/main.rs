@@ -14,6 +14,7 @@
 //! | [`machine`] | QEMU and its firmware |
 //! | [`server`] | the site and the server under test |
 //! | [`records`] | cases where a row in a database decides; [`servers`] starts a database |
+//! | [`architectures`] | machines that are no 64-bit x86 |
 //! | [`loaders`] | cases where GRUB or PXELINUX boots |
 //! | [`person`] | cases where somebody types at the machine |
 //! | [`menus`] | cases where the firmware shows a menu |
@@ -33,6 +34,7 @@
     reason = "a test that cannot go on says why and ends"
 )]
 
+mod architectures;
 mod assets;
 mod dhcp_options;
 mod disk;
@@ -221,6 +223,8 @@ fn boots_linux(lab: &mut Lab, plan: &Plan, server: &ServerUnderTest) -> String {
         Firmware::UefiX64Http | Firmware::UefiX64Https => ("x64-uefi-http", "x64-uefi"),
         // It asks no DHCP server of ours again: its script lies beside it.
         Firmware::UefiX64HttpV6 => ("x64-uefi-http", "x64-uefi-http"),
+        Firmware::UefiIa32 => ("x86-uefi", "x86-uefi"),
+        Firmware::UefiArm64 | Firmware::UBootArm64 => ("arm64-uefi", "arm64-uefi"),
     };
     let decision = |question, stage, architecture| {
         let machine = [("mac", plan.mac), ("uuid", plan.uuid), ("arch", architecture)];

@@ -98,7 +98,7 @@ fn every_client_finds_its_way(make: &str) {
     let url = boot_file(&offer);
     assert_eq!(url, format!("http://{BOOT}/loaders/snponly.efi"));
     let loader = mode.http(&url);
-    assert!(loader.starts_with("HTTP/1.1 200") && loader.contains("content-length: 100000"), "{loader:.400}");
+    assert!(loader.starts_with("HTTP/1.1 200") && loader.contains("Content-Length: 100000"), "{loader:.400}");
     assert!(mode.http(&url.replace("snponly.efi", "autoexec.ipxe")).contains("/boot"));
 
     boots_by_the_rules(&mode);

@@ -42,7 +42,7 @@ fn a_machine_introduces_itself_and_gets_a_session() {
     let script = post(&daemon, "mac=02%3A00%3A00%3A00%3A00%3A01&platform=efi&buildarch=x86_64");
     assert!(script.contains("who=02:00:00:00:00:01 arch=x64-uefi"), "{script}");
     let file = daemon.get(&kernel(&script));
-    assert!(file.starts_with("HTTP/1.1 200") && file.contains("\r\ncontent-length: 100000\r\n"), "{file:.300}");
+    assert!(file.starts_with("HTTP/1.1 200") && file.contains("\r\nContent-Length: 100000\r\n"), "{file:.300}");
     let again = daemon.get("/boot?mac=02:00:00:00:00:01&platform=pcbios");
     assert!(again.contains("arch=x86-bios"), "{again}");
     let session = |architecture: &str| {

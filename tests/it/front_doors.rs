@@ -96,7 +96,7 @@ fn pixiecore_is_told_what_to_boot() {
     assert!(document["cmdline"].as_str().unwrap().starts_with("who=02:00:00:00:00:01"), "{document}");
     for file in [&document["kernel"], &document["initrd"][0]] {
         let path = file.as_str().unwrap().split_once("/b/").unwrap().1;
-        assert!(daemon.get(&format!("/b/{path}")).contains("\r\ncontent-length: 100000\r\n"), "{file}");
+        assert!(daemon.get(&format!("/b/{path}")).contains("\r\nContent-Length: 100000\r\n"), "{file}");
     }
     let denied = daemon.get("/v1/boot/02:00:00:00:00:0d");
     assert!(denied.starts_with("HTTP/1.1 404") && denied.contains("stolen in May"), "{denied}");

@@ -121,7 +121,7 @@ fn a_hundred_clients_are_one_download() {
         for client in clients {
             let answer = client.join().unwrap();
             let (head, _) = answer.split_once("\r\n\r\n").unwrap();
-            assert!(head.starts_with("HTTP/1.1 200") && head.contains("content-length: 2000000"), "{head}");
+            assert!(head.starts_with("HTTP/1.1 200") && head.contains("Content-Length: 2000000"), "{head}");
         }
     });
     assert_eq!((server.asked("GET", KERNEL), server.asked("HEAD", KERNEL) <= 3), (1, true));
@@ -137,7 +137,7 @@ fn what_cannot_be_had_is_said_on_each_protocol_and_soon() {
     let since = Instant::now();
     let answer = daemon.get(&format!("{path}@s3/{KERNEL}"));
     assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
-    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after: 5\r\n"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("Retry-After: 5\r\n"), "{answer}");
     assert!(answer.contains("its origin does not give it at present; ask again"), "{answer}");
     assert!(!answer.contains(&server.endpoint()), "a client learns where files come from: {answer}");
     let line = daemon.wait_for_log(|line| line["message"] == "file not served");

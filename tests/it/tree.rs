@@ -115,7 +115,7 @@ fn servers_of_a_tree_stand_in_for_each_other_whichever_is_killed() {
     let report = boots(&one, "52:54:00:00:00:04");
     drop(one);
     let file = other.get(&kernel(&report));
-    assert!(file.starts_with("HTTP/1.1 200") && file.contains("\r\ncontent-length: 300000\r\n"), "{file:.300}");
+    assert!(file.starts_with("HTTP/1.1 200") && file.contains("\r\nContent-Length: 300000\r\n"), "{file:.300}");
     boots(&other, "52:54:00:00:00:05");
 
     // Everything above is gone: what was last decided, from the cache, and the screen says so.

@@ -92,6 +92,7 @@ impl Observer for Rules {
 
 struct TestSite(Library, String, Arc<Mutex<Vec<Dependency>>>, Arc<Mutex<Option<Content>>>);
 
+#[async_trait::async_trait]
 impl Site for TestSite {
     fn images(&self) -> Library {
         self.0.clone()

@@ -115,7 +115,8 @@ impl Shared {
             return false;
         };
         let site = self.site.load();
-        let is_ours = session.has_reached(Progress::LoaderFetched) || session.has_newer_ipxe();
+        // Behind a replaced one it may be either that asks: it is told apart when it fetches its script.
+        let is_ours = session.has_reached(Progress::LoaderFetched) && !session.has_newer_ipxe();
         let own = self.loader_for(session).filter(|_| is_ours).and_then(|loader| loader.version);
         self.wanted(&site.newer).speaks_tls(build, own.as_deref()) == Some(true)
     }

@@ -1,7 +1,8 @@
 //! Webhooks: a real receiver on a socket is told what happens, signed; while it is down, slow or full, no boot waits.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -264,4 +265,49 @@ fn what_cannot_be_told_is_refused_by_check() {
     assert!(told("url = \"https://h/\"\nsecret_file = \"nowhere\"").contains("openssl rand"));
     let twice = told("url = \"https://h/a\"\n[[events.webhook]]\nurl = \"https://h/b\"");
     assert!(twice.contains("give each its own name"), "{twice}");
+}
+
+/// A program that ends with the test.
+struct Program(Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The receiver that the documentation shows, as it stands there.
+#[test]
+fn servers_in_python_as_the_docs_show_verify_what_they_are_told() {
+    let page = include_str!("../../docs/watch-boots.md");
+    let shown = page.split_once("```python\n").unwrap().1.split_once("```").unwrap().0;
+    let (listening, at) = listener();
+    drop(listening);
+    assert!(shown.contains("8099"), "the port of the page");
+    let folder = tempfile::TempDir::new().unwrap();
+    std::fs::write(folder.path().join("inventory.secret"), format!("{SECRET}\n")).unwrap();
+    let mut command = Command::new("python3");
+    command.args(["-c", &shown.replace("8099", &at.port().to_string())]).current_dir(folder.path());
+    let mut receiver = Program(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    let mut lines = BufReader::new(receiver.0.stdout.take().unwrap()).lines();
+    let site = site(at, "events = [\"done\", \"failed\"]");
+    let daemon = site.serve();
+    daemon.boot(&["--mac", "52:54:00:00:00:01", "--done"]);
+    let line = lines.next().unwrap().unwrap();
+    assert!(line.contains("52:54:00:00:00:01 done {}"), "{line}");
+    // Without a good signature nothing is read.
+    let mut stream = TcpStream::connect(at).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+        .write_all(
+            b"POST / HTTP/1.1\r\nX-Pointsman-Signature: sha256=00\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}",
+        )
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    daemon.boot(&["--mac", "52:54:00:00:00:02", "--failed", "disk too small"]);
+    let line = lines.next().unwrap().unwrap();
+    assert!(line.contains("52:54:00:00:00:02 failed {'reason': 'disk too small'}"), "{line}");
 }
